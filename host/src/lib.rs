@@ -1,0 +1,1 @@
+//! Serves WebAssembly components over HTTP.

@@ -1,0 +1,1 @@
+//! Tries a running demo service and its traces.
