@@ -1,2 +1,89 @@
-//! The project's own commands.
-fn main() {}
+//! The project's own commands: `cargo xtask run | test | guests | jaeger`.
+//!
+//! Each is what plain cargo does, in the right order; nothing here is needed to
+//! build Fanlight.
+
+mod cargo;
+mod jaeger;
+mod run;
+mod test;
+mod wasm;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The project's own commands.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Builds the server and the demo, and serves it until Ctrl-C
+    Run {
+        /// Where to serve
+        #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8000")]
+        listen: String,
+        /// More flags for `fanlight serve`
+        #[arg(last = true)]
+        serve: Vec<OsString>,
+    },
+    /// Tests everything that can be tested on this machine
+    ///
+    /// The tests that need Jaeger run where Jaeger is built already, or where Go
+    /// is there to build it.
+    Test {
+        /// More arguments for `cargo test`
+        #[arg(last = true)]
+        cargo: Vec<OsString>,
+    },
+    /// Builds every guest, in release, and prints where
+    Guests,
+    /// Builds Jaeger once, outside the checkout, and prints where
+    Jaeger {
+        /// Serve it on its standard ports until Ctrl-C: 16686 for queries, 4317
+        /// and 4318 for OTLP
+        #[arg(long)]
+        run: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let done = match Args::parse().command {
+        Command::Run { listen, serve } => run::run(&listen, &serve),
+        Command::Test { cargo } => test::run(&cargo),
+        Command::Guests => wasm::build_guests().map(|guests| {
+            for guest in guests {
+                println!("{}", guest.display());
+            }
+        }),
+        Command::Jaeger { run: true } => jaeger::run(),
+        Command::Jaeger { run: false } => jaeger::require().map(|path| {
+            println!("{}", path.display());
+        }),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Args;
+
+    #[test]
+    fn the_flags_fit_together() {
+        Args::command().debug_assert();
+    }
+}

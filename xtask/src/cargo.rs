@@ -1,0 +1,129 @@
+//! Cargo as a program: what to build, and where it put it. Paths are cargo's own
+//! word, so that `CARGO_TARGET_DIR` and configuration files are honoured.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, bail};
+use serde::Deserialize;
+
+/// Makes a cargo command that runs at the top of the workspace.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(workspace());
+    command
+}
+
+/// The top of the workspace that this program was built from.
+pub(crate) fn workspace() -> PathBuf {
+    let xtask = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().map_or_else(|| xtask.clone(), PathBuf::from)
+}
+
+/// Runs a command to its end.
+///
+/// # Errors
+/// When it does not start, or fails.
+pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
+    let status = command
+        .status()
+        .with_context(|| format!("cannot run {}", shown(command)))?;
+    if !status.success() {
+        bail!("{} failed ({status})", shown(command));
+    }
+    Ok(())
+}
+
+/// Builds with these arguments and lists the files that cargo made, or had made
+/// already: programs and components.
+///
+/// # Errors
+/// When the build fails; cargo has said why.
+pub(crate) fn build<S: AsRef<OsStr>>(
+    args: impl IntoIterator<Item = S>,
+) -> anyhow::Result<Vec<PathBuf>> {
+    let mut command = cargo();
+    command
+        .arg("build")
+        .args(args)
+        .arg("--message-format=json-render-diagnostics");
+    let output = command
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("cannot run {}", shown(&command)))?;
+    if !output.status.success() {
+        bail!("{} failed ({})", shown(&command), output.status);
+    }
+    let messages = String::from_utf8(output.stdout).context("cargo's messages are not UTF-8")?;
+    let mut files = Vec::new();
+    for line in messages.lines() {
+        let message: Message = serde_json::from_str(line)
+            .with_context(|| format!("cargo's message is not understood: {line}"))?;
+        if message.reason == "compiler-artifact" {
+            files.extend(message.executable);
+            files.extend(
+                message
+                    .filenames
+                    .into_iter()
+                    .filter(|it| it.extension() == Some("wasm".as_ref())),
+            );
+        }
+    }
+    Ok(files)
+}
+
+/// Builds the server and gives its program.
+///
+/// # Errors
+/// When the build fails.
+pub(crate) fn build_host(profile: &str) -> anyhow::Result<PathBuf> {
+    let args = [
+        "--package",
+        "fanlight",
+        "--bin",
+        "fanlight",
+        "--profile",
+        profile,
+    ];
+    build(args)?
+        .pop()
+        .context("cargo built no program called fanlight")
+}
+
+/// Writes a command as one would type it.
+fn shown(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words
+        .map(OsStr::to_string_lossy)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+#[derive(Deserialize)]
+struct Message {
+    reason: String,
+    executable: Option<PathBuf>,
+    #[serde(default)]
+    filenames: Vec<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{cargo, shown, workspace};
+
+    #[test]
+    fn cargo_runs_at_the_top_of_the_workspace() {
+        assert!(workspace().join("rust-toolchain.toml").is_file());
+        assert_eq!(cargo().get_current_dir(), Some(workspace().as_path()));
+    }
+
+    #[test]
+    fn a_command_is_shown_as_one_would_type_it() {
+        let mut command = std::process::Command::new("go");
+        assert_eq!(
+            shown(command.args(["build", "-C", "/tmp"])),
+            "go build -C /tmp"
+        );
+    }
+}

@@ -1,0 +1,156 @@
+//! The Jaeger that the tests ask: a pinned version, built once, kept outside the
+//! checkout.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, bail};
+use serde::Deserialize;
+
+use crate::{cargo, run};
+
+/// The same as in docker-compose.yml: what is tested is what is deployed.
+const VERSION: &str = "2.13.0";
+/// The version of Jaeger's Go module that carries it.
+const MODULE: &str = "github.com/jaegertracing/jaeger@v1.76.0";
+const VERSION_VARIABLE: &str = "github.com/jaegertracing/jaeger/internal/version.latestVersion";
+
+/// Gives the program, building it when it is not there. `None` when it is not
+/// there and Go is not either.
+///
+/// # Errors
+/// When it cannot be built.
+pub(crate) fn find_or_build() -> anyhow::Result<Option<PathBuf>> {
+    let program = cached_program()?;
+    if is_current(&program) {
+        return Ok(Some(program));
+    }
+    if Command::new("go")
+        .arg("version")
+        .stdout(Stdio::null())
+        .status()
+        .is_err()
+    {
+        return Ok(None);
+    }
+    build(&program).with_context(|| format!("cannot build Jaeger {VERSION}"))?;
+    Ok(Some(program))
+}
+
+/// Gives the program, building it when it is not there.
+///
+/// # Errors
+/// When it cannot be built, or Go is not installed.
+pub(crate) fn require() -> anyhow::Result<PathBuf> {
+    find_or_build()?.with_context(|| format!("Jaeger {VERSION} is built with Go: install Go first"))
+}
+
+/// Serves Jaeger on its standard ports, all of this machine alone.
+///
+/// # Errors
+/// When it cannot be built or run.
+pub(crate) fn run() -> anyhow::Result<()> {
+    let program = require()?;
+    eprintln!(
+        "\n  Jaeger {VERSION} takes traces at http://localhost:4317 (gRPC) and http://localhost:4318,\
+         \n  and keeps them in memory. The query API is at http://localhost:16686/api/v3/services.\
+         \n  Built from its Go module it has no page, a placeholder only: the container image\
+         \n  has one (`docker compose up jaeger`).\
+         \n\n  Ctrl-C stops it.\n"
+    );
+    run::become_program(&mut Command::new(program))
+}
+
+/// Where the program is kept, whether it is there or not.
+fn cached_program() -> anyhow::Result<PathBuf> {
+    let cache = match std::env::var_os("FANLIGHT_CACHE").filter(|it| !it.is_empty()) {
+        Some(cache) => PathBuf::from(cache),
+        None => std::env::home_dir()
+            .context("there is no home directory: set FANLIGHT_CACHE")?
+            .join(".cache/fanlight"),
+    };
+    Ok(cache
+        .join("bin")
+        .join(format!("jaeger{}", std::env::consts::EXE_SUFFIX)))
+}
+
+/// Whether the program is there and runs. One that knows its version must be the
+/// pinned one; one that was built without it is trusted.
+fn is_current(program: &Path) -> bool {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Version {
+        git_version: String,
+    }
+
+    let Ok(output) = Command::new(program)
+        .arg("version")
+        .stderr(Stdio::null())
+        .output()
+    else {
+        return false;
+    };
+    let version = serde_json::from_slice(&output.stdout)
+        .map(|Version { git_version }| git_version)
+        .unwrap_or_default();
+    output.status.success() && (version.is_empty() || version.trim_start_matches('v') == VERSION)
+}
+
+/// Builds in the module's own directory, for `go install` refuses modules that
+/// replace others.
+fn build(program: &Path) -> anyhow::Result<()> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Module {
+        dir: PathBuf,
+    }
+
+    eprintln!("xtask: building Jaeger {VERSION}: once, in about ten minutes");
+    let bin = program.parent().context("the cache has no directory")?;
+    std::fs::create_dir_all(bin).with_context(|| format!("cannot make {}", bin.display()))?;
+
+    // Outside any module Go would not say where it puts one.
+    let work = tempfile::tempdir_in(bin).context("cannot make a directory to build in")?;
+    cargo::run(
+        go().args(["mod", "init", "fetch"])
+            .current_dir(&work)
+            .stderr(Stdio::null()),
+    )?;
+    let output = go()
+        .args(["mod", "download", "-json", MODULE])
+        .current_dir(&work)
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cannot run go")?;
+    if !output.status.success() {
+        bail!(
+            "cannot fetch {MODULE}: {}",
+            String::from_utf8_lossy(&output.stdout).trim()
+        );
+    }
+    let module: Module =
+        serde_json::from_slice(&output.stdout).context("Go's answer is not understood")?;
+
+    // Renamed when it is whole, so that nobody runs half a program.
+    let built = work.path().join("jaeger");
+    cargo::run(
+        go().arg("build")
+            .arg("-C")
+            .arg(module.dir)
+            .arg("-trimpath")
+            .arg("-ldflags")
+            .arg(format!("-s -w -X {VERSION_VARIABLE}=v{VERSION}"))
+            .arg("-o")
+            .arg(&built)
+            .arg("./cmd/jaeger"),
+    )?;
+    std::fs::rename(&built, program)
+        .with_context(|| format!("cannot put it to {}", program.display()))
+}
+
+/// Go as it is installed: it must not fetch another version of itself.
+fn go() -> Command {
+    let mut go = Command::new("go");
+    go.env("GOTOOLCHAIN", "local");
+    go
+}

@@ -1,0 +1,56 @@
+//! Serves the demo in the foreground.
+
+use std::ffi::OsString;
+use std::process::Command;
+
+use crate::{cargo, wasm};
+
+/// Builds the server and the demo, then becomes the server: Ctrl-C reaches it,
+/// and it drains.
+///
+/// # Errors
+/// When a build fails, or the server does.
+pub(crate) fn run(listen: &str, flags: &[OsString]) -> anyhow::Result<()> {
+    let demo = wasm::build_demo()?;
+    let host = cargo::build_host("release")?;
+    // A server on all addresses is reached by this one.
+    let reached = listen
+        .replace("0.0.0.0", "localhost")
+        .replace("[::]", "localhost");
+    eprintln!(
+        "\n  Try it from another terminal:\n\
+         \n    curl http://{reached}/\
+         \n    curl http://{reached}/health\
+         \n    curl http://{reached}/api/users\
+         \n    curl http://{reached}/api/process\
+         \n    curl -i http://{reached}/api/error\
+         \n    cargo run -p fanlight-runner -- --base-url http://{reached}\n\
+         \n  Ctrl-C stops it.\n"
+    );
+    let mut serve = Command::new(host);
+    serve
+        .arg("serve")
+        .arg(demo)
+        .arg("--listen")
+        .arg(listen)
+        .args(flags);
+    become_program(&mut serve)
+}
+
+/// Replaces this process by the command, so that signals reach it alone.
+#[cfg(unix)]
+pub(crate) fn become_program(command: &mut Command) -> anyhow::Result<()> {
+    use std::os::unix::process::CommandExt;
+
+    let error = command.exec();
+    Err(anyhow::Error::new(error).context(format!(
+        "cannot run {}",
+        command.get_program().to_string_lossy()
+    )))
+}
+
+/// Runs the command as a child, which gets Ctrl-C as well.
+#[cfg(not(unix))]
+pub(crate) fn become_program(command: &mut Command) -> anyhow::Result<()> {
+    cargo::run(command)
+}

@@ -1,0 +1,29 @@
+//! Tests everything that can be tested on this machine.
+
+use std::ffi::OsString;
+
+use crate::{cargo, jaeger, wasm};
+
+/// Builds what the tests run (guests, server, Jaeger), then tests the workspace.
+///
+/// # Errors
+/// When a build or a test fails, or Go is there and Jaeger cannot be built.
+pub(crate) fn run(args: &[OsString]) -> anyhow::Result<()> {
+    let guests = wasm::build_guests()?;
+    eprintln!("xtask: {} guests are built", guests.len());
+    cargo::build_host("dev")?;
+
+    let mut tests = cargo::cargo();
+    tests.args(["test", "--workspace"]).args(args);
+    match jaeger::find_or_build()? {
+        Some(path) => {
+            eprintln!("xtask: testing with {}", path.display());
+            tests.env("FANLIGHT_TEST_JAEGER", path);
+        }
+        None => {
+            eprintln!("xtask: SKIPPED: the tests that need Jaeger, for Go is not installed");
+            tests.env_remove("FANLIGHT_TEST_JAEGER");
+        }
+    }
+    cargo::run(&mut tests)
+}
