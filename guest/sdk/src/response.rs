@@ -1,0 +1,410 @@
+//! The answer to a request.
+//!
+//! Invariant: the head goes to the host before the first byte of the body.
+
+use std::any::type_name;
+use std::borrow::Cow;
+use std::error::Error;
+use std::fmt;
+use std::pin::Pin;
+
+use crate::Status;
+use crate::bindings::wasi::http::types::{
+    ErrorCode, Fields, OutgoingBody, OutgoingResponse, ResponseOutparam,
+};
+use crate::body::BodyError;
+use crate::body_writer::{BodyWriter, WriteError};
+use crate::server_span::server_span;
+
+/// An answer.
+///
+/// ```
+/// # use fanlight_guest::Response;
+/// let response = Response::text("not here\n")
+///     .status(404)
+///     .header("cache-control", "no-store");
+/// ```
+#[must_use = "an answer does nothing until the handler returns it"]
+pub struct Response {
+    status: u16,
+    headers: Vec<(Cow<'static, str>, Cow<'static, str>)>,
+    content: Content,
+    after: Option<BoxFuture<()>>,
+    pub(crate) is_to_head: bool,
+}
+
+enum Content {
+    Bytes(Vec<u8>),
+    Stream(Produce),
+}
+
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T>>>;
+
+/// Writes a body, and gives the writer back to be finished or aborted.
+type Produce = Box<dyn FnOnce(BodyWriter) -> BoxFuture<(BodyWriter, StreamResult)>>;
+
+/// How the writing of a streamed body ends: an error aborts it.
+pub type StreamResult = Result<(), Box<dyn Error>>;
+
+impl Response {
+    /// Makes an answer without a body.
+    pub fn new(status: u16) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            content: Content::Bytes(Vec::new()),
+            after: None,
+            is_to_head: false,
+        }
+    }
+
+    /// Makes an answer of plain text, with status 200.
+    pub fn text(text: impl Into<String>) -> Self {
+        Self::new(200)
+            .header("content-type", "text/plain; charset=utf-8")
+            .body(text.into())
+    }
+
+    /// Makes an answer of HTML, with status 200.
+    pub fn html(html: impl Into<String>) -> Self {
+        Self::new(200)
+            .header("content-type", "text/html; charset=utf-8")
+            .body(html.into())
+    }
+
+    /// Makes an answer of JSON, with status 200.
+    ///
+    /// A value that cannot be written as JSON becomes an error that the server
+    /// span records, and a 500.
+    #[cfg(feature = "json")]
+    pub fn json<T: serde::Serialize + ?Sized>(value: &T) -> Self {
+        match serde_json::to_vec(value) {
+            Ok(json) => Self::json_bytes(json),
+            Err(error) => Err::<Self, _>(error).into_response(),
+        }
+    }
+
+    fn json_bytes(json: Vec<u8>) -> Self {
+        Self::new(200)
+            .header("content-type", "application/json")
+            .body(json)
+    }
+
+    /// Makes an answer whose body is written while it is sent.
+    ///
+    /// The closure gets the writer once the head is on its way. When it returns
+    /// an error, the body is aborted and the error recorded on the server span.
+    ///
+    /// ```
+    /// # use fanlight_guest::{Response, sleep};
+    /// # use std::time::Duration;
+    /// let response = Response::stream(200, async |body| {
+    ///     for tick in 0..3 {
+    ///         body.write(format!("{tick}\n")).await?;
+    ///         sleep(Duration::from_millis(100)).await;
+    ///     }
+    ///     Ok(())
+    /// });
+    /// ```
+    pub fn stream<F>(status: u16, write: F) -> Self
+    where
+        F: AsyncFnOnce(&mut BodyWriter) -> StreamResult + 'static,
+    {
+        let produce: Produce = Box::new(|mut writer| {
+            Box::pin(async move {
+                let result = write(&mut writer).await;
+                (writer, result)
+            })
+        });
+        Self {
+            content: Content::Stream(produce),
+            ..Self::new(status)
+        }
+    }
+
+    /// Replaces the status.
+    pub fn status(mut self, status: u16) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// Sets a header, replacing what has the same name in any case.
+    ///
+    /// A header that the host does not take makes the answer a 500.
+    pub fn header(
+        mut self,
+        name: impl Into<Cow<'static, str>>,
+        value: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        let name = name.into();
+        self.remove_header(&name);
+        self.append_header(name, value)
+    }
+
+    /// Adds a header next to what has the same name.
+    pub fn append_header(
+        mut self,
+        name: impl Into<Cow<'static, str>>,
+        value: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    fn remove_header(&mut self, name: &str) {
+        self.headers
+            .retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+    }
+
+    /// Replaces the body.
+    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.content = Content::Bytes(body.into());
+        self
+    }
+
+    /// Goes on working after the answer was sent, as long as the host lets it.
+    pub fn after(mut self, work: impl Future<Output = ()> + 'static) -> Self {
+        self.after = Some(Box::pin(work));
+        self
+    }
+
+    /// Sends the answer, which only a handler of [`serve_raw!`](crate::serve_raw) does itself.
+    pub async fn send(mut self, outparam: ResponseOutparam) {
+        let after = self.after.take();
+        match self.open() {
+            Ok((response, body)) => {
+                ResponseOutparam::set(outparam, Ok(response));
+                self.write_content(body).await;
+            }
+            Err(error) => {
+                let answer = Err::<Self, _>(error).into_response();
+                match answer.open() {
+                    Ok((response, body)) => {
+                        ResponseOutparam::set(outparam, Ok(response));
+                        answer.write_content(body).await;
+                    }
+                    Err(error) => {
+                        let code = ErrorCode::InternalError(Some(error.to_string()));
+                        ResponseOutparam::set(outparam, Err(code));
+                    }
+                }
+            }
+        }
+        if let Some(work) = after {
+            work.await;
+        }
+    }
+
+    /// Makes the host's response of the head.
+    fn open(&self) -> Result<(OutgoingResponse, OutgoingBody), InvalidResponse> {
+        let length;
+        let mut headers: Vec<(&str, &[u8])> = self
+            .headers
+            .iter()
+            .map(|(name, value)| (&**name, value.as_bytes()))
+            .collect();
+        let is_length = |name: &str| name.eq_ignore_ascii_case("content-length");
+        match &self.content {
+            // With its length known, the host can write head and body at once.
+            Content::Bytes(bytes) => {
+                headers.retain(|(name, _)| !is_length(name));
+                if !matches!(self.status, 100..=199 | 204 | 304) {
+                    length = bytes.len().to_string();
+                    headers.push(("content-length", length.as_bytes()));
+                }
+            }
+            // The host would miss the body that an answer to HEAD has not.
+            Content::Stream(_) if self.is_to_head => {
+                headers.retain(|(name, _)| !is_length(name));
+            }
+            Content::Stream(_) => {}
+        }
+        let fields = Fields::from_list(&headers).map_err(|_| InvalidResponse::Header)?;
+        let response = OutgoingResponse::new(fields);
+        if self.status != 200 {
+            response
+                .set_status_code(self.status)
+                .map_err(|()| InvalidResponse::Status)?;
+        }
+        let body = response.body().map_err(|()| InvalidResponse::Header)?;
+        Ok((response, body))
+    }
+
+    async fn write_content(self, body: OutgoingBody) {
+        let (writer, result) = match self.content {
+            Content::Bytes(bytes) if bytes.is_empty() => {
+                // A client that is gone is the only thing that can be wrong.
+                OutgoingBody::finish(body, None).ok();
+                return;
+            }
+            Content::Stream(_) if self.is_to_head => {
+                OutgoingBody::finish(body, None).ok();
+                return;
+            }
+            Content::Bytes(bytes) => {
+                let Some(mut writer) = BodyWriter::from_raw(body) else {
+                    return;
+                };
+                let result = writer.write(bytes).await.map_err(Into::into);
+                (writer, result)
+            }
+            Content::Stream(produce) => {
+                let Some(writer) = BodyWriter::from_raw(body) else {
+                    return;
+                };
+                produce(writer).await
+            }
+        };
+        let result = match result {
+            Ok(()) => writer.finish().map_err(Into::into),
+            Err(error) => {
+                // Dropped rather than finished: that is what aborts it.
+                drop(writer);
+                Err(error)
+            }
+        };
+        if let Err(error) = result
+            && error.downcast_ref() != Some(&WriteError::Closed)
+        {
+            record(type_name::<dyn Error>(), &*error);
+        }
+    }
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Response")
+            .field("status", &self.status)
+            .field("headers", &self.headers)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a handler may return.
+///
+/// An error becomes `{"error": message}` with status 500 and is recorded on
+/// the server span; a [`BodyError`] brings a status of its own.
+pub trait IntoResponse {
+    /// Makes an answer of it.
+    fn into_response(self) -> Response;
+}
+
+impl IntoResponse for Response {
+    fn into_response(self) -> Response {
+        self
+    }
+}
+
+impl IntoResponse for String {
+    fn into_response(self) -> Response {
+        Response::text(self)
+    }
+}
+
+impl IntoResponse for &'static str {
+    fn into_response(self) -> Response {
+        Response::text(self)
+    }
+}
+
+impl<R, E> IntoResponse for Result<R, E>
+where
+    R: IntoResponse,
+    E: Into<Box<dyn Error>>,
+{
+    fn into_response(self) -> Response {
+        let error: Box<dyn Error> = match self {
+            Ok(response) => return response.into_response(),
+            Err(error) => error.into(),
+        };
+        let status = error.downcast_ref().map_or(500, BodyError::status);
+        // What a client did wrong is no error of the server.
+        if status >= 500 {
+            record(type_name::<E>(), &*error);
+        }
+        let mut json = String::from(r#"{"error":"#);
+        write_json_string(&mut json, &error.to_string());
+        json.push('}');
+        Response::json_bytes(json.into_bytes()).status(status)
+    }
+}
+
+fn record(exception_type: &'static str, error: &dyn Error) {
+    let mut exception = crate::Exception::from(error);
+    exception.exception_type = exception_type.into();
+    let message = exception.message.clone();
+    server_span().record_exception(exception);
+    server_span().set_status(Status::Error(&message));
+}
+
+/// Writes text as a JSON string, for components without the feature `json`.
+fn write_json_string(json: &mut String, text: &str) {
+    json.push('"');
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => json.extend(['\\', character]),
+            '\n' => json.push_str("\\n"),
+            '\0'..='\u{1f}' => {
+                let code = u32::from(character);
+                json.push_str("\\u00");
+                json.extend(
+                    [code >> 4, code & 15].map(|digit| char::from_digit(digit, 16).unwrap_or('0')),
+                );
+            }
+            _ => json.push(character),
+        }
+    }
+    json.push('"');
+}
+
+/// The host does not take an answer's head.
+#[derive(Debug)]
+enum InvalidResponse {
+    Header,
+    Status,
+}
+
+impl fmt::Display for InvalidResponse {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Header => "the answer has a header that the host does not take",
+            Self::Status => "the answer has a status that does not exist",
+        })
+    }
+}
+
+impl Error for InvalidResponse {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_replaces_its_namesake_and_an_appended_one_does_not() {
+        let response = Response::text("x")
+            .header("Content-Type", "text/csv")
+            .append_header("set-cookie", "a=1")
+            .append_header("set-cookie", "b=2");
+        let names: Vec<_> = response.headers.iter().map(|(name, _)| &**name).collect();
+        assert_eq!(names, ["Content-Type", "set-cookie", "set-cookie"]);
+    }
+
+    #[test]
+    fn text_is_escaped_for_json() {
+        let mut json = String::new();
+        write_json_string(&mut json, "say \"a\\b\"\n\t\u{1}é");
+        assert_eq!(json, r#""say \"a\\b\"\n\u0009\u0001é""#);
+    }
+
+    #[test]
+    fn a_body_error_brings_its_own_status() {
+        let error = BodyError::TooLarge { limit: 5 };
+        let response = Err::<Response, _>(error).into_response();
+        assert_eq!(response.status, 413);
+        let Content::Bytes(bytes) = response.content else {
+            panic!("streamed");
+        };
+        assert_eq!(bytes, br#"{"error":"the body is larger than 5 bytes"}"#);
+    }
+}

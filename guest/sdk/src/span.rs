@@ -1,0 +1,255 @@
+//! Spans: a handle each to what the host records.
+//!
+//! The host keeps the spans; here is only the order in which they were entered.
+
+use std::cell::RefCell;
+use std::ops::Deref;
+use std::rc::Rc;
+use std::time::SystemTime;
+
+use crate::bindings::fanlight::telemetry::tracing as raw;
+use crate::exception::Exception;
+use crate::span_builder::SpanBuilder;
+use crate::stack::{self, Enter, EntryId, Stack};
+use crate::value::{self, Attribute, Value};
+use crate::{SpanContext, SpanKind, Status};
+
+/// Starts a span and makes it the current one until the guard is dropped.
+///
+/// The span ends with its guard, so spans nest by scope, also across `.await`.
+/// Bind the guard to a name: `let _ = span!(..)` drops it at once. The name may
+/// be preceded by the kind: `internal` (the default), `server`, `client`,
+/// `producer` or `consumer`. For everything else there is [`Span::builder`].
+///
+/// ```no_run
+/// # use fanlight_guest::span;
+/// let table = "users";
+/// let span = span!(client "fetch_users", "db.collection.name" = table);
+/// let rows = {
+///     let _span = span!("decode");
+///     3
+/// };
+/// span.set_attribute("result.count", rows);
+/// ```
+#[macro_export]
+macro_rules! span {
+    ($name:expr $(, $key:tt = $value:expr)* $(,)?) => {
+        $crate::span!(@ Internal, $name $(, $key = $value)*)
+    };
+    (internal $name:expr $(, $key:tt = $value:expr)* $(,)?) => {
+        $crate::span!(@ Internal, $name $(, $key = $value)*)
+    };
+    (server $name:expr $(, $key:tt = $value:expr)* $(,)?) => {
+        $crate::span!(@ Server, $name $(, $key = $value)*)
+    };
+    (client $name:expr $(, $key:tt = $value:expr)* $(,)?) => {
+        $crate::span!(@ Client, $name $(, $key = $value)*)
+    };
+    (producer $name:expr $(, $key:tt = $value:expr)* $(,)?) => {
+        $crate::span!(@ Producer, $name $(, $key = $value)*)
+    };
+    (consumer $name:expr $(, $key:tt = $value:expr)* $(,)?) => {
+        $crate::span!(@ Consumer, $name $(, $key = $value)*)
+    };
+    (@ $kind:ident, $name:expr $(, $key:tt = $value:expr)*) => {
+        $crate::EnteredSpan::start(
+            ::core::convert::AsRef::<str>::as_ref(&$name),
+            $crate::SpanKind::$kind,
+            &$crate::attributes![$($key = $value),*],
+        )
+    };
+}
+
+/// A span that is not necessarily the current one.
+///
+/// It ends when it is dropped and no guard is left, or before that by
+/// [`end`](Span::end). What is said to it after its end is ignored.
+#[derive(Debug)]
+pub struct Span {
+    handle: Rc<raw::Span>,
+}
+
+impl Span {
+    /// Begins the description of a span.
+    pub fn builder(name: &str) -> SpanBuilder<'_> {
+        SpanBuilder::new(name)
+    }
+
+    pub(crate) fn start(name: &str, options: raw::SpanOptions<'_>) -> Self {
+        Self {
+            handle: Rc::new(raw::Span::start(name, options)),
+        }
+    }
+
+    /// Makes the span the current one until the guard is dropped.
+    ///
+    /// The guard keeps the span from ending: it ends when both are dropped.
+    pub fn enter(&self) -> EnteredSpan {
+        let handle = Rc::clone(&self.handle);
+        Self { handle }.entered()
+    }
+
+    /// Makes the span the current one; it ends with the guard.
+    pub fn entered(self) -> EnteredSpan {
+        let entry = STACK.with_borrow_mut(|stack| stack.enter(Rc::clone(&self.handle)));
+        EnteredSpan { entry, span: self }
+    }
+
+    /// Sets an attribute; a key that is set already gets the new value.
+    pub fn set_attribute<'a>(&self, key: &'a str, value: impl Into<Value<'a>>) {
+        let attribute = Attribute::new(key, value);
+        self.handle.set_attributes(&[attribute.as_raw()]);
+    }
+
+    /// Sets several attributes at once, which is cheaper than one by one.
+    pub fn set_attributes(&self, attributes: &[Attribute<'_>]) {
+        self.handle.set_attributes(&value::as_raw(attributes));
+    }
+
+    /// Adds an event that happens now.
+    pub fn add_event(&self, name: &str, attributes: &[Attribute<'_>]) {
+        self.handle
+            .add_event(name, &value::as_raw(attributes), None);
+    }
+
+    /// Adds an event that happened at another time.
+    pub fn add_event_at(&self, name: &str, time: SystemTime, attributes: &[Attribute<'_>]) {
+        self.handle
+            .add_event(name, &value::as_raw(attributes), Some(time.into()));
+    }
+
+    /// Records an error as an `exception` event.
+    ///
+    /// Takes a reference to any error, or an [`Exception`] that says more. The
+    /// host adds the component's own stack where the exception brings none. The
+    /// status stays as it is: see [`set_status`](Span::set_status).
+    pub fn record_exception<'a>(&self, exception: impl Into<Exception<'a>>) {
+        let exception = exception.into();
+        self.handle.record_exception(
+            exception.as_raw(),
+            &value::as_raw(exception.attributes),
+            exception.time.map(Into::into),
+        );
+    }
+
+    /// Records an error under a type's name of its own, such as `ValueError`.
+    pub fn record_exception_as(&self, exception_type: &str, message: impl std::fmt::Display) {
+        self.record_exception(Exception::new(exception_type, message.to_string()));
+    }
+
+    /// Says how the work turned out.
+    ///
+    /// [`Status::Ok`] is final.
+    pub fn set_status(&self, status: Status<'_>) {
+        self.handle.set_status(status);
+    }
+
+    /// Replaces the name.
+    pub fn update_name(&self, name: &str) {
+        self.handle.update_name(name);
+    }
+
+    /// Adds a reference to another span.
+    pub fn add_link(&self, context: &SpanContext, attributes: &[Attribute<'_>]) {
+        self.handle.add_link(raw::Link {
+            context,
+            attributes: &value::as_raw(attributes),
+        });
+    }
+
+    /// Returns the span's identity, for headers and links.
+    pub fn context(&self) -> SpanContext {
+        self.handle.context()
+    }
+
+    /// Tells whether anything said to the span is kept.
+    ///
+    /// Costly attributes can be spared where it is not.
+    pub fn is_recording(&self) -> bool {
+        self.handle.is_recording()
+    }
+
+    /// Ends the span now.
+    pub fn end(&self) {
+        self.handle.end(None);
+    }
+
+    /// Ends the span at another time.
+    pub fn end_at(&self, time: SystemTime) {
+        self.handle.end(Some(time.into()));
+    }
+}
+
+/// A span that is the current one until this guard is dropped.
+///
+/// Guards may be dropped in any order: the current span is the one entered
+/// last of those that are left.
+#[derive(Debug)]
+#[must_use = "the span is left as soon as the guard is dropped"]
+pub struct EnteredSpan {
+    entry: EntryId,
+    span: Span,
+}
+
+impl EnteredSpan {
+    /// What [`span!`](crate::span!) does.
+    #[doc(hidden)]
+    pub fn start(name: &str, kind: SpanKind, attributes: &[Attribute<'_>]) -> Self {
+        let options = raw::SpanOptions {
+            kind,
+            attributes: &value::as_raw(attributes),
+            links: &[],
+            parent: raw::SpanParent::Current,
+            start_time: None,
+            scope: None,
+        };
+        Span::start(name, options).entered()
+    }
+}
+
+impl Deref for EnteredSpan {
+    type Target = Span;
+
+    fn deref(&self) -> &Span {
+        &self.span
+    }
+}
+
+impl Drop for EnteredSpan {
+    fn drop(&mut self) {
+        STACK.with_borrow_mut(|stack| stack.leave(self.entry));
+    }
+}
+
+/// Returns the identity of the current span, for headers and links.
+///
+/// It is the server span where no other one is entered.
+pub fn current_context() -> SpanContext {
+    raw::current_context()
+}
+
+impl Enter for Rc<raw::Span> {
+    type Scope = raw::Scope;
+
+    fn enter(&self) -> raw::Scope {
+        raw::Span::enter(self)
+    }
+}
+
+pub(crate) type Suspended = stack::Suspended<Rc<raw::Span>>;
+
+pub(crate) fn suspended_within(span: Span) -> Suspended {
+    Suspended::within(span.handle)
+}
+
+pub(crate) fn resume(suspended: &mut Suspended) {
+    STACK.with_borrow_mut(|stack| stack.resume(suspended));
+}
+
+pub(crate) fn suspend(suspended: &mut Suspended) {
+    STACK.with_borrow_mut(|stack| stack.suspend(suspended));
+}
+
+thread_local! {
+    static STACK: RefCell<Stack<Rc<raw::Span>>> = const { RefCell::new(Stack::new()) };
+}
