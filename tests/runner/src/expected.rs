@@ -23,14 +23,41 @@ pub struct Endpoint {
     pub status: u16,
     /// Headers of the answer.
     pub headers: Vec<(&'static str, Matcher)>,
-    /// Places in the answer's JSON, as JSON pointers without the leading slash.
-    pub facts: Vec<(&'static str, Matcher)>,
+    /// What its JSON says.
+    pub facts: Vec<Fact>,
     /// What the answer takes at the least.
     pub at_least: Duration,
     /// Whether it is part of the load: a mix of what a service answers all day.
     pub in_load: bool,
     /// The spans.
     pub tree: SpanTree,
+}
+
+/// What a place in an answer's JSON must be.
+#[derive(Clone, Debug)]
+pub struct Fact {
+    name: &'static str,
+    pointer: String,
+    matcher: Matcher,
+}
+
+impl Fact {
+    fn field(name: &'static str, matcher: impl Into<Matcher>) -> Self {
+        Self {
+            name,
+            pointer: format!("/{name}"),
+            matcher: matcher.into(),
+        }
+    }
+
+    /// The whole body, which a person reads as `name`.
+    fn body(name: &'static str, matcher: impl Into<Matcher>) -> Self {
+        Self {
+            name,
+            pointer: String::new(),
+            matcher: matcher.into(),
+        }
+    }
 }
 
 /// Lists them all: first what works, then what shows failure.
@@ -51,8 +78,8 @@ pub fn endpoints() -> Vec<Endpoint> {
 fn index() -> Endpoint {
     Endpoint {
         facts: vec![
-            ("message", Matcher::SomeText),
-            ("endpoints", Matcher::Lists("/api/users")),
+            Fact::field("message", Matcher::SomeText),
+            Fact::field("endpoints", Matcher::Lists("/api/users")),
         ],
         in_load: true,
         ..Endpoint::get("/", 200, server("GET /", "/", 200))
@@ -63,7 +90,7 @@ fn index() -> Endpoint {
 #[must_use]
 pub fn health() -> Endpoint {
     Endpoint {
-        facts: vec![("status", Matcher::from("healthy"))],
+        facts: vec![Fact::field("status", "healthy")],
         in_load: true,
         ..Endpoint::get("/health", 200, server("GET /health", "/health", 200))
     }
@@ -77,7 +104,7 @@ fn users() -> Endpoint {
         .attribute("db.operation", "select")
         .attribute("result.count", 3);
     Endpoint {
-        facts: vec![("users", Matcher::Items(3))],
+        facts: vec![Fact::body("users", Matcher::Items(3))],
         at_least: Duration::from_millis(100),
         in_load: true,
         ..Endpoint::get(
@@ -96,8 +123,8 @@ fn process() -> Endpoint {
         .child(step("save_results").attribute("records_saved", Matcher::Present));
     Endpoint {
         facts: vec![
-            ("status", Matcher::from("success")),
-            ("duration_ms", Matcher::Between(200, 1_000)),
+            Fact::field("status", "success"),
+            Fact::field("duration_ms", Matcher::Between(200, 1_000)),
         ],
         at_least: Duration::from_millis(200),
         in_load: true,
@@ -125,7 +152,7 @@ fn error() -> Endpoint {
             ],
         );
     Endpoint {
-        facts: vec![("error", Matcher::from(MESSAGE))],
+        facts: vec![Fact::field("error", MESSAGE)],
         in_load: true,
         ..Endpoint::get("/api/error", 500, span)
     }
@@ -153,45 +180,47 @@ fn panic() -> Endpoint {
             "content-type",
             Matcher::Contains("application/problem+json"),
         )],
-        facts: vec![("title", Matcher::SomeText), ("status", Matcher::from(500))],
+        facts: vec![
+            Fact::field("title", Matcher::SomeText),
+            Fact::field("status", 500),
+        ],
         ..Endpoint::get("/api/panic", 500, span)
     }
 }
 
 fn unknown_path() -> Endpoint {
-    let span = unrouted("GET", 404);
+    // The path is anyone's choice and must not become a name.
+    let span = SpanTree::new("GET", Kind::Server)
+        .attribute("http.request.method", "GET")
+        .attribute("http.response.status_code", 404)
+        .attribute("url.path", "/no/such/path")
+        .without("http.route");
     Endpoint {
-        facts: vec![("error", Matcher::SomeText)],
+        facts: vec![Fact::field("error", Matcher::SomeText)],
         ..Endpoint::get("/no/such/path", 404, span)
     }
 }
 
 fn wrong_method() -> Endpoint {
-    let span = unrouted("POST", 405);
+    let span = SpanTree::new("POST /api/users", Kind::Server)
+        .attribute("http.request.method", "POST")
+        .attribute("http.response.status_code", 405)
+        .attribute("http.route", "/api/users");
     Endpoint {
         method: Method::POST,
         headers: vec![("allow", Matcher::Contains("GET"))],
-        facts: vec![("error", Matcher::SomeText)],
+        facts: vec![Fact::field("error", Matcher::SomeText)],
         ..Endpoint::get("/api/users", 405, span)
     }
 }
 
-/// The server span of a route that the guest knows.
+/// The server span of a GET to a route that the guest knows.
 fn server(name: &'static str, route: &'static str, status: u16) -> SpanTree {
     SpanTree::new(name, Kind::Server)
         .attribute("http.request.method", "GET")
         .attribute("http.response.status_code", status)
         .attribute("http.route", route)
         .attribute("url.path", route)
-}
-
-/// The server span of a request that belongs to no route: the path is anyone's
-/// choice and must not become a name.
-fn unrouted(method: &'static str, status: u16) -> SpanTree {
-    SpanTree::new(method, Kind::Server)
-        .attribute("http.request.method", method)
-        .attribute("http.response.status_code", status)
-        .without("http.route")
 }
 
 impl Endpoint {
@@ -238,8 +267,9 @@ impl Endpoint {
         }));
         match answer.json() {
             Ok(body) => {
-                differences.extend(self.facts.iter().filter_map(|(name, matcher)| {
-                    matcher.difference(name, body.pointer(&format!("/{name}")))
+                differences.extend(self.facts.iter().filter_map(|fact| {
+                    fact.matcher
+                        .difference(fact.name, body.pointer(&fact.pointer))
                 }));
             }
             Err(error) => differences.push(format!("{error:#}")),
@@ -252,14 +282,14 @@ impl Endpoint {
     #[must_use]
     pub fn summary(&self, answer: &Answer) -> String {
         let body = answer.json().unwrap_or_default();
-        let facts =
-            self.facts
-                .iter()
-                .filter_map(|(name, _)| match body.pointer(&format!("/{name}"))? {
-                    Value::Array(items) => Some(format!("{} {name}", items.len())),
-                    Value::String(text) => Some(format!("{name}: {text}")),
-                    value => Some(format!("{name}: {value}")),
-                });
+        let facts = self.facts.iter().filter_map(|fact| {
+            let name = fact.name;
+            match body.pointer(&fact.pointer)? {
+                Value::Array(items) => Some(format!("{} {name}", items.len())),
+                Value::String(text) => Some(format!("{name}: {text}")),
+                value => Some(format!("{name}: {value}")),
+            }
+        });
         let headers = self
             .headers
             .iter()

@@ -36,7 +36,7 @@ fn each_endpoint_that_differs_is_told() {
     assert!(report.contains("ok    GET /health"), "{report}");
     assert!(report.contains("FAIL  GET /api/users"), "{report}");
     assert!(
-        report.contains("users: expected a list of 3, but it is not there"),
+        report.contains("users: expected a list of 3, got {"),
         "{report}"
     );
     assert!(report.contains("Load: 7 requests by 2 workers"), "{report}");
