@@ -4,6 +4,9 @@ use std::ffi::OsString;
 
 use crate::{cargo, jaeger, wasm};
 
+/// Names the Jaeger that the tests ask.
+const JAEGER: &str = "FANLIGHT_TEST_JAEGER";
+
 /// Builds what the tests run (guests, server, Jaeger), then tests the workspace.
 ///
 /// # Errors
@@ -15,14 +18,17 @@ pub(crate) fn run(args: &[OsString]) -> anyhow::Result<()> {
 
     let mut tests = cargo::cargo();
     tests.args(["test", "--workspace"]).args(args);
-    match jaeger::find_or_build()? {
+    let jaeger = match std::env::var_os(JAEGER).filter(|it| !it.is_empty()) {
+        Some(path) => Some(path.into()),
+        None => jaeger::find_or_build()?,
+    };
+    match jaeger {
         Some(path) => {
             eprintln!("xtask: testing with {}", path.display());
-            tests.env("FANLIGHT_TEST_JAEGER", path);
+            tests.env(JAEGER, path);
         }
         None => {
             eprintln!("xtask: SKIPPED: the tests that need Jaeger, for Go is not installed");
-            tests.env_remove("FANLIGHT_TEST_JAEGER");
         }
     }
     cargo::run(&mut tests)
