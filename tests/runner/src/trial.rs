@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::Instant;
 
@@ -61,16 +61,15 @@ impl Trial {
     async fn try_health(&self, report: &mut Report<'_>) -> anyhow::Result<()> {
         report.section(format_args!("Health of {}", self.url));
         let health = expected::health();
-        let answer = health
-            .ask(&Client::new(), &self.url)
-            .await
-            .with_context(|| {
-                format!(
-                    "no service answers at {}. Start the demo with `cargo xtask run` or \
-                 `docker compose up --build`, or name another place with --base-url",
-                    self.url
-                )
-            })?;
+        let answer = match health.ask(&Client::new(), &self.url).await {
+            Ok(answer) => answer,
+            Err(error) => bail!(
+                "no service answers at {}: {error:#}\n\
+                 Start the demo with `cargo xtask run` or `docker compose up --build`, or name \
+                 another place with --base-url.",
+                self.url
+            ),
+        };
         let differences = health.differences(&answer);
         report.check(line(&health, Some(&answer)), &differences);
         if !differences.is_empty() {
