@@ -10,6 +10,7 @@ mod test;
 mod wasm;
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -28,7 +29,7 @@ enum Command {
     Run {
         /// Where to serve
         #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8000")]
-        listen: String,
+        listen: SocketAddr,
         /// More flags for `fanlight serve`
         #[arg(last = true)]
         serve: Vec<OsString>,
@@ -55,7 +56,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let done = match Args::parse().command {
-        Command::Run { listen, serve } => run::run(&listen, &serve),
+        Command::Run { listen, serve } => run::run(listen, &serve),
         Command::Test { cargo } => test::run(&cargo),
         Command::Guests => wasm::build_guests().map(|guests| {
             for guest in guests {

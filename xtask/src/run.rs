@@ -1,6 +1,7 @@
 //! Serves the demo in the foreground.
 
 use std::ffi::OsString;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::Command;
 
 use crate::{cargo, wasm};
@@ -10,13 +11,14 @@ use crate::{cargo, wasm};
 ///
 /// # Errors
 /// When a build fails, or the server does.
-pub(crate) fn run(listen: &str, flags: &[OsString]) -> anyhow::Result<()> {
+pub(crate) fn run(listen: SocketAddr, flags: &[OsString]) -> anyhow::Result<()> {
     let demo = wasm::build_demo()?;
     let host = cargo::build_host("release")?;
     // A server on all addresses is reached by this one.
-    let reached = listen
-        .replace("0.0.0.0", "localhost")
-        .replace("[::]", "localhost");
+    let mut reached = listen;
+    if reached.ip().is_unspecified() {
+        reached.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    }
     eprintln!(
         "\n  Try it from another terminal:\n\
          \n    curl http://{reached}/\
@@ -32,7 +34,7 @@ pub(crate) fn run(listen: &str, flags: &[OsString]) -> anyhow::Result<()> {
         .arg("serve")
         .arg(demo)
         .arg("--listen")
-        .arg(listen)
+        .arg(listen.to_string())
         .args(flags);
     become_program(&mut serve)
 }
