@@ -1,0 +1,57 @@
+//! Instruments of every kind, and one that cannot be had.
+
+use fanlight_guest::{
+    InstrumentError, Response, attributes, counter, gauge, histogram, up_down_counter,
+};
+
+/// Adds the same to one instrument of each kind.
+pub(crate) fn one_of_each() -> Result<(), InstrumentError> {
+    let attributes = attributes!["color" = "red", "size" = 3];
+    counter("showcase.counter")
+        .unit("{thing}")
+        .description("Things counted")
+        .u64()?
+        .add(2, &attributes);
+    counter("showcase.counter_f64")
+        .unit("By")
+        .f64()?
+        .add(0.5, &attributes);
+    let up_down = up_down_counter("showcase.up_down_counter").i64()?;
+    up_down.add(5, &attributes);
+    up_down.add(-3, &attributes);
+    let up_down = up_down_counter("showcase.up_down_counter_f64").f64()?;
+    up_down.add(2.5, &attributes);
+    up_down.add(-1.0, &attributes);
+    let histogram = histogram("showcase.histogram")
+        .unit("ms")
+        .bounds(&[1.0, 10.0, 100.0])
+        .f64()?;
+    for value in [0.5, 5.0, 50.0, 500.0] {
+        histogram.record(value, &attributes);
+    }
+    gauge("showcase.gauge")
+        .scope("showcase-library", "1.2.3")
+        .i64()?
+        .record(-7, &attributes);
+    gauge("showcase.gauge_f64").f64()?.record(0.25, &attributes);
+    Ok(())
+}
+
+/// Opens a name as two kinds, and names that are not allowed.
+pub(crate) fn clash() -> Response {
+    let outcomes = [
+        counter("showcase.clash").u64().err(),
+        gauge("showcase.clash").f64().err(),
+        counter("0 is no letter").u64().err(),
+        histogram("showcase.falling")
+            .bounds(&[2.0, 1.0])
+            .f64()
+            .err(),
+    ];
+    let lines = outcomes.map(|error| error.map_or("ok\n".into(), |error| format!("{error}\n")));
+    Response::text(lines.concat())
+}
+
+pub(crate) fn refused(error: InstrumentError) -> Response {
+    Response::text(format!("{error}\n")).status(500)
+}
