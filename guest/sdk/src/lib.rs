@@ -68,6 +68,7 @@ mod body;
 mod body_writer;
 mod exception;
 mod executor;
+mod into_response;
 mod join;
 mod logs;
 mod metrics;
@@ -91,6 +92,7 @@ pub use body::{Body, BodyError};
 pub use body_writer::{BodyWriter, WriteError};
 pub use exception::Exception;
 pub use executor::{block_on, ready};
+pub use into_response::IntoResponse;
 pub use join::{First, InSpan, InSpanFuture, join, join_all, race};
 pub use logs::LogRecord;
 pub use metrics::{
@@ -100,7 +102,7 @@ pub use metrics::{
 };
 pub use random::{random_range, random_u64};
 pub use request::Request;
-pub use response::{IntoResponse, Response, StreamResult};
+pub use response::{Response, StreamResult};
 #[doc(hidden)]
 pub use serve::run;
 pub use server_span::{ServerSpan, server_span};

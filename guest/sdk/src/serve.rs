@@ -3,8 +3,8 @@
 use crate::Method;
 use crate::bindings::wasi::http::types::{IncomingRequest, ResponseOutparam};
 use crate::executor::block_on;
+use crate::into_response::IntoResponse;
 use crate::request::Request;
-use crate::response::IntoResponse;
 
 /// Makes an async function the component's handler.
 ///

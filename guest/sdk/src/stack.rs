@@ -141,9 +141,15 @@ mod tests {
 
     use super::*;
 
-    /// The host's stack, and how many calls it has had.
     #[derive(Clone, Default)]
-    struct Host(Rc<RefCell<(Vec<(u64, &'static str)>, u64)>>);
+    struct Host(Rc<RefCell<HostState>>);
+
+    #[derive(Default)]
+    struct HostState {
+        /// The scopes that are entered, by number, and their spans' names.
+        entered: Vec<(u64, &'static str)>,
+        calls: u64,
+    }
 
     impl Host {
         fn span(&self, name: &'static str) -> FakeSpan {
@@ -151,11 +157,12 @@ mod tests {
         }
 
         fn current(&self) -> &'static str {
-            self.0.borrow().0.last().map_or("server", |(_, name)| name)
+            let state = self.0.borrow();
+            state.entered.last().map_or("server", |(_, name)| name)
         }
 
         fn calls(&self) -> u64 {
-            self.0.borrow().1
+            self.0.borrow().calls
         }
     }
 
@@ -167,19 +174,19 @@ mod tests {
         type Scope = FakeScope;
 
         fn enter(&self) -> FakeScope {
-            let mut host = self.0.0.borrow_mut();
-            host.1 += 1;
-            let id = host.1;
-            host.0.push((id, self.1));
-            FakeScope(self.0.clone(), id)
+            let mut state = self.0.0.borrow_mut();
+            state.calls += 1;
+            let number = state.calls;
+            state.entered.push((number, self.1));
+            FakeScope(self.0.clone(), number)
         }
     }
 
     impl Drop for FakeScope {
         fn drop(&mut self) {
-            let mut host = self.0.0.borrow_mut();
-            host.1 += 1;
-            host.0.retain(|(id, _)| *id != self.1);
+            let mut state = self.0.0.borrow_mut();
+            state.calls += 1;
+            state.entered.retain(|(number, _)| *number != self.1);
         }
     }
 
