@@ -1,2 +1,9 @@
 //! The `fanlight` program.
-fn main() {}
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    fanlight::Cli::parse().run()
+}

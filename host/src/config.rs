@@ -1,0 +1,58 @@
+//! What the server is told: every bound by name, with its default and reason.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+/// Bounds on one request.
+#[derive(Clone, Debug)]
+pub struct RequestLimits {
+    /// From the request's head to the guest's response head.
+    pub request_timeout: Duration,
+    /// How long a guest may go on after its last byte.
+    pub linger: Duration,
+    /// How long a request waits for a free instance.
+    pub queue_timeout: Duration,
+    /// Instances that live at once: the pool's slots.
+    pub max_instances: NonZeroU32,
+    /// The most bytes of one guest's linear memory.
+    pub max_memory_bytes: usize,
+    /// Whether answers carry `traceresponse`.
+    pub trace_header: bool,
+}
+
+impl Default for RequestLimits {
+    fn default() -> Self {
+        Self {
+            request_timeout: Duration::from_secs(30),
+            linger: Duration::from_secs(10),
+            queue_timeout: Duration::from_secs(1),
+            max_instances: NonZeroU32::MIN.saturating_add(4_999),
+            max_memory_bytes: 64 * 1024 * 1024,
+            trace_header: true,
+        }
+    }
+}
+
+/// Bounds on connections and on the server's end.
+#[derive(Clone, Debug)]
+pub struct ServerLimits {
+    /// Connections open at once; further ones wait in the kernel's queue.
+    pub max_connections: usize,
+    /// How long a request's head may take, and a kept-alive connection idle.
+    pub header_timeout: Duration,
+    /// How long running requests may take after the signal to stop.
+    pub shutdown_grace: Duration,
+    /// How long the server goes on, not ready, before it stops accepting.
+    pub shutdown_delay: Duration,
+}
+
+impl Default for ServerLimits {
+    fn default() -> Self {
+        Self {
+            max_connections: 10_000,
+            header_timeout: Duration::from_secs(10),
+            shutdown_grace: Duration::from_secs(30),
+            shutdown_delay: Duration::ZERO,
+        }
+    }
+}

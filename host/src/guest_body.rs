@@ -1,0 +1,159 @@
+//! The response body of a guest that may still be running.
+//!
+//! The guest is polled where its body is polled, so that a client that does
+//! not read holds back the guest that writes for it. A guest that trapped
+//! never ends its body cleanly, unless it had finished it before.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::task::TaskTracker;
+use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
+
+use crate::error::HandleError;
+use crate::invocation::{Guest, GuestEnd};
+
+/// What a guest may still do when its answer is out.
+pub(crate) struct Afterlife {
+    /// How long it may.
+    pub(crate) linger: Duration,
+    /// Where it goes on; shutting down waits for these.
+    pub(crate) tasks: TaskTracker,
+    /// Its place among the instances, kept until it is gone.
+    pub(crate) permit: OwnedSemaphorePermit,
+}
+
+/// A body and the guest that writes it.
+pub(crate) struct GuestBody {
+    inner: HyperOutgoingBody,
+    guest: Progress,
+    /// The guest's body ended as it should.
+    finished: bool,
+    /// What the client is promised by `content-length`; zero where the answer
+    /// has no body by its method or status.
+    promised: Option<u64>,
+    handed_over: u64,
+    afterlife: Option<Afterlife>,
+}
+
+enum Progress {
+    Running(Guest),
+    Ended(GuestEnd),
+}
+
+impl GuestBody {
+    pub(crate) fn new(
+        inner: HyperOutgoingBody,
+        guest: Guest,
+        promised: Option<u64>,
+        afterlife: Afterlife,
+    ) -> Self {
+        Self {
+            inner,
+            guest: Progress::Running(guest),
+            finished: false,
+            promised,
+            handed_over: 0,
+            afterlife: Some(afterlife),
+        }
+    }
+
+    /// Whether the client has, or is about to have, all that it was promised.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.finished || self.promised == Some(self.handed_over)
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.handed_over
+    }
+
+    /// Lets the guest go on for its time after the answer.
+    fn detach(&mut self) {
+        let Some(Afterlife {
+            linger,
+            tasks,
+            permit,
+        }) = self.afterlife.take()
+        else {
+            return;
+        };
+        let ended = Progress::Ended(GuestEnd::default());
+        let Progress::Running(guest) = std::mem::replace(&mut self.guest, ended) else {
+            return;
+        };
+        // Bodies are dropped outside of a runtime only when it is gone.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            tasks.spawn_on(
+                async move {
+                    if tokio::time::timeout(linger, guest).await.is_err() {
+                        tracing::debug!(?linger, "a guest was ended after its answer");
+                    }
+                    drop(permit);
+                },
+                &runtime,
+            );
+        }
+    }
+}
+
+impl Body for GuestBody {
+    type Data = Bytes;
+    type Error = HandleError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, HandleError>>> {
+        if self.finished {
+            return Poll::Ready(None);
+        }
+        if let Progress::Running(guest) = &mut self.guest
+            && let Poll::Ready(end) = guest.as_mut().poll(context)
+        {
+            self.guest = Progress::Ended(end);
+        }
+        match Pin::new(&mut self.inner).poll_frame(context) {
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(data) = frame.data_ref() {
+                    self.handed_over += data.len() as u64;
+                } else {
+                    self.finished = true;
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(HandleError::BodyAborted))),
+            Poll::Ready(None) => {
+                self.finished = true;
+                self.detach();
+                Poll::Ready(None)
+            }
+            Poll::Pending => match &mut self.guest {
+                Progress::Running(_) => Poll::Pending,
+                // What a trapped guest holds is kept with its end: were the
+                // body finished, it would have said so by now.
+                Progress::Ended(end) => match end.failure.take() {
+                    Some(failure) => Poll::Ready(Some(Err(failure))),
+                    None => Poll::Ready(Some(Err(HandleError::BodyAborted))),
+                },
+            },
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.finished
+    }
+}
+
+impl Drop for GuestBody {
+    /// hyper drops a body both when the client has all of it and when the
+    /// client has left: the one lets the guest go on, the other ends it.
+    fn drop(&mut self) {
+        if self.is_complete() {
+            self.detach();
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! The envelope around each request: span, place, deadline, and the one
+//! place where an outcome becomes a response.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use opentelemetry::KeyValue;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::component::{ComponentSlot, LoadedComponent};
+use crate::config::RequestLimits;
+use crate::error::{Blame, HandleError};
+use crate::guest_body::{Afterlife, GuestBody};
+use crate::imports::{GuestLimits, GuestSignals, GuestTelemetry};
+use crate::invocation::Invocation;
+use crate::propagation::{self, TRACERESPONSE};
+use crate::server_span::{ServerMetrics, ServerSpan, authority};
+use crate::span::Tracer;
+use crate::span_body::SpanBody;
+use crate::state::State;
+use crate::telemetry::Telemetry;
+
+/// Handles requests.
+pub(crate) struct Handler {
+    slot: Arc<ComponentSlot>,
+    signals: Arc<GuestSignals>,
+    tracer: Tracer,
+    metrics: Arc<ServerMetrics>,
+    limits: RequestLimits,
+    instances: Arc<Semaphore>,
+    /// Guests that go on after their answer.
+    afterlives: TaskTracker,
+    /// Answers on HTTP/1.1 tell the client to connect anew elsewhere.
+    closing: AtomicBool,
+    /// The time for draining is over: whoever still waits is told so.
+    stopped: CancellationToken,
+}
+
+impl Handler {
+    pub(crate) fn new(
+        slot: Arc<ComponentSlot>,
+        telemetry: &Telemetry,
+        limits: RequestLimits,
+        guest_limits: GuestLimits,
+    ) -> Self {
+        Self {
+            slot,
+            signals: Arc::new(GuestSignals::new(telemetry, guest_limits)),
+            tracer: telemetry.tracer().clone(),
+            metrics: Arc::new(ServerMetrics::new(&telemetry.meter())),
+            instances: Arc::new(Semaphore::new(limits.max_instances.get() as usize)),
+            limits,
+            afterlives: TaskTracker::new(),
+            closing: AtomicBool::new(false),
+            stopped: CancellationToken::new(),
+        }
+    }
+
+    /// Handles one request. It never fails: an error is an answer.
+    ///
+    /// # Cancel safety
+    /// Dropped, it ends the guest where it stands and the span as cancelled.
+    pub(crate) async fn handle(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Result<Response<SpanBody>, Infallible> {
+        let span = ServerSpan::start(&self.tracer, &self.metrics, &request, peer);
+        let mut cancelled = CancelledOnDrop(Some(span.clone()));
+        let version = request.version();
+        let result = self.try_handle(request, &span).await;
+        cancelled.0 = None;
+        Ok(self.respond(result, span, version))
+    }
+
+    /// From now on answers on HTTP/1.1 carry `connection: close`.
+    pub(crate) fn announce_close(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+    }
+
+    /// Answers all that still wait for their guests with 503.
+    pub(crate) fn stop(&self) {
+        self.stopped.cancel();
+    }
+
+    /// Waits for guests that go on after their answers.
+    pub(crate) async fn drained(&self) {
+        self.afterlives.close();
+        self.afterlives.wait().await;
+    }
+
+    pub(crate) fn metrics(&self) -> &ServerMetrics {
+        &self.metrics
+    }
+
+    async fn try_handle(
+        &self,
+        request: Request<Incoming>,
+        span: &ServerSpan,
+    ) -> Result<Response<GuestBody>, HandleError> {
+        check(&request)?;
+        let permit = self.place().await?;
+        let component = self.slot.current();
+        identify(span, &component);
+        let is_head = request.method() == Method::HEAD;
+        let counted = span.clone();
+        let request = request.map(|body| {
+            body.map_frame(move |frame| {
+                if let Some(data) = frame.data_ref() {
+                    counted.count_request_bytes(data.len() as u64);
+                }
+                frame
+            })
+        });
+        let telemetry = GuestTelemetry::new(Arc::clone(&self.signals), span.clone());
+        let state = State::new(telemetry, self.limits.max_memory_bytes);
+        let mut head = pin!(Invocation::new(component, state, request).head());
+        let outcome = tokio::select! {
+            biased;
+            () = self.stopped.cancelled() => Err(HandleError::Unavailable),
+            answered = tokio::time::timeout(self.limits.request_timeout, head.as_mut()) => {
+                answered.unwrap_or(Err(HandleError::Timeout))
+            }
+        };
+        // Said before the guest is dropped: its open spans tell the reason.
+        let (response, guest) = outcome.inspect_err(|error| span.fail(error))?;
+        let promised = promised_bytes(&response, is_head);
+        let afterlife = Afterlife {
+            linger: self.limits.linger,
+            tasks: self.afterlives.clone(),
+            permit,
+        };
+        Ok(response.map(|body| GuestBody::new(body, guest, promised, afterlife)))
+    }
+
+    /// Waits for a place among the instances, at most for the queue timeout.
+    async fn place(&self) -> Result<OwnedSemaphorePermit, HandleError> {
+        let instances = Arc::clone(&self.instances);
+        if let Ok(permit) = Arc::clone(&instances).try_acquire_owned() {
+            return Ok(permit);
+        }
+        tokio::select! {
+            biased;
+            () = self.stopped.cancelled() => Err(HandleError::Unavailable),
+            permit = tokio::time::timeout(self.limits.queue_timeout, instances.acquire_owned()) => {
+                match permit {
+                    Ok(Ok(permit)) => Ok(permit),
+                    Ok(Err(_)) | Err(_) => Err(HandleError::Overloaded),
+                }
+            }
+        }
+    }
+
+    /// Maps the outcome, logs it and wraps the body: the only place that does.
+    fn respond(
+        &self,
+        result: Result<Response<GuestBody>, HandleError>,
+        span: ServerSpan,
+        version: Version,
+    ) -> Response<SpanBody> {
+        let mut response = match result {
+            Ok(response) => {
+                span.set_status_code(response.status());
+                let span = span.clone();
+                response.map(|body| SpanBody::guest(body, span))
+            }
+            Err(error) => {
+                log(&error, &span);
+                span.fail(&error);
+                span.set_status_code(error.status());
+                problem(&error, &span)
+            }
+        };
+        let headers = response.headers_mut();
+        if self.limits.trace_header
+            && let Some(value) = propagation::format_traceparent(span.context())
+        {
+            headers.insert(TRACERESPONSE, value);
+        }
+        if self.closing.load(Ordering::Relaxed) && version <= Version::HTTP_11 {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+/// Ends the span of a request whose future was dropped: its client has left.
+struct CancelledOnDrop(Option<ServerSpan>);
+
+impl Drop for CancelledOnDrop {
+    fn drop(&mut self) {
+        if let Some(span) = self.0.take() {
+            span.fail(&HandleError::Cancelled);
+            span.end(0);
+        }
+    }
+}
+
+/// Refuses what no guest can be asked.
+fn check<B>(request: &Request<B>) -> Result<(), HandleError> {
+    if request.method() == Method::CONNECT {
+        return Err(HandleError::Unsupported("CONNECT is not supported"));
+    }
+    if is_upgrade(request.headers()) {
+        return Err(HandleError::Unsupported(
+            "Protocol upgrades are not supported",
+        ));
+    }
+    if request.headers().get_all(header::HOST).iter().count() > 1 {
+        return Err(HandleError::BadRequest(
+            "The request has more than one Host",
+        ));
+    }
+    match authority(request) {
+        Some(_) => Ok(()),
+        None => Err(HandleError::BadRequest("The request has no valid Host")),
+    }
+}
+
+/// Whether the client asks for another protocol. `h2c` may be ignored (RFC 9113
+/// §3.1), and curl offers it with every `--http2`.
+fn is_upgrade(headers: &HeaderMap) -> bool {
+    headers.get_all(header::UPGRADE).iter().any(|value| {
+        let protocols = value.to_str().unwrap_or("?").split(',').map(str::trim);
+        protocols
+            .into_iter()
+            .any(|protocol| !protocol.eq_ignore_ascii_case("h2c"))
+    })
+}
+
+fn identify(span: &ServerSpan, component: &LoadedComponent) {
+    if !span.is_recording() {
+        return;
+    }
+    let generation = i64::try_from(component.generation()).unwrap_or(i64::MAX);
+    for attribute in [
+        KeyValue::new("fanlight.component.digest", component.digest_value()),
+        KeyValue::new("fanlight.component.version", component.version_value()),
+        KeyValue::new("fanlight.component.generation", generation),
+    ] {
+        span.set_host_attribute(attribute);
+    }
+}
+
+/// How many bytes the client will get, where that is known beforehand.
+fn promised_bytes<B>(response: &Response<B>, is_head: bool) -> Option<u64> {
+    let no_body = matches!(
+        response.status(),
+        StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+    );
+    if is_head || no_body {
+        return Some(0);
+    }
+    let length = response.headers().get(header::CONTENT_LENGTH)?;
+    length.to_str().ok()?.parse().ok()
+}
+
+fn log(error: &HandleError, span: &ServerSpan) {
+    let trace_id = span.context().trace_id();
+    let error_type = error.error_type();
+    let backtrace = error.trap().and_then(|trap| trap.backtrace());
+    // A client's own doing is no trouble of the operator's.
+    if error.blame() == Blame::Client {
+        tracing::debug!(%trace_id, error_type, error = chain(error), "request refused");
+        return;
+    }
+    let error = chain(error);
+    match backtrace {
+        // Many lines: last, so that what tells the request stands above them.
+        Some(backtrace) => tracing::warn!("request {trace_id} failed: {error}\n{backtrace}"),
+        None => tracing::warn!(%trace_id, error_type, error, "request failed"),
+    }
+}
+
+/// An error and its sources, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
+
+/// The host's own answer, as RFC 9457 has it. Nothing internal is told.
+fn problem(error: &HandleError, span: &ServerSpan) -> Response<SpanBody> {
+    // Titles and words hold no character that JSON escapes.
+    let body = format!(
+        "{{\"type\":\"urn:fanlight:problem:{}\",\"title\":\"{}\",\"status\":{},\"trace_id\":\"{}\"}}\n",
+        error.error_type(),
+        error.title(),
+        error.status().as_u16(),
+        span.context().trace_id(),
+    );
+    let mut response = Response::new(SpanBody::host(Bytes::from(body), span.clone()));
+    *response.status_mut() = error.status();
+    let headers = response.headers_mut();
+    let json = HeaderValue::from_static("application/problem+json");
+    headers.insert(header::CONTENT_TYPE, json);
+    if matches!(error, HandleError::Overloaded) {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn upgrade(value: &'static str) -> bool {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::UPGRADE, HeaderValue::from_static(value));
+        is_upgrade(&headers)
+    }
+
+    #[test]
+    fn an_offer_of_h2c_is_ignored_and_any_other_upgrade_is_not() {
+        assert!(!upgrade("h2c"));
+        assert!(upgrade("websocket"));
+        assert!(upgrade("h2c, websocket"));
+    }
+
+    #[test]
+    fn answers_without_a_body_promise_nothing() {
+        let mut response = Response::new(());
+        response
+            .headers_mut()
+            .insert(header::CONTENT_LENGTH, HeaderValue::from_static("5"));
+        assert_eq!(promised_bytes(&response, false), Some(5));
+        assert_eq!(promised_bytes(&response, true), Some(0));
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        assert_eq!(promised_bytes(&response, false), Some(0));
+    }
+}

@@ -1,0 +1,223 @@
+//! The guest's side of telemetry: `fanlight:telemetry` as the guest calls it.
+//!
+//! Converts, bounds, takes note. Nothing here waits for export, trusts a
+//! length, or panics on what a guest says. Knows no hyper and no component.
+
+mod attributes;
+mod current_span;
+mod guest_spans;
+mod logs;
+mod metrics;
+mod stdio;
+mod tracing;
+
+use std::sync::Arc;
+
+use opentelemetry::InstrumentationScope;
+use wasmtime::component::{HasData, Linker, ResourceTable};
+
+use crate::server_span::ServerSpan;
+use crate::span::{SpanLimits, Tracer};
+use crate::telemetry::{Dropped, Telemetry};
+use current_span::CurrentSpan;
+use guest_spans::GuestSpans;
+pub(crate) use guest_spans::SpansEnded;
+use logs::GuestLogs;
+use metrics::Instruments;
+pub(crate) use stdio::{GuestStdio, Stream};
+
+/// The instrumentation scope of what a guest says without naming one.
+const GUEST_SCOPE: &str = "fanlight.guest";
+
+pub(crate) mod bindings {
+    //! What `wasmtime` makes of the WIT.
+    #![allow(
+        missing_docs,
+        unreachable_pub,
+        clippy::allow_attributes_without_reason,
+        reason = "generated"
+    )]
+
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        inline: "
+            package fanlight:host;
+
+            world imports {
+                import fanlight:telemetry/tracing@0.1.0;
+                import fanlight:telemetry/metrics@0.1.0;
+                import fanlight:telemetry/logs@0.1.0;
+            }
+        ",
+        world: "fanlight:host/imports",
+        imports: {
+            // These two look at the guest's stack.
+            "fanlight:telemetry/tracing.[method]span.record-exception": store | trappable,
+            "fanlight:telemetry/tracing.record-server-exception": store | trappable,
+            default: trappable,
+        },
+        with: {
+            "wasi:clocks": wasmtime_wasi::p2::bindings::clocks,
+            "fanlight:telemetry/tracing.span": super::guest_spans::SpanHandle,
+            "fanlight:telemetry/tracing.scope": super::current_span::ScopeHandle,
+            "fanlight:telemetry/metrics.counter-u64": super::metrics::handles::CounterU64,
+            "fanlight:telemetry/metrics.counter-f64": super::metrics::handles::CounterF64,
+            "fanlight:telemetry/metrics.up-down-counter-s64": super::metrics::handles::UpDownCounterS64,
+            "fanlight:telemetry/metrics.up-down-counter-f64": super::metrics::handles::UpDownCounterF64,
+            "fanlight:telemetry/metrics.histogram": super::metrics::handles::HistogramF64,
+            "fanlight:telemetry/metrics.gauge-s64": super::metrics::handles::GaugeS64,
+            "fanlight:telemetry/metrics.gauge-f64": super::metrics::handles::GaugeF64,
+        },
+    });
+}
+
+/// Bounds on what one request of a guest, and all of them together, may say.
+#[derive(Clone, Copy, Debug)]
+pub struct GuestLimits {
+    /// Spans a request; over it `start` gives spans that record nothing.
+    pub spans: usize,
+    /// Log records and lines on stdout and stderr, a request.
+    pub log_records: usize,
+    /// Instruments of all guests together.
+    pub instruments: usize,
+}
+
+impl Default for GuestLimits {
+    fn default() -> Self {
+        Self {
+            spans: 1_000,
+            log_records: 1_000,
+            instruments: 1_000,
+        }
+    }
+}
+
+/// What the telemetry of all requests has in common.
+pub(crate) struct GuestSignals {
+    tracer: Tracer,
+    instruments: Instruments,
+    logs: GuestLogs,
+    limits: GuestLimits,
+}
+
+impl GuestSignals {
+    pub(crate) fn new(telemetry: &Telemetry, limits: GuestLimits) -> Self {
+        let tracer = telemetry.tracer().clone();
+        let dropped = Arc::clone(tracer.dropped());
+        Self {
+            instruments: Instruments::new(
+                telemetry.meter_provider().clone(),
+                limits.instruments,
+                Arc::clone(&dropped),
+            ),
+            logs: GuestLogs::new(telemetry.logger_provider().clone()),
+            tracer,
+            limits,
+        }
+    }
+
+    fn span_limits(&self) -> &SpanLimits {
+        self.tracer.limits()
+    }
+
+    fn dropped(&self) -> &Dropped {
+        self.tracer.dropped()
+    }
+}
+
+/// The telemetry of one request: what the guest's handles stand for.
+pub(crate) struct GuestTelemetry {
+    signals: Arc<GuestSignals>,
+    server: ServerSpan,
+    current: Arc<CurrentSpan>,
+    spans: GuestSpans,
+    stdio: Arc<stdio::StdioShared>,
+}
+
+impl GuestTelemetry {
+    pub(crate) fn new(signals: Arc<GuestSignals>, server: ServerSpan) -> Self {
+        let current = Arc::new(CurrentSpan::new(server.context().clone()));
+        let stdio = stdio::StdioShared::new(Arc::clone(&signals), Arc::clone(&current));
+        Self {
+            spans: GuestSpans::new(signals.limits.spans),
+            stdio: Arc::new(stdio),
+            signals,
+            server,
+            current,
+        }
+    }
+
+    /// A stream for what the guest prints.
+    pub(crate) fn stdio(&self, stream: Stream) -> GuestStdio {
+        GuestStdio::new(Arc::clone(&self.stdio), stream)
+    }
+
+    /// The tail of what the guest wrote to stderr: a panic's message is there.
+    pub(crate) fn stderr_tail(&self) -> String {
+        self.stdio.stderr_tail()
+    }
+
+    pub(crate) fn server_span(&self) -> &ServerSpan {
+        &self.server
+    }
+
+    /// Ends what the guest left open, with the reason. A second call finds nothing.
+    pub(crate) fn finish(&mut self, why: SpansEnded) {
+        self.stdio.finish();
+        self.spans.end_all(why, &self.server);
+    }
+}
+
+impl Drop for GuestTelemetry {
+    /// A guest that is dropped where it stands was cut off: by its deadline, or
+    /// because its client left.
+    fn drop(&mut self) {
+        let why = SpansEnded::CutOff(self.server.why_cut_off());
+        self.finish(why);
+    }
+}
+
+/// A request's telemetry and the table of its guest's handles, borrowed for a call.
+pub(crate) struct GuestTelemetryView<'a> {
+    pub(crate) telemetry: &'a mut GuestTelemetry,
+    pub(crate) table: &'a mut ResourceTable,
+}
+
+/// Marks the view in the linker.
+pub(crate) struct TelemetryImports;
+
+impl HasData for TelemetryImports {
+    type Data<'a> = GuestTelemetryView<'a>;
+}
+
+/// Adds the three interfaces to a linker.
+///
+/// # Errors
+/// Where one of them is there already.
+pub(crate) fn add_to_linker<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    view: fn(&mut T) -> GuestTelemetryView<'_>,
+) -> wasmtime::Result<()> {
+    use bindings::fanlight::telemetry;
+    telemetry::tracing::add_to_linker::<T, TelemetryImports>(linker, view)?;
+    telemetry::metrics::add_to_linker::<T, TelemetryImports>(linker, view)?;
+    telemetry::logs::add_to_linker::<T, TelemetryImports>(linker, view)?;
+    Ok(())
+}
+
+/// The scope that a guest names, or the guest's own.
+fn scope(
+    named: Option<bindings::fanlight::telemetry::types::InstrumentationScope>,
+    limits: &SpanLimits,
+) -> InstrumentationScope {
+    let Some(named) = named else {
+        return InstrumentationScope::builder(GUEST_SCOPE).build();
+    };
+    let scope = InstrumentationScope::builder(attributes::cut(named.name, limits.text_bytes));
+    match named.version {
+        Some(version) => scope
+            .with_version(attributes::cut(version, limits.text_bytes))
+            .build(),
+        None => scope.build(),
+    }
+}

@@ -1,0 +1,96 @@
+//! The spans that a guest has entered and not left.
+//!
+//! The current one is the one entered last. A scope leaves the stack when its
+//! handle is dropped, wherever it stands by then.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use opentelemetry::trace::SpanContext;
+
+/// The stack of entered spans, shared with the streams that the guest prints to.
+pub(crate) struct CurrentSpan {
+    server: SpanContext,
+    entered: Mutex<Entered>,
+}
+
+#[derive(Default)]
+struct Entered {
+    next: u64,
+    stack: Vec<(u64, SpanContext)>,
+}
+
+/// What the guest's `scope` handle stands for.
+#[expect(unreachable_pub, reason = "the generated bindings re-export it")]
+pub struct ScopeHandle {
+    id: u64,
+}
+
+impl CurrentSpan {
+    pub(super) fn new(server: SpanContext) -> Self {
+        Self {
+            server,
+            entered: Mutex::default(),
+        }
+    }
+
+    /// The span entered last, or the server span.
+    pub(super) fn context(&self) -> SpanContext {
+        let entered = self.lock();
+        match entered.stack.last() {
+            Some((_, context)) => context.clone(),
+            None => self.server.clone(),
+        }
+    }
+
+    /// Makes a span the current one. The engine's bound on live handles is the
+    /// stack's as well.
+    pub(super) fn enter(&self, context: SpanContext) -> ScopeHandle {
+        let mut entered = self.lock();
+        let id = entered.next;
+        entered.next += 1;
+        entered.stack.push((id, context));
+        ScopeHandle { id }
+    }
+
+    /// Takes a scope out of the stack.
+    pub(super) fn leave(&self, scope: &ScopeHandle) {
+        let mut entered = self.lock();
+        if let Some(at) = entered.stack.iter().rposition(|(id, _)| *id == scope.id) {
+            entered.stack.remove(at);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Entered> {
+        self.entered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry::trace::{SpanId, TraceFlags, TraceId, TraceState};
+
+    use super::*;
+
+    fn context(id: u64) -> SpanContext {
+        SpanContext::new(
+            TraceId::from_bytes(1_u128.to_be_bytes()),
+            SpanId::from_bytes(id.to_be_bytes()),
+            TraceFlags::SAMPLED,
+            false,
+            TraceState::NONE,
+        )
+    }
+
+    #[test]
+    fn scopes_leave_the_stack_wherever_they_stand() {
+        let current = CurrentSpan::new(context(1));
+        let outer = current.enter(context(2));
+        let inner = current.enter(context(3));
+        current.leave(&outer);
+        assert_eq!(current.context(), context(3));
+        current.leave(&inner);
+        assert_eq!(current.context(), context(1));
+        current.leave(&inner);
+        assert_eq!(current.context(), context(1));
+    }
+}

@@ -1,0 +1,158 @@
+//! `fanlight:telemetry/logs`: log records with the ids of the current span.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
+
+use opentelemetry::logs::{LogRecord as _, Logger as _, LoggerProvider as _, Severity};
+use opentelemetry::trace::SpanContext;
+use opentelemetry::{InstrumentationScope, KeyValue, Value};
+use opentelemetry_sdk::logs::SdkLoggerProvider;
+use wasmtime::Result;
+
+use super::attributes::{any_value, convert, cut, time, value};
+use super::bindings::fanlight::telemetry::logs as wit;
+use super::{GuestTelemetryView, scope};
+
+/// The most names of events that become `event_name`; the SDK wants them to
+/// live for ever, so what is kept has to be few. Later ones become an attribute.
+const MAX_EVENT_NAMES: usize = 1_000;
+/// The longest of them, in bytes.
+const MAX_EVENT_NAME: usize = 256;
+
+/// The way of guests' log records to the logger.
+pub(super) struct GuestLogs {
+    loggers: SdkLoggerProvider,
+    event_names: Mutex<HashSet<&'static str>>,
+}
+
+/// A log record before the SDK's own form.
+pub(super) struct Record {
+    pub(super) severity: Severity,
+    pub(super) body: Value,
+    pub(super) attributes: Vec<KeyValue>,
+    pub(super) event_name: Option<String>,
+    pub(super) time: SystemTime,
+    pub(super) scope: InstrumentationScope,
+}
+
+impl GuestLogs {
+    pub(super) fn new(loggers: SdkLoggerProvider) -> Self {
+        Self {
+            loggers,
+            event_names: Mutex::default(),
+        }
+    }
+
+    /// Hands a record to the export queue.
+    pub(super) fn emit(&self, record: Record, context: &SpanContext) {
+        let logger = self.loggers.logger_with_scope(record.scope);
+        let mut log = logger.create_log_record();
+        log.set_timestamp(record.time);
+        log.set_observed_timestamp(SystemTime::now());
+        log.set_severity_number(record.severity);
+        log.set_severity_text(record.severity.name());
+        log.set_body(any_value(record.body));
+        log.set_trace_context(
+            context.trace_id(),
+            context.span_id(),
+            Some(context.trace_flags()),
+        );
+        for attribute in record.attributes {
+            log.add_attribute(attribute.key, any_value(attribute.value));
+        }
+        if let Some(name) = record.event_name.filter(|name| !name.is_empty()) {
+            match self.interned(&name) {
+                Some(interned) => log.set_event_name(interned),
+                None => log.add_attribute("event.name", name),
+            }
+        }
+        logger.emit(log);
+    }
+
+    fn interned(&self, name: &str) -> Option<&'static str> {
+        let mut names = self
+            .event_names
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = names.get(name) {
+            return Some(known);
+        }
+        if names.len() >= MAX_EVENT_NAMES || name.len() > MAX_EVENT_NAME {
+            return None;
+        }
+        let kept: &'static str = Box::leak(name.to_owned().into_boxed_str());
+        names.insert(kept);
+        Some(kept)
+    }
+}
+
+impl wit::Host for GuestTelemetryView<'_> {
+    fn emit(&mut self, record: wit::LogRecord) -> Result<()> {
+        let telemetry = &*self.telemetry;
+        let signals = &telemetry.signals;
+        if !telemetry.stdio.take_from_budget() {
+            return Ok(());
+        }
+        let limits = signals.span_limits();
+        let now = || telemetry.server.clock().now();
+        let record = Record {
+            severity: severity(record.severity),
+            body: value(record.body, limits),
+            attributes: convert(record.attributes, limits, signals.dropped()),
+            event_name: record.event_name.map(|name| cut(name, limits.text_bytes)),
+            time: record.time.map_or_else(now, time),
+            scope: scope(record.scope, limits),
+        };
+        signals.logs.emit(record, &telemetry.current.context());
+        Ok(())
+    }
+}
+
+fn severity(severity: wit::Severity) -> Severity {
+    use wit::Severity as Wit;
+    match severity {
+        Wit::Trace => Severity::Trace,
+        Wit::Trace2 => Severity::Trace2,
+        Wit::Trace3 => Severity::Trace3,
+        Wit::Trace4 => Severity::Trace4,
+        Wit::Debug => Severity::Debug,
+        Wit::Debug2 => Severity::Debug2,
+        Wit::Debug3 => Severity::Debug3,
+        Wit::Debug4 => Severity::Debug4,
+        Wit::Info => Severity::Info,
+        Wit::Info2 => Severity::Info2,
+        Wit::Info3 => Severity::Info3,
+        Wit::Info4 => Severity::Info4,
+        Wit::Warn => Severity::Warn,
+        Wit::Warn2 => Severity::Warn2,
+        Wit::Warn3 => Severity::Warn3,
+        Wit::Warn4 => Severity::Warn4,
+        Wit::Error => Severity::Error,
+        Wit::Error2 => Severity::Error2,
+        Wit::Error3 => Severity::Error3,
+        Wit::Error4 => Severity::Error4,
+        Wit::Fatal => Severity::Fatal,
+        Wit::Fatal2 => Severity::Fatal2,
+        Wit::Fatal3 => Severity::Fatal3,
+        Wit::Fatal4 => Severity::Fatal4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_events_are_kept_once_and_not_without_end() {
+        let logs = GuestLogs::new(SdkLoggerProvider::builder().build());
+        let first = logs.interned("user.login").unwrap();
+        assert!(std::ptr::eq(first, logs.interned("user.login").unwrap()));
+        for n in 1..MAX_EVENT_NAMES {
+            assert!(logs.interned(&format!("event.{n}")).is_some());
+        }
+        assert!(logs.interned("one.too.many").is_none());
+        assert!(logs.interned("user.login").is_some());
+        assert!(logs.interned(&"x".repeat(MAX_EVENT_NAME + 1)).is_none());
+    }
+}

@@ -1,0 +1,271 @@
+//! What a guest prints: each line becomes a log record with the ids of the
+//! span that was current, and a line of the host's own log.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use opentelemetry::logs::Severity;
+use opentelemetry::{InstrumentationScope, KeyValue, Value};
+use tokio::io::AsyncWrite;
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
+
+use super::current_span::CurrentSpan;
+use super::logs::Record;
+use super::{GUEST_SCOPE, GuestSignals};
+use crate::span::RequestClock;
+
+/// The longest line, in bytes; a longer one is told in parts.
+const MAX_LINE: usize = 8 * 1024;
+/// What is kept of the end of stderr for the event of a trap.
+const STDERR_TAIL: usize = 4 * 1024;
+/// What a stream takes in one write.
+const WRITE_BUDGET: usize = 64 * 1024;
+
+/// Which of the two streams.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stream {
+    /// Standard output: `log.iostream` = `stdout`, severity INFO.
+    Stdout,
+    /// Standard error: `log.iostream` = `stderr`, severity WARN.
+    Stderr,
+}
+
+impl Stream {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+        }
+    }
+}
+
+/// Both streams of one request.
+pub(super) struct StdioShared {
+    signals: Arc<GuestSignals>,
+    current: Arc<CurrentSpan>,
+    clock: RequestClock,
+    /// Log records that the request may still make, by either way.
+    budget: AtomicUsize,
+    text: Mutex<Text>,
+}
+
+#[derive(Default)]
+struct Text {
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+    stderr_tail: Vec<u8>,
+}
+
+impl StdioShared {
+    pub(super) fn new(signals: Arc<GuestSignals>, current: Arc<CurrentSpan>) -> Self {
+        Self {
+            budget: AtomicUsize::new(signals.limits.log_records),
+            signals,
+            current,
+            clock: RequestClock::start(),
+            text: Mutex::default(),
+        }
+    }
+
+    /// Whether another log record may be made; counts the one that may not.
+    pub(super) fn take_from_budget(&self) -> bool {
+        let taken = self
+            .budget
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                left.checked_sub(1)
+            });
+        if taken.is_err() {
+            self.signals.dropped().log_records(1);
+        }
+        taken.is_ok()
+    }
+
+    pub(super) fn stderr_tail(&self) -> String {
+        String::from_utf8_lossy(&self.lock().stderr_tail).into_owned()
+    }
+
+    /// Tells what was printed without a line's end.
+    pub(super) fn finish(&self) {
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            let rest = {
+                let mut text = self.lock();
+                match stream {
+                    Stream::Stdout => std::mem::take(&mut text.stdout),
+                    Stream::Stderr => std::mem::take(&mut text.stderr),
+                }
+            };
+            self.tell(stream, &rest);
+        }
+    }
+
+    fn write(&self, stream: Stream, mut bytes: &[u8]) {
+        if stream == Stream::Stderr {
+            let mut text = self.lock();
+            text.stderr_tail.extend_from_slice(bytes);
+            let over = text.stderr_tail.len().saturating_sub(STDERR_TAIL);
+            text.stderr_tail.drain(..over);
+        }
+        while !bytes.is_empty() {
+            let line = {
+                let mut text = self.lock();
+                let part = match stream {
+                    Stream::Stdout => &mut text.stdout,
+                    Stream::Stderr => &mut text.stderr,
+                };
+                let room = MAX_LINE - part.len();
+                let within = &bytes[..bytes.len().min(room)];
+                match within.iter().position(|byte| *byte == b'\n') {
+                    Some(end) => {
+                        part.extend_from_slice(&bytes[..end]);
+                        bytes = &bytes[end + 1..];
+                        Some(std::mem::take(part))
+                    }
+                    None => {
+                        part.extend_from_slice(within);
+                        bytes = &bytes[within.len()..];
+                        (part.len() == MAX_LINE).then(|| std::mem::take(part))
+                    }
+                }
+            };
+            if let Some(line) = line {
+                self.tell(stream, &line);
+            }
+        }
+    }
+
+    fn tell(&self, stream: Stream, line: &[u8]) {
+        let line = String::from_utf8_lossy(line);
+        let line = line.trim_end_matches('\r');
+        if line.is_empty() || !self.take_from_budget() {
+            return;
+        }
+        let context = self.current.context();
+        ::tracing::info!(
+            target: "guest",
+            stream = stream.name(),
+            trace_id = %context.trace_id(),
+            "{}",
+            Printable(line)
+        );
+        let record = Record {
+            severity: match stream {
+                Stream::Stdout => Severity::Info,
+                Stream::Stderr => Severity::Warn,
+            },
+            body: Value::String(line.to_owned().into()),
+            attributes: vec![KeyValue::new("log.iostream", stream.name())],
+            event_name: None,
+            time: self.clock.now(),
+            scope: InstrumentationScope::builder(GUEST_SCOPE).build(),
+        };
+        self.signals.logs.emit(record, &context);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Text> {
+        self.text.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A line without control characters: a guest must not steer the operator's terminal.
+struct Printable<'a>(&'a str);
+
+impl std::fmt::Display for Printable<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        use std::fmt::Write as _;
+        for character in self.0.chars() {
+            if character.is_control() && character != '\t' {
+                write!(f, "{}", character.escape_default())?;
+            } else {
+                f.write_char(character)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One of the guest's streams, as WASI writes to it. It is always ready.
+#[derive(Clone)]
+pub(crate) struct GuestStdio {
+    shared: Arc<StdioShared>,
+    stream: Stream,
+}
+
+impl GuestStdio {
+    pub(super) fn new(shared: Arc<StdioShared>, stream: Stream) -> Self {
+        Self { shared, stream }
+    }
+}
+
+impl IsTerminal for GuestStdio {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for GuestStdio {
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.clone())
+    }
+}
+
+impl OutputStream for GuestStdio {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        if bytes.len() > WRITE_BUDGET {
+            let error = wasmtime::format_err!("write exceeded budget");
+            return Err(StreamError::Trap(error));
+        }
+        self.shared.write(self.stream, &bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(WRITE_BUDGET)
+    }
+}
+
+#[wasmtime_wasi::async_trait]
+impl Pollable for GuestStdio {
+    async fn ready(&mut self) {}
+}
+
+impl AsyncWrite for GuestStdio {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.shared.write(self.stream, bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_cannot_steer_the_terminal() {
+        assert_eq!(Printable("a\tb\u{1b}[2Jc").to_string(), "a\tb\\u{1b}[2Jc");
+    }
+}

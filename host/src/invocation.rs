@@ -1,0 +1,190 @@
+//! One guest's run for one request: makes the store, the instance, the call.
+//!
+//! The only place that makes a `Store`. A guest is polled where its request is
+//! handled, not in a task of its own: dropping it ends it where it stands.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use tokio::sync::oneshot;
+use wasmtime::{Store, UpdateDeadline};
+use wasmtime_wasi_http::WasiHttpView;
+use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
+use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
+
+use crate::component::LoadedComponent;
+use crate::error::{ErrorCodeError, GuestTrap, HandleError, InstantiateError};
+use crate::imports::SpansEnded;
+use crate::state::State;
+
+use opentelemetry::KeyValue;
+
+/// Bytes that one call to the host may move: the largest chunk and some more.
+const HOSTCALL_FUEL: usize = 8 * 1024 * 1024;
+
+/// A guest that runs, and how it ends.
+pub(crate) type Guest = Pin<Box<dyn Future<Output = GuestEnd> + Send>>;
+
+/// How a guest ended.
+#[derive(Default)]
+pub(crate) struct GuestEnd {
+    pub(crate) failure: Option<HandleError>,
+    /// A trapped guest's store: while it stands, so do the ends of the body
+    /// that the guest had not finished.
+    _store: Option<Store<State>>,
+}
+
+/// What a guest gives as the head of its answer.
+type Head = Result<Response<HyperOutgoingBody>, ErrorCode>;
+
+/// A guest on its way to the head of its answer.
+pub(crate) struct Invocation {
+    guest: Guest,
+    head: oneshot::Receiver<Head>,
+}
+
+impl Invocation {
+    /// Prepares a guest; it runs when its answer is waited for.
+    pub(crate) fn new<B>(component: Arc<LoadedComponent>, state: State, request: Request<B>) -> Self
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<wasmtime_wasi_http::Error>,
+    {
+        let (sender, head) = oneshot::channel();
+        Self {
+            guest: Box::pin(run(component, state, request, sender)),
+            head,
+        }
+    }
+
+    /// Runs the guest until it has set the head of its answer; gives back the
+    /// guest, which may still be writing the body.
+    ///
+    /// # Cancel safety
+    /// Dropped, it ends the guest where it stands.
+    pub(crate) async fn head(
+        mut self,
+    ) -> Result<(Response<HyperOutgoingBody>, Guest), HandleError> {
+        let mut end = None;
+        let head = poll_fn(|context| {
+            if end.is_none()
+                && let Poll::Ready(ended) = self.guest.as_mut().poll(context)
+            {
+                end = Some(ended);
+            }
+            match Pin::new(&mut self.head).poll(context) {
+                Poll::Ready(Ok(head)) => Poll::Ready(Some(head)),
+                // Without a sender there is no answer, but the guest's end
+                // says why.
+                Poll::Ready(Err(_)) | Poll::Pending if end.is_some() => Poll::Ready(None),
+                Poll::Ready(Err(_)) | Poll::Pending => Poll::Pending,
+            }
+        })
+        .await;
+        let Some(head) = head else {
+            let failure = end.and_then(|end| end.failure);
+            return Err(failure.unwrap_or(HandleError::NoResponse));
+        };
+        let response = head.map_err(|code| HandleError::ErrorCode(ErrorCodeError(code)))?;
+        if response.status().is_informational() {
+            return Err(HandleError::InvalidResponse(response.status().as_u16()));
+        }
+        let guest = match end {
+            Some(end) => Box::pin(std::future::ready(end)),
+            None => self.guest,
+        };
+        Ok((response, guest))
+    }
+}
+
+async fn run<B>(
+    component: Arc<LoadedComponent>,
+    state: State,
+    request: Request<B>,
+    head: oneshot::Sender<Head>,
+) -> GuestEnd
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<wasmtime_wasi_http::Error>,
+{
+    let mut store = Store::new(component.pre().engine(), state);
+    store.limiter(|state| &mut state.memory);
+    store.set_hostcall_fuel(HOSTCALL_FUEL);
+    store.set_epoch_deadline(1);
+    // A guest that computes gives way at every tick: others on its thread run,
+    // and the request's deadline is looked at.
+    store.epoch_deadline_callback(|_| {
+        Ok(UpdateDeadline::YieldCustom(
+            1,
+            Box::pin(tokio::task::yield_now()),
+        ))
+    });
+    let result = call(&component, &mut store, request, head).await;
+    let state = store.data_mut();
+    if state.memory.reached {
+        let limit = KeyValue::new("fanlight.memory.limit_reached", true);
+        state.telemetry.server_span().set_host_attribute(limit);
+    }
+    match result {
+        Ok(()) => {
+            state.telemetry.finish(SpansEnded::Returned);
+            GuestEnd::default()
+        }
+        Err(CallError::Host(failure)) => GuestEnd {
+            failure: Some(failure),
+            _store: None,
+        },
+        Err(CallError::Guest(error)) => {
+            state.telemetry.finish(SpansEnded::Trapped);
+            let trap = GuestTrap::new(&error, state.telemetry.stderr_tail());
+            let failure = HandleError::Trap(trap);
+            // Here rather than with the answer: it may be out already.
+            state.telemetry.server_span().fail(&failure);
+            GuestEnd {
+                failure: Some(failure),
+                _store: Some(store),
+            }
+        }
+    }
+}
+
+enum CallError {
+    Host(HandleError),
+    Guest(wasmtime::Error),
+}
+
+async fn call<B>(
+    component: &LoadedComponent,
+    store: &mut Store<State>,
+    request: Request<B>,
+    head: oneshot::Sender<Head>,
+) -> Result<(), CallError>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<wasmtime_wasi_http::Error>,
+{
+    let host = |error| CallError::Host(HandleError::Instantiate(InstantiateError(error)));
+    let mut http = store.data_mut().http();
+    let request = http
+        .new_incoming_request(Scheme::Http, request)
+        .map_err(host)?;
+    let answer = http.new_response_outparam(head).map_err(host)?;
+    let proxy = match component.pre().instantiate_async(&mut *store).await {
+        Ok(proxy) => proxy,
+        // A start function may trap: that is the guest's doing.
+        Err(error) if error.downcast_ref::<wasmtime::Trap>().is_some() => {
+            return Err(CallError::Guest(error));
+        }
+        Err(error) => return Err(host(error)),
+    };
+    proxy
+        .wasi_http_incoming_handler()
+        .call_handle(&mut *store, request, answer)
+        .await
+        .map_err(CallError::Guest)
+}

@@ -1,0 +1,213 @@
+//! Reads and writes the W3C trace context, strictly.
+//!
+//! The stock propagator takes malformed headers for good ones. Here a header
+//! that breaks a rule of the W3C Trace Context recommendation means a new
+//! root, never a half-read parent. Knows headers, nothing of spans.
+
+use http::{HeaderMap, HeaderValue};
+use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
+
+/// The name of the response header that tells a client its trace.
+pub(crate) const TRACERESPONSE: &str = "traceresponse";
+
+/// W3C Trace Context §3.3.1.1: at most 32 members; more discard the whole.
+const MAX_TRACESTATE_MEMBERS: usize = 32;
+
+/// Extracts the caller's span context; none where the headers name no valid one.
+pub(crate) fn extract(headers: &HeaderMap) -> Option<SpanContext> {
+    let mut values = headers.get_all("traceparent").iter();
+    let value = values.next()?;
+    // Two of them mean that somebody on the way does not know which is right.
+    if values.next().is_some() {
+        return None;
+    }
+    let (trace_id, span_id, flags) = parse_traceparent(value.as_bytes())?;
+    let state = parse_tracestate(headers);
+    Some(SpanContext::new(trace_id, span_id, flags, true, state))
+}
+
+/// Writes `version-trace-span-flags`, the form of `traceparent` and `traceresponse`.
+pub(crate) fn format_traceparent(context: &SpanContext) -> Option<HeaderValue> {
+    let mut text = [0_u8; 55];
+    text[..3].copy_from_slice(b"00-");
+    hex(&context.trace_id().to_bytes(), &mut text[3..35]);
+    text[35] = b'-';
+    hex(&context.span_id().to_bytes(), &mut text[36..52]);
+    text[52] = b'-';
+    hex(&[context.trace_flags().to_u8()], &mut text[53..55]);
+    HeaderValue::from_bytes(&text).ok()
+}
+
+/// Parses `00-<32 hex>-<16 hex>-<2 hex>`; later versions may carry more after a dash.
+fn parse_traceparent(value: &[u8]) -> Option<(TraceId, SpanId, TraceFlags)> {
+    if value.len() < 55 || value[2] != b'-' || value[35] != b'-' || value[52] != b'-' {
+        return None;
+    }
+    let [version] = bytes_of::<1>(&value[..2])?;
+    match version {
+        0xff => return None,
+        0 if value.len() != 55 => return None,
+        _ if value.len() > 55 && value[55] != b'-' => return None,
+        _ => {}
+    }
+    let trace_id = TraceId::from_bytes(bytes_of::<16>(&value[3..35])?);
+    let span_id = SpanId::from_bytes(bytes_of::<8>(&value[36..52])?);
+    let [flags] = bytes_of::<1>(&value[53..55])?;
+    if trace_id == TraceId::INVALID || span_id == SpanId::INVALID {
+        return None;
+    }
+    // A later version's flags have meanings that nobody here knows, except the first.
+    let known = if version == 0 {
+        flags & 0x03
+    } else {
+        flags & 0x01
+    };
+    Some((trace_id, span_id, TraceFlags::new(known)))
+}
+
+/// Joins all `tracestate` headers; one bad member discards the whole.
+fn parse_tracestate(headers: &HeaderMap) -> TraceState {
+    let mut members = Vec::new();
+    for value in headers.get_all("tracestate") {
+        let Ok(value) = value.to_str() else {
+            return TraceState::NONE;
+        };
+        for member in value.split(',') {
+            let member = member.trim_matches([' ', '\t']);
+            if member.is_empty() {
+                continue;
+            }
+            match member.split_once('=') {
+                Some((key, value)) if !key.is_empty() && !value.is_empty() => {
+                    members.push((key, value));
+                }
+                _ => return TraceState::NONE,
+            }
+        }
+    }
+    let mut keys: Vec<_> = members.iter().map(|(key, _)| *key).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    if members.len() > MAX_TRACESTATE_MEMBERS || keys.len() != members.len() {
+        return TraceState::NONE;
+    }
+    TraceState::from_key_value(members).unwrap_or(TraceState::NONE)
+}
+
+/// Decodes lower-case hexadecimal digits; the standard library takes upper case too.
+pub(crate) fn bytes_of<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
+    if digits.len() != 2 * N {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
+    }
+    Some(bytes)
+}
+
+fn nibble(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    }
+}
+
+fn hex(bytes: &[u8], text: &mut [u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for (byte, pair) in bytes.iter().zip(text.chunks_exact_mut(2)) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 0x0f)];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+    const SPAN: &str = "b7ad6b7169203331";
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in pairs {
+            map.append(*name, HeaderValue::from_str(value).unwrap());
+        }
+        map
+    }
+
+    #[test]
+    fn a_well_formed_parent_is_taken_and_written_back_the_same() {
+        let value = format!("00-{TRACE}-{SPAN}-01");
+        let context = extract(&headers(&[("traceparent", &value)])).unwrap();
+        assert!(context.is_remote() && context.is_sampled());
+        assert_eq!(format_traceparent(&context).unwrap(), value.as_str());
+    }
+
+    #[test]
+    fn malformed_parents_are_refused() {
+        for value in [
+            "",
+            "00",
+            &format!("00-{TRACE}-{SPAN}"),
+            &format!("00-{TRACE}-{SPAN}-0"),
+            &format!("00-{TRACE}-{SPAN}-001"),
+            &format!("00-{TRACE}-{SPAN}-01-"),
+            &format!("00-{TRACE}-{SPAN}-01-extra"),
+            &format!("ff-{TRACE}-{SPAN}-01"),
+            &format!("0-{TRACE}-{SPAN}-01"),
+            &format!("00_{TRACE}_{SPAN}_01"),
+            &format!("00-{}-{SPAN}-01", TRACE.to_uppercase()),
+            &format!("00-{}-{SPAN}-01", "0".repeat(32)),
+            &format!("00-{TRACE}-{}-01", "0".repeat(16)),
+            &format!("00-+{}-{SPAN}-01", &TRACE[1..]),
+            &format!("00-{TRACE}-{SPAN}-0g"),
+            &format!("01-{TRACE}-{SPAN}-01extra"),
+        ] {
+            assert!(
+                extract(&headers(&[("traceparent", value)])).is_none(),
+                "{value:?}"
+            );
+        }
+        let value = format!("00-{TRACE}-{SPAN}-01");
+        let twice = headers(&[("traceparent", &value), ("traceparent", &value)]);
+        assert!(extract(&twice).is_none());
+    }
+
+    #[test]
+    fn a_later_version_is_read_as_far_as_it_is_known() {
+        for value in [
+            format!("cc-{TRACE}-{SPAN}-01"),
+            format!("cc-{TRACE}-{SPAN}-01-what-the-future-will-be-like"),
+        ] {
+            let context = extract(&headers(&[("traceparent", &value)])).unwrap();
+            assert_eq!(context.trace_flags(), TraceFlags::SAMPLED);
+        }
+    }
+
+    #[test]
+    fn tracestate_headers_are_joined_in_order_and_discarded_whole() {
+        let parent = format!("00-{TRACE}-{SPAN}-01");
+        let state = |values: &[&str]| {
+            let mut pairs = vec![("traceparent", parent.as_str())];
+            pairs.extend(values.iter().map(|value| ("tracestate", *value)));
+            let context = extract(&headers(&pairs)).unwrap();
+            context.trace_state().header()
+        };
+        assert_eq!(state(&["a=1, b=2", "c=3"]), "a=1,b=2,c=3");
+        assert_eq!(state(&["a=1,,\t", ""]), "a=1");
+        assert_eq!(state(&["a=1,b="]), "");
+        assert_eq!(state(&["a=1,b"]), "");
+        assert_eq!(state(&["A=1"]), "");
+        assert_eq!(state(&["a=1,a=2"]), "");
+        let many = |n: usize| {
+            (0..n)
+                .map(|i| format!("k{i}=v"))
+                .collect::<Vec<_>>()
+                .join(",")
+        };
+        assert_eq!(state(&[&many(32)]), many(32));
+        assert_eq!(state(&[&many(33)]), "");
+    }
+}

@@ -1,0 +1,387 @@
+//! Spans that belong to the host: made here, changed by host and guest, and
+//! handed to the [`ExportQueue`] when they end.
+//!
+//! The SDK's own span appends where a key is set twice, drops the latest
+//! attributes at its limit and lets `Ok` stand over a trap. These spans keep
+//! one value a key, so what is exported is what was said last.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use opentelemetry::trace::{
+    Event, Link, SpanContext, SpanId, SpanKind, Status, TraceContextExt, TraceFlags, TraceState,
+};
+use opentelemetry::{Context, InstrumentationScope, KeyValue};
+use opentelemetry_sdk::trace::{
+    IdGenerator, RandomIdGenerator, SamplingDecision, ShouldSample, SpanData, SpanEvents, SpanLinks,
+};
+
+use crate::telemetry::{Dropped, ExportQueue};
+
+/// Bounds on one span. What is over them is dropped and counted on the span.
+#[derive(Clone, Copy, Debug)]
+pub struct SpanLimits {
+    /// Attributes a span, and a link or an event of it.
+    pub attributes: usize,
+    /// Bytes of a text value, of a name or of a key; longer ones are cut.
+    pub text_bytes: usize,
+    /// Events a span.
+    pub events: usize,
+    /// Links a span.
+    pub links: usize,
+}
+
+impl Default for SpanLimits {
+    /// 128 of each, as the OpenTelemetry specification has it, and 16 KiB.
+    fn default() -> Self {
+        Self {
+            attributes: 128,
+            text_bytes: 16 * 1024,
+            events: 128,
+            links: 128,
+        }
+    }
+}
+
+/// One reading of the wall clock and of the monotonic one, taken together.
+///
+/// All times of a request come from one such pair, so that a child never
+/// begins before its parent because the wall clock was set back.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RequestClock {
+    wall: SystemTime,
+    monotonic: Instant,
+}
+
+impl RequestClock {
+    pub(crate) fn start() -> Self {
+        Self {
+            wall: SystemTime::now(),
+            monotonic: Instant::now(),
+        }
+    }
+
+    pub(crate) fn now(&self) -> SystemTime {
+        self.wall + self.monotonic.elapsed()
+    }
+
+    pub(crate) fn started(&self) -> SystemTime {
+        self.wall
+    }
+
+    pub(crate) fn elapsed(&self) -> std::time::Duration {
+        self.monotonic.elapsed()
+    }
+}
+
+/// Where a new span hangs.
+pub(crate) enum Parent<'a> {
+    /// Nowhere: it begins a trace.
+    Root,
+    /// Below a span of this process, whose sampling decision holds.
+    Local(&'a SpanContext),
+    /// Below a span that somebody else names.
+    Remote(&'a SpanContext),
+}
+
+/// What is known of a span when it starts.
+pub(crate) struct SpanStart<'a> {
+    pub(crate) name: Cow<'static, str>,
+    pub(crate) kind: SpanKind,
+    pub(crate) parent: Parent<'a>,
+    pub(crate) attributes: Vec<KeyValue>,
+    pub(crate) links: Vec<Link>,
+    pub(crate) time: SystemTime,
+    pub(crate) scope: InstrumentationScope,
+}
+
+/// Starts spans: asks the sampler, makes the ids.
+#[derive(Clone)]
+pub struct Tracer {
+    shared: Arc<TracerShared>,
+}
+
+struct TracerShared {
+    sampler: Box<dyn ShouldSample>,
+    ids: RandomIdGenerator,
+    limits: SpanLimits,
+    queue: Arc<ExportQueue<SpanData>>,
+    dropped: Arc<Dropped>,
+}
+
+impl Tracer {
+    pub(crate) fn new(
+        sampler: Box<dyn ShouldSample>,
+        limits: SpanLimits,
+        queue: Arc<ExportQueue<SpanData>>,
+        dropped: Arc<Dropped>,
+    ) -> Self {
+        Self {
+            shared: Arc::new(TracerShared {
+                sampler,
+                ids: RandomIdGenerator::default(),
+                limits,
+                queue,
+                dropped,
+            }),
+        }
+    }
+
+    pub(crate) fn limits(&self) -> &SpanLimits {
+        &self.shared.limits
+    }
+
+    pub(crate) fn dropped(&self) -> &Arc<Dropped> {
+        &self.shared.dropped
+    }
+
+    /// Starts a span.
+    pub(crate) fn start(&self, start: SpanStart<'_>) -> Span {
+        let (trace_id, parent_span_id, parent_is_remote) = match start.parent {
+            Parent::Root => (self.shared.ids.new_trace_id(), SpanId::INVALID, false),
+            Parent::Local(parent) => (parent.trace_id(), parent.span_id(), false),
+            Parent::Remote(parent) => (parent.trace_id(), parent.span_id(), parent.is_remote()),
+        };
+        let mut attributes = start.attributes;
+        let (decision, trace_state) = match start.parent {
+            // Every standard sampler decides for a local child as it did for
+            // the parent, so the parent's flag is the answer.
+            Parent::Local(parent) => {
+                let decision = if parent.is_sampled() {
+                    SamplingDecision::RecordAndSample
+                } else {
+                    SamplingDecision::Drop
+                };
+                (decision, parent.trace_state().clone())
+            }
+            Parent::Root => self.sample(None, trace_id, &start.name, &start.kind, &mut attributes),
+            Parent::Remote(parent) => self.sample(
+                Some(parent),
+                trace_id,
+                &start.name,
+                &start.kind,
+                &mut attributes,
+            ),
+        };
+        let flags = match decision {
+            SamplingDecision::RecordAndSample => TraceFlags::SAMPLED,
+            SamplingDecision::Drop | SamplingDecision::RecordOnly => TraceFlags::NOT_SAMPLED,
+        };
+        let span_id = self.shared.ids.new_span_id();
+        let context = SpanContext::new(trace_id, span_id, flags, false, trace_state);
+        // A record-only span would be seen by local processors alone; there are none.
+        if decision != SamplingDecision::RecordAndSample {
+            return Span {
+                context,
+                recording: None,
+            };
+        }
+        let mut span = Span {
+            recording: Some(Box::new(Recording {
+                data: SpanData {
+                    span_context: context.clone(),
+                    parent_span_id,
+                    parent_span_is_remote: parent_is_remote,
+                    span_kind: start.kind,
+                    name: start.name,
+                    start_time: start.time,
+                    end_time: start.time,
+                    attributes: Vec::with_capacity(attributes.len() + 4),
+                    dropped_attributes_count: 0,
+                    events: SpanEvents::default(),
+                    links: SpanLinks::default(),
+                    status: Status::Unset,
+                    instrumentation_scope: start.scope,
+                },
+                shared: Arc::clone(&self.shared),
+            })),
+            context,
+        };
+        for attribute in attributes {
+            span.set_attribute(attribute);
+        }
+        for link in start.links {
+            span.add_link(link);
+        }
+        span
+    }
+
+    /// A context that is handed on but records nothing, below `parent`.
+    pub(crate) fn non_recording(&self, parent: &SpanContext) -> SpanContext {
+        SpanContext::new(
+            parent.trace_id(),
+            self.shared.ids.new_span_id(),
+            TraceFlags::NOT_SAMPLED,
+            false,
+            parent.trace_state().clone(),
+        )
+    }
+
+    fn sample(
+        &self,
+        parent: Option<&SpanContext>,
+        trace_id: opentelemetry::trace::TraceId,
+        name: &str,
+        kind: &SpanKind,
+        attributes: &mut Vec<KeyValue>,
+    ) -> (SamplingDecision, TraceState) {
+        let context = parent.map(|parent| Context::new().with_remote_span_context(parent.clone()));
+        let result = self.shared.sampler.should_sample(
+            context.as_ref(),
+            trace_id,
+            name,
+            kind,
+            attributes,
+            &[],
+        );
+        attributes.extend(result.attributes);
+        (result.decision, result.trace_state)
+    }
+}
+
+/// A span that has started and not ended yet.
+///
+/// A span that is dropped without [`Span::end`] is lost: its owner ends it.
+pub(crate) struct Span {
+    context: SpanContext,
+    recording: Option<Box<Recording>>,
+}
+
+struct Recording {
+    data: SpanData,
+    shared: Arc<TracerShared>,
+}
+
+impl Span {
+    /// A span that has an identity and records nothing.
+    pub(crate) fn non_recording(context: SpanContext) -> Self {
+        Self {
+            context,
+            recording: None,
+        }
+    }
+
+    pub(crate) fn context(&self) -> &SpanContext {
+        &self.context
+    }
+
+    pub(crate) fn is_recording(&self) -> bool {
+        self.recording.is_some()
+    }
+
+    pub(crate) fn update_name(&mut self, name: Cow<'static, str>) {
+        if let Some(recording) = &mut self.recording {
+            recording.data.name = name;
+        }
+    }
+
+    /// Sets an attribute within the limit; the last value of a key counts.
+    pub(crate) fn set_attribute(&mut self, attribute: KeyValue) {
+        let Some(recording) = &mut self.recording else {
+            return;
+        };
+        let limit = recording.shared.limits.attributes;
+        if !put(&mut recording.data.attributes, attribute, limit) {
+            recording.data.dropped_attributes_count += 1;
+            recording.shared.dropped.attributes(1);
+        }
+    }
+
+    /// Replaces all attributes, whatever their number: for an owner that keeps
+    /// its own account of them.
+    pub(crate) fn replace_attributes(&mut self, attributes: Vec<KeyValue>, dropped: u32) {
+        if let Some(recording) = &mut self.recording {
+            recording.data.attributes = attributes;
+            recording.data.dropped_attributes_count = dropped;
+        }
+    }
+
+    /// Adds an event within the limit, with room kept for `reserved` later ones.
+    pub(crate) fn add_event(&mut self, event: Event, reserved: usize) {
+        let Some(recording) = &mut self.recording else {
+            return;
+        };
+        let limit = recording.shared.limits.events.saturating_sub(reserved);
+        if recording.data.events.events.len() < limit {
+            recording.data.events.events.push(event);
+        } else {
+            recording.data.events.dropped_count += 1;
+            recording.shared.dropped.events(1);
+        }
+    }
+
+    pub(crate) fn add_link(&mut self, link: Link) {
+        let Some(recording) = &mut self.recording else {
+            return;
+        };
+        if recording.data.links.links.len() < recording.shared.limits.links {
+            recording.data.links.links.push(link);
+        } else {
+            recording.data.links.dropped_count += 1;
+            recording.shared.dropped.links(1);
+        }
+    }
+
+    /// Sets the status by the specification's order: `Ok` is final, `Unset`
+    /// says nothing.
+    pub(crate) fn set_status(&mut self, status: Status) {
+        let Some(recording) = &mut self.recording else {
+            return;
+        };
+        let current = &mut recording.data.status;
+        match (&*current, &status) {
+            (Status::Ok, _) | (_, Status::Unset) => {}
+            _ => *current = status,
+        }
+    }
+
+    /// Sets the status whatever was said before: the host's own word.
+    pub(crate) fn override_status(&mut self, status: Status) {
+        if let Some(recording) = &mut self.recording {
+            recording.data.status = status;
+        }
+    }
+
+    /// Ends the span and queues it for export. A second end is ignored.
+    pub(crate) fn end(&mut self, time: SystemTime) {
+        let Some(recording) = self.recording.take() else {
+            return;
+        };
+        let Recording { mut data, shared } = *recording;
+        // An end before the start comes from a guest's own clock.
+        data.end_time = time.max(data.start_time);
+        shared.queue.push(data);
+    }
+}
+
+/// Puts one value a key into `attributes`; false where `limit` leaves no room.
+pub(crate) fn put(attributes: &mut Vec<KeyValue>, attribute: KeyValue, limit: usize) -> bool {
+    if let Some(known) = attributes
+        .iter_mut()
+        .find(|known| known.key == attribute.key)
+    {
+        known.value = attribute.value;
+        return true;
+    }
+    if attributes.len() >= limit {
+        return false;
+    }
+    attributes.push(attribute);
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_value_of_a_key_counts_and_the_limit_holds() {
+        let mut attributes = Vec::new();
+        assert!(put(&mut attributes, KeyValue::new("a", 1), 2));
+        assert!(put(&mut attributes, KeyValue::new("b", 1), 2));
+        assert!(!put(&mut attributes, KeyValue::new("c", 1), 2));
+        assert!(put(&mut attributes, KeyValue::new("a", 2), 2));
+        assert_eq!(attributes, [KeyValue::new("a", 2), KeyValue::new("b", 1)]);
+    }
+}

@@ -1,0 +1,115 @@
+//! The response body that ends the server span with its last byte.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
+
+use crate::error::HandleError;
+use crate::guest_body::GuestBody;
+use crate::server_span::ServerSpan;
+
+/// A body on its way to the client, with the span that it ends.
+pub(crate) struct SpanBody {
+    source: Source,
+    span: ServerSpan,
+}
+
+enum Source {
+    Guest(Box<GuestBody>),
+    /// The host's own answer.
+    Host {
+        body: Full<Bytes>,
+        bytes: u64,
+    },
+}
+
+impl SpanBody {
+    pub(crate) fn guest(body: GuestBody, span: ServerSpan) -> Self {
+        Self {
+            source: Source::Guest(Box::new(body)),
+            span,
+        }
+    }
+
+    pub(crate) fn host(body: Bytes, span: ServerSpan) -> Self {
+        Self {
+            source: Source::Host {
+                bytes: body.len() as u64,
+                body: Full::new(body),
+            },
+            span,
+        }
+    }
+}
+
+impl Body for SpanBody {
+    type Data = Bytes;
+    type Error = HandleError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, HandleError>>> {
+        let polled = match &mut self.source {
+            Source::Guest(body) => Pin::new(&mut **body).poll_frame(context),
+            Source::Host { body, .. } => Pin::new(body)
+                .poll_frame(context)
+                .map_err(|never| match never {}),
+        };
+        match &polled {
+            Poll::Ready(None) => self.span.end(self.bytes()),
+            Poll::Ready(Some(Err(error))) => {
+                self.span.fail(error);
+                self.span.end(self.bytes());
+            }
+            Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            Source::Guest(body) => body.is_end_stream(),
+            Source::Host { body, .. } => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Guest(body) => body.size_hint(),
+            Source::Host { body, .. } => body.size_hint(),
+        }
+    }
+}
+
+impl SpanBody {
+    fn bytes(&self) -> u64 {
+        match &self.source {
+            Source::Guest(body) => body.bytes(),
+            Source::Host { bytes, .. } => *bytes,
+        }
+    }
+}
+
+impl Drop for SpanBody {
+    /// hyper drops a body when the client has it or has left.
+    fn drop(&mut self) {
+        let complete = match &self.source {
+            Source::Guest(body) => body.is_complete(),
+            Source::Host { .. } => true,
+        };
+        if !complete {
+            self.span.fail(&HandleError::Cancelled);
+        }
+        let bytes = self.bytes();
+        // The guest goes first: what it left open is told on the span.
+        self.source = Source::Host {
+            body: Full::default(),
+            bytes,
+        };
+        self.span.end(bytes);
+    }
+}

@@ -1,0 +1,356 @@
+//! Owns the providers, their runtime, and the way of every signal out of the
+//! process. Knows no HTTP request and no component, and nothing global: two
+//! of them live side by side in one process.
+
+mod config;
+mod dropped;
+mod exporters;
+mod gate;
+mod health;
+mod queue;
+mod sinks;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use opentelemetry::metrics::{Meter, MeterProvider as _};
+use opentelemetry::{InstrumentationScope, KeyValue};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::logs::{LogExporter as _, SdkLoggerProvider};
+use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
+use opentelemetry_sdk::resource::TelemetryResourceDetector;
+use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
+use tokio::runtime::Runtime;
+use tokio::sync::{mpsc, oneshot};
+
+pub use config::{Protocol, SignalConfig, TelemetryConfig};
+pub(crate) use dropped::Dropped;
+pub use queue::BatchConfig;
+pub(crate) use queue::ExportQueue;
+
+use crate::span::Tracer;
+use dropped::Exported;
+use gate::{Gate, GatedMetricExporter};
+use health::ExportHealth;
+use queue::FlushRequest;
+use sinks::{LogQueueProcessor, LogSink, ScopedLogRecord, SpanSink};
+
+/// The instrumentation scope of what the host itself says.
+pub(crate) const HOST_SCOPE: &str = "fanlight";
+
+/// Traces, metrics and logs on their way out.
+///
+/// # Cancel safety
+/// Dropped without [`Telemetry::shutdown`], it loses what was not exported yet.
+pub struct Telemetry {
+    /// Export has a runtime of its own, so that a busy serving runtime cannot
+    /// stop it, nor a slow collector the serving one.
+    runtime: Option<Runtime>,
+    tracer: Tracer,
+    meters: SdkMeterProvider,
+    loggers: SdkLoggerProvider,
+    flushes: Vec<mpsc::Sender<FlushRequest>>,
+    flush_timeout: Duration,
+    summary: Vec<(&'static str, String)>,
+}
+
+impl Telemetry {
+    /// Builds exporters and starts the tasks that feed them.
+    ///
+    /// # Errors
+    /// Where an endpoint is no address, or the runtime cannot be made.
+    pub fn init(config: &TelemetryConfig) -> anyhow::Result<Self> {
+        for warning in &config.warnings {
+            tracing::warn!("{warning}");
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("telemetry")
+            .enable_all()
+            .build()
+            .context("cannot start the telemetry runtime")?;
+        // The gRPC channels register with the runtime they are made in.
+        let entered = runtime.enter();
+        let resource = Resource::builder_empty()
+            .with_detector(Box::new(TelemetryResourceDetector))
+            .with_attributes(config.resource.iter().cloned())
+            .with_service_name(config.service_name.clone())
+            .build();
+        let counts = SignalCounts::default();
+        let dropped = Arc::new(Dropped::default());
+        let mut flushes = Vec::new();
+
+        let spans = Arc::new(ExportQueue::new(
+            config.span_batch,
+            config.traces.enabled,
+            Arc::clone(&counts.traces),
+        ));
+        if config.traces.enabled {
+            let mut exporter = exporters::spans(&config.traces).context("traces")?;
+            exporter.set_resource(&resource);
+            let health = health("traces", &config.traces);
+            let (sender, receiver) = mpsc::channel(1);
+            flushes.push(sender);
+            runtime.spawn(queue::run(
+                Arc::clone(&spans),
+                SpanSink(exporter),
+                health,
+                receiver,
+            ));
+        }
+
+        let records = Arc::new(ExportQueue::new(
+            config.log_batch,
+            config.logs.enabled,
+            Arc::clone(&counts.logs),
+        ));
+        let mut loggers = SdkLoggerProvider::builder().with_resource(resource.clone());
+        if config.logs.enabled {
+            let (mut exporter, probe) = exporters::logs(&config.logs).context("logs")?;
+            exporter.set_resource(&resource);
+            let health = health("logs", &config.logs);
+            let gate = Gate::new(probe, Arc::clone(&health));
+            let (sender, receiver) = mpsc::channel(1);
+            flushes.push(sender);
+            let sink = LogSink { exporter, gate };
+            runtime.spawn(queue::run(Arc::clone(&records), sink, health, receiver));
+            loggers = loggers.with_log_processor(LogQueueProcessor(Arc::clone(&records)));
+        }
+
+        let mut meters = SdkMeterProvider::builder().with_resource(resource);
+        if config.metrics.enabled {
+            let (inner, probe) = exporters::metrics(&config.metrics).context("metrics")?;
+            let exporter = GatedMetricExporter {
+                inner,
+                gate: Gate::new(probe, health("metrics", &config.metrics)),
+                counts: Arc::clone(&counts.metrics),
+                runtime: runtime.handle().clone(),
+            };
+            let reader = PeriodicReader::builder(exporter)
+                .with_interval(config.metric_interval)
+                .build();
+            meters = meters.with_reader(reader);
+        }
+        let meters = meters.build();
+        drop(entered);
+
+        runtime.spawn(notice_absent_collector(config.clone()));
+        observe(&meters, counts, &dropped, &spans, &records);
+        Ok(Self {
+            tracer: Tracer::new(config.sampler.clone(), config.span_limits, spans, dropped),
+            meters,
+            loggers: loggers.build(),
+            flushes,
+            flush_timeout: config.flush_timeout,
+            summary: summary(config),
+            runtime: Some(runtime),
+        })
+    }
+
+    /// Starts spans.
+    pub fn tracer(&self) -> &Tracer {
+        &self.tracer
+    }
+
+    /// The meter of the host's own instruments.
+    pub fn meter(&self) -> Meter {
+        self.meters.meter(HOST_SCOPE)
+    }
+
+    /// The meters of guests, by scope.
+    pub(crate) fn meter_provider(&self) -> &SdkMeterProvider {
+        &self.meters
+    }
+
+    /// The loggers of guests, by scope.
+    pub(crate) fn logger_provider(&self) -> &SdkLoggerProvider {
+        &self.loggers
+    }
+
+    /// Where each signal goes, for the line at start.
+    pub fn summary(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.summary
+            .iter()
+            .map(|(signal, text)| (*signal, text.as_str()))
+    }
+
+    /// Exports what is queued, within the flush timeout.
+    ///
+    /// # Cancel safety
+    /// What is not exported when it is dropped stays queued.
+    pub async fn flush(&self) {
+        let mut waits = Vec::new();
+        for flushes in &self.flushes {
+            let (done, wait) = oneshot::channel();
+            if flushes.send(done).await.is_ok() {
+                waits.push(wait);
+            }
+        }
+        let meters = self.meters.clone();
+        let metrics = tokio::task::spawn_blocking(move || meters.force_flush());
+        let all = async {
+            for wait in waits {
+                let _ = wait.await;
+            }
+            // Trouble is in the log already, by the exporter's own account.
+            let _ = metrics.await;
+        };
+        if tokio::time::timeout(self.flush_timeout, all).await.is_err() {
+            tracing::warn!(timeout = ?self.flush_timeout, "telemetry was not flushed in time");
+        }
+    }
+
+    /// Exports what is queued and ends all that was started here.
+    pub async fn shutdown(mut self) {
+        self.flush().await;
+        let meters = self.meters.clone();
+        let runtime = self.runtime.take();
+        // The reader's shutdown waits for its thread, and a runtime must not be
+        // dropped where futures run: both belong on a thread that may block.
+        let ended = tokio::task::spawn_blocking(move || {
+            let _ = meters.shutdown();
+            if let Some(runtime) = runtime {
+                runtime.shutdown_background();
+            }
+        });
+        if tokio::time::timeout(self.flush_timeout, ended)
+            .await
+            .is_err()
+        {
+            tracing::warn!("the metrics reader did not end in time");
+        }
+    }
+}
+
+impl Drop for Telemetry {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+#[derive(Clone, Default)]
+struct SignalCounts {
+    traces: Arc<Exported>,
+    metrics: Arc<Exported>,
+    logs: Arc<Exported>,
+}
+
+fn health(signal: &'static str, config: &SignalConfig) -> Arc<ExportHealth> {
+    Arc::new(ExportHealth::new(
+        signal,
+        &config.endpoint,
+        config.endpoint_is_default,
+    ))
+}
+
+/// Says in one line that nobody listens where nobody was told to listen.
+async fn notice_absent_collector(config: TelemetryConfig) {
+    let signals = [&config.traces, &config.metrics, &config.logs];
+    let Some(signal) = signals
+        .into_iter()
+        .find(|signal| signal.enabled && signal.endpoint_is_default)
+    else {
+        return;
+    };
+    let port = match signal.protocol {
+        Protocol::Grpc => 4317,
+        Protocol::HttpProtobuf => 4318,
+    };
+    if tokio::net::TcpStream::connect(("localhost", port))
+        .await
+        .is_err()
+    {
+        tracing::info!(
+            "no collector at localhost:{port}: traces, metrics and logs go nowhere until one \
+             listens there, or OTEL_EXPORTER_OTLP_ENDPOINT names another"
+        );
+    }
+}
+
+/// Tells where each signal goes.
+fn summary(config: &TelemetryConfig) -> Vec<(&'static str, String)> {
+    [
+        ("traces", &config.traces),
+        ("metrics", &config.metrics),
+        ("logs", &config.logs),
+    ]
+    .into_iter()
+    .map(|(name, signal)| {
+        let text = match (signal.enabled, signal.protocol) {
+            (false, _) => "off".to_owned(),
+            (true, Protocol::Grpc) => format!("{} (OTLP, gRPC)", signal.endpoint),
+            (true, Protocol::HttpProtobuf) => format!("{} (OTLP, HTTP)", signal.endpoint),
+        };
+        (name, text)
+    })
+    .collect()
+}
+
+/// Registers the metrics about telemetry itself.
+fn observe(
+    meters: &SdkMeterProvider,
+    counts: SignalCounts,
+    dropped: &Arc<Dropped>,
+    spans: &Arc<ExportQueue<SpanData>>,
+    records: &Arc<ExportQueue<ScopedLogRecord>>,
+) {
+    let meter = meters.meter_with_scope(InstrumentationScope::builder(HOST_SCOPE).build());
+    let signals = move || {
+        [
+            ("traces", Arc::clone(&counts.traces)),
+            ("metrics", Arc::clone(&counts.metrics)),
+            ("logs", Arc::clone(&counts.logs)),
+        ]
+    };
+    let exported = signals.clone();
+    meter
+        .u64_observable_counter("fanlight.telemetry.exported")
+        .with_unit("{item}")
+        .with_description("Spans, metric streams and log records that a backend took")
+        .with_callback(move |observer| {
+            for (signal, counts) in exported() {
+                observer.observe(counts.total(), &[KeyValue::new("signal", signal)]);
+            }
+        })
+        .build();
+    meter
+        .u64_observable_counter("fanlight.telemetry.lost")
+        .with_unit("{item}")
+        .with_description("Spans, metric streams and log records that were not exported, by reason")
+        .with_callback(move |observer| {
+            for (signal, counts) in signals() {
+                for (reason, count) in counts.losses() {
+                    let attributes = [
+                        KeyValue::new("signal", signal),
+                        KeyValue::new("reason", reason),
+                    ];
+                    observer.observe(count, &attributes);
+                }
+            }
+        })
+        .build();
+    let dropped = Arc::clone(dropped);
+    meter
+        .u64_observable_counter("fanlight.telemetry.dropped")
+        .with_unit("{item}")
+        .with_description("What guests said over their bounds, by kind of item")
+        .with_callback(move |observer| {
+            for (item, count) in dropped.read() {
+                observer.observe(count, &[KeyValue::new("item", item)]);
+            }
+        })
+        .build();
+    let (spans, records) = (Arc::clone(spans), Arc::clone(records));
+    meter
+        .u64_observable_gauge("fanlight.telemetry.queue.length")
+        .with_unit("{item}")
+        .with_description("Spans and log records that wait for export")
+        .with_callback(move |observer| {
+            observer.observe(spans.len() as u64, &[KeyValue::new("signal", "traces")]);
+            observer.observe(records.len() as u64, &[KeyValue::new("signal", "logs")]);
+        })
+        .build();
+}

@@ -1,0 +1,84 @@
+//! Tells the log how export goes, without flooding it.
+//!
+//! The first failure is said at once, later ones at most every 30 s with the
+//! count lost, recovery once. With a default endpoint that nobody configured,
+//! one line at start says that nobody listens and the rest is silence.
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The least time between two lines about one signal.
+const LOG_INTERVAL: Duration = Duration::from_secs(30);
+
+/// How the export of one signal goes.
+#[derive(Debug)]
+pub(crate) struct ExportHealth {
+    signal: &'static str,
+    endpoint: String,
+    /// Nobody chose the endpoint, so its absence is no trouble.
+    quiet: bool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    failing: bool,
+    lost: u64,
+    last_line: Option<Instant>,
+}
+
+impl ExportHealth {
+    pub(crate) fn new(signal: &'static str, endpoint: &str, quiet: bool) -> Self {
+        Self {
+            signal,
+            endpoint: endpoint.to_owned(),
+            quiet,
+            state: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn signal(&self) -> &'static str {
+        self.signal
+    }
+
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// Takes note of an export that worked.
+    pub(crate) fn succeeded(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.failing {
+            tracing::info!(
+                signal = self.signal,
+                endpoint = self.endpoint,
+                lost = state.lost,
+                "export works again"
+            );
+            *state = State::default();
+        }
+    }
+
+    /// Takes note of an export that failed, and of the items lost by it.
+    pub(crate) fn failed(&self, error: &dyn fmt::Display, lost: u64) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.failing = true;
+        state.lost += lost;
+        let due = state
+            .last_line
+            .is_none_or(|last| last.elapsed() >= LOG_INTERVAL);
+        if self.quiet || !due {
+            tracing::debug!(signal = self.signal, %error, lost, "export failed");
+            return;
+        }
+        tracing::warn!(
+            signal = self.signal,
+            endpoint = self.endpoint,
+            lost = state.lost,
+            %error,
+            "export failed; requests are not affected"
+        );
+        state.last_line = Some(Instant::now());
+    }
+}
