@@ -74,10 +74,10 @@ impl fmt::Debug for Report<'_> {
     }
 }
 
-/// Writes a duration in whole milliseconds, right-aligned: `  184 ms`.
+/// Writes a duration in milliseconds, right-aligned: `  184.3 ms`.
 #[must_use]
 pub fn millis(duration: Duration) -> String {
-    format!("{:>5} ms", duration.as_millis())
+    format!("{:>7.1} ms", duration.as_secs_f64() * 1e3)
 }
 
 #[cfg(test)]
