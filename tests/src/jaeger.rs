@@ -81,7 +81,11 @@ impl Jaeger {
             .stderr(log)
             .spawn()
             .with_context(|| format!("cannot run {}", program.display()))?;
-        let mut jaeger = Self { program, ports, directory };
+        let mut jaeger = Self {
+            program,
+            ports,
+            directory,
+        };
         jaeger.healthy().await?;
         Ok(jaeger)
     }
@@ -91,7 +95,11 @@ impl Jaeger {
         let client = Client::new();
         let deadline = Instant::now() + UP_WITHIN;
         loop {
-            if let Some(status) = self.program.try_wait().context("Jaeger cannot be waited for")? {
+            if let Some(status) = self
+                .program
+                .try_wait()
+                .context("Jaeger cannot be waited for")?
+            {
                 bail!("Jaeger ended at once ({status}):\n{}", self.said());
             }
             match client.send(&Method::GET, &health.join("/status")).await {
@@ -149,7 +157,13 @@ impl Ports {
     /// Writes the configuration: the parts that tests need and no fixed port.
     /// Without a batch processor a span can be asked for as soon as it is sent.
     fn config(&self) -> String {
-        let Self { otlp_grpc, otlp_http, query_http, query_grpc, health } = self;
+        let Self {
+            otlp_grpc,
+            otlp_http,
+            query_http,
+            query_grpc,
+            health,
+        } = self;
         format!(
             r#"service:
   extensions: [jaeger_storage, jaeger_query, healthcheckv2]
@@ -209,11 +223,20 @@ mod tests {
             eprintln!("skipped: FANLIGHT_TEST_JAEGER is not set");
             return;
         };
-        TraceServiceClient::connect(jaeger.otlp_grpc()).await.unwrap().export(trace()).await.unwrap();
+        TraceServiceClient::connect(jaeger.otlp_grpc())
+            .await
+            .unwrap()
+            .export(trace())
+            .await
+            .unwrap();
 
         let query = jaeger::Jaeger::new(jaeger.query_url().parse().unwrap());
         let deadline = Instant::now() + Duration::from_secs(10);
-        let found = query.trace_of(TRACE, 1, deadline).await.unwrap().expect("the trace arrived");
+        let found = query
+            .trace_of(TRACE, 1, deadline)
+            .await
+            .unwrap()
+            .expect("the trace arrived");
         assert_eq!(found.service, "a service & more");
         assert_eq!(found.spans.len(), 1);
         assert_eq!(found.spans[0].name, "GET /");
@@ -222,7 +245,10 @@ mod tests {
         assert_eq!(found.spans[0].attributes["result.count"], 3);
 
         let searched = query.traces("a service & more", 10).await.unwrap();
-        assert_eq!(searched.into_iter().collect::<Vec<_>>(), [(TRACE.to_owned(), found)]);
+        assert_eq!(
+            searched.into_iter().collect::<Vec<_>>(),
+            [(TRACE.to_owned(), found)]
+        );
         assert_eq!(query.traces("another", 10).await.unwrap().len(), 0);
         assert_eq!(query.trace(&TRACE.replace('0', "1")).await.unwrap(), None);
 
@@ -232,7 +258,9 @@ mod tests {
     }
 
     fn trace() -> ExportTraceServiceRequest {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        let now = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap();
         let now = u64::try_from(now.as_nanos()).unwrap();
         let attribute = |key: &str, value| KeyValue {
             key: key.to_owned(),
@@ -248,14 +276,20 @@ mod tests {
                 }),
                 scope_spans: vec![ScopeSpans {
                     spans: vec![Span {
-                        trace_id: u128::from_str_radix(TRACE, 16).unwrap().to_be_bytes().to_vec(),
+                        trace_id: u128::from_str_radix(TRACE, 16)
+                            .unwrap()
+                            .to_be_bytes()
+                            .to_vec(),
                         span_id: vec![1; 8],
                         name: "GET /".to_owned(),
                         kind: 2,
                         start_time_unix_nano: now,
                         end_time_unix_nano: now + 1_000_000,
                         attributes: vec![attribute("result.count", any_value::Value::IntValue(3))],
-                        status: Some(WireStatus { code: 2, ..Default::default() }),
+                        status: Some(WireStatus {
+                            code: 2,
+                            ..Default::default()
+                        }),
                         ..Default::default()
                     }],
                     ..Default::default()
