@@ -82,17 +82,18 @@ impl Subscription {
     }
 
     fn poll_ready(&self, context: &Context<'_>) -> Poll<()> {
-        SLOTS.with_borrow_mut(|slots| {
-            let Some(slot) = slots[self.index].as_mut() else {
-                return Poll::Ready(());
-            };
-            if slot.is_ready {
+        let waker = context.waker().clone();
+        // The waker before it is dropped after the borrow has ended: it may
+        // belong to somebody else's combinator.
+        let (poll, _before) = SLOTS.with_borrow_mut(|slots| match &mut slots[self.index] {
+            Some(slot) if !slot.is_ready => (Poll::Pending, slot.waker.replace(waker)),
+            Some(slot) => {
                 slot.is_ready = false;
-                return Poll::Ready(());
+                (Poll::Ready(()), None)
             }
-            slot.waker = Some(context.waker().clone());
-            Poll::Pending
-        })
+            None => (Poll::Ready(()), None),
+        });
+        poll
     }
 }
 
@@ -120,8 +121,7 @@ enum Wait {
 }
 
 fn wake_ready(wait: Wait) {
-    // The wakers run after the borrow has ended: they may belong to somebody
-    // else's combinator.
+    // The wakers run after the borrow has ended, too.
     let wakers: Vec<Waker> = SLOTS.with_borrow_mut(|slots| {
         let mut waiting: Vec<&mut Slot> = slots
             .iter_mut()
