@@ -45,7 +45,7 @@ pub(crate) fn require() -> anyhow::Result<PathBuf> {
     find_or_build()?.with_context(|| format!("Jaeger {VERSION} is built with Go: install Go first"))
 }
 
-/// Serves Jaeger on its standard ports, all of this machine alone.
+/// Serves Jaeger on its standard ports, to this machine alone.
 ///
 /// # Errors
 /// When it cannot be built or run.
@@ -58,7 +58,8 @@ pub(crate) fn run() -> anyhow::Result<()> {
          \n  has one (`docker compose up jaeger`).\
          \n\n  Ctrl-C stops it.\n"
     );
-    run::become_program(&mut Command::new(program))
+    let config = cargo::workspace().join("deploy/jaeger.yaml");
+    run::become_program(Command::new(program).arg("--config").arg(config))
 }
 
 /// Where the program is kept, whether it is there or not.
