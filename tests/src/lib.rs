@@ -1,1 +1,45 @@
-//! The end-to-end tests of Fanlight.
+//! What the end-to-end tests stand on: a collector that decodes what it is
+//! sent, a host in this process or as the real program, and the components.
+//!
+//! Everything here speaks over real sockets on ports of its own, waits with a
+//! bound, and ends with its owner, also in a test that fails.
+
+// A test's own code may give up where a server's may not.
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "only tests use it"
+)]
+
+pub mod client;
+pub mod collected;
+pub mod collector;
+pub mod fixture;
+pub mod host;
+pub mod jaeger;
+pub mod program;
+
+use std::time::Duration;
+
+/// How long a test waits for what must come: far more than it takes, so that a
+/// busy machine fails nothing.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until `look` finds something, and gives it back.
+///
+/// # Panics
+/// When nothing came within [`PATIENCE`].
+pub async fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "{what} did not come within {PATIENCE:?}"
+        );
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}

@@ -1,0 +1,73 @@
+//! The components that tests serve, built once by cargo.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// A component of this repository.
+#[derive(Clone, Copy, Debug)]
+pub struct Fixture {
+    package: &'static str,
+}
+
+/// The demo service.
+pub const DEMO: Fixture = Fixture::new("fanlight-demo");
+/// The smallest service by the SDK.
+pub const HELLO: Fixture = Fixture::new("example-hello");
+/// Streams bodies.
+pub const ECHO: Fixture = Fixture::new("example-echo");
+/// Written against `wasi:http` alone.
+pub const PLAIN: Fixture = Fixture::new("example-plain");
+/// Does what a component should not.
+pub const FAULTS: Fixture = Fixture::new("example-faults");
+/// Does all that the contract allows.
+pub const SHOWCASE: Fixture = Fixture::new("example-showcase");
+
+const ALL: [Fixture; 6] = [DEMO, HELLO, ECHO, PLAIN, FAULTS, SHOWCASE];
+
+impl Fixture {
+    const fn new(package: &'static str) -> Self {
+        Self { package }
+    }
+
+    /// The component's file. The first call has cargo build them all.
+    pub fn path(self) -> PathBuf {
+        static BUILT: OnceLock<()> = OnceLock::new();
+        BUILT.get_or_init(|| {
+            let mut arguments = vec!["build", "--release", "--target", "wasm32-wasip2"];
+            for fixture in ALL {
+                arguments.extend(["-p", fixture.package]);
+            }
+            cargo(&arguments);
+        });
+        let file = format!("{}.wasm", self.package.replace('-', "_"));
+        target_directory().join("wasm32-wasip2/release").join(file)
+    }
+}
+
+/// Runs cargo in the workspace, with the same target directory as this test.
+pub(crate) fn cargo(arguments: &[&str]) {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(arguments)
+        .args(["--quiet", "--target-dir"])
+        .arg(target_directory())
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
+        .output()
+        .expect("cargo runs");
+    assert!(
+        output.status.success(),
+        "cargo {} failed:\n{}",
+        arguments.join(" "),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// Where cargo put this test: `<target>/<profile>/deps/<test>`.
+pub(crate) fn target_directory() -> PathBuf {
+    let test = std::env::current_exe().expect("this program has a path");
+    test.ancestors()
+        .nth(3)
+        .expect("a test lies in target/<profile>/deps")
+        .to_owned()
+}

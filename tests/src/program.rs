@@ -1,0 +1,166 @@
+//! The real program, as a user starts it.
+
+use std::ffi::OsStr;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::client::Ask;
+use crate::fixture::{cargo, target_directory};
+use crate::{PATIENCE, eventually};
+
+/// A command line of `fanlight` that has not run yet.
+pub struct Program {
+    command: Command,
+}
+
+impl Program {
+    /// The program with these arguments, and nothing of this test's environment
+    /// that would tell it where to listen or to export.
+    pub fn new<I: AsRef<OsStr>>(arguments: impl IntoIterator<Item = I>) -> Self {
+        let mut command = Command::new(path());
+        for (name, _) in std::env::vars_os() {
+            let name = name.to_string_lossy().into_owned();
+            if name.starts_with("OTEL_") || name.starts_with("FANLIGHT_") {
+                command.env_remove(name);
+            }
+        }
+        command
+            .args(arguments)
+            .env("OTEL_SDK_DISABLED", "true")
+            .env(
+                "FANLIGHT_CACHE_DIR",
+                target_directory().join("compiled-for-tests"),
+            )
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        Self { command }
+    }
+
+    /// Sets a variable; an empty value unsets it.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        if value.is_empty() {
+            self.command.env_remove(name);
+        } else {
+            self.command.env(name, value);
+        }
+        self
+    }
+
+    /// Runs it to its end; gives back its exit code and what it said.
+    pub async fn output(mut self) -> (Option<i32>, String) {
+        let child = self.command.spawn().expect("it starts");
+        let output = tokio::time::timeout(PATIENCE, child.wait_with_output())
+            .await
+            .expect("it ends")
+            .expect("its output can be read");
+        let mut said = String::from_utf8_lossy(&output.stdout).into_owned();
+        said.push_str(&String::from_utf8_lossy(&output.stderr));
+        (output.status.code(), said)
+    }
+
+    /// Starts it, and waits until it says where it serves.
+    pub async fn serve(mut self) -> ServingProgram {
+        let mut child = self.command.spawn().expect("it starts");
+        let said = Arc::new(Mutex::new(String::new()));
+        let kept = Arc::clone(&said);
+        let mut lines = BufReader::new(child.stderr.take().expect("it is piped")).lines();
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                let mut said = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                said.push_str(&line);
+                said.push('\n');
+            }
+        });
+        let mut program = ServingProgram {
+            child,
+            said,
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            admin: None,
+        };
+        program.address = eventually("the line that says where it serves", || {
+            program.address_after("serving at http://")
+        })
+        .await;
+        eventually("the lines about telemetry", || {
+            program.said().contains("logs: ").then_some(())
+        })
+        .await;
+        program.admin = program.address_after("admin: http://");
+        program
+    }
+}
+
+/// The program while it serves. It is killed when it is dropped.
+pub struct ServingProgram {
+    child: Child,
+    said: Arc<Mutex<String>>,
+    /// Where it serves.
+    pub address: SocketAddr,
+    /// Where its admin port is.
+    pub admin: Option<SocketAddr>,
+}
+
+impl ServingProgram {
+    /// A GET of `target`.
+    pub fn get(&self, target: &str) -> Ask {
+        Ask::get(self.address, target)
+    }
+
+    /// What it has said so far.
+    pub fn said(&self) -> String {
+        self.said
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Sends it a signal by its name, such as `TERM`.
+    pub async fn signal(&self, name: &str) {
+        let id = self.child.id().expect("it runs").to_string();
+        let sent = Command::new("kill").args(["-s", name, &id]).status().await;
+        assert!(sent.expect("kill runs").success());
+    }
+
+    /// Waits for its end; gives back its exit code.
+    pub async fn exit_code(&mut self) -> Option<i32> {
+        let status = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        status
+            .expect("it ends")
+            .expect("it can be waited for")
+            .code()
+    }
+
+    /// The most memory that it ever held, in bytes (`VmHWM`).
+    pub fn peak_rss_bytes(&self) -> u64 {
+        let id = self.child.id().expect("it runs");
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        kib.and_then(|kib| kib.parse::<u64>().ok())
+            .expect("a number of kB")
+            * 1024
+    }
+
+    fn address_after(&self, words: &str) -> Option<SocketAddr> {
+        let said = self.said();
+        let (_, rest) = said.split_once(words)?;
+        rest.split_whitespace().next()?.parse().ok()
+    }
+}
+
+/// The program's file. The first call has cargo build it.
+fn path() -> PathBuf {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    // The whole workspace is named so that cargo takes the features that it
+    // took for this test, and builds nothing twice.
+    BUILT.get_or_init(|| cargo(&["build", "--workspace", "--bin", "fanlight"]));
+    target_directory().join("debug/fanlight")
+}

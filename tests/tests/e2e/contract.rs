@@ -1,0 +1,1 @@
+//! The contract, door by door.

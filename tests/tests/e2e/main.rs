@@ -1,0 +1,10 @@
+//! The end-to-end tests: everything through public doors and real sockets.
+
+mod bodies;
+mod concurrency;
+mod contract;
+mod endpoints;
+mod export;
+mod outcomes;
+mod program;
+mod protocol;

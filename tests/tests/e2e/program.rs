@@ -1,0 +1,214 @@
+//! The program as its users meet it: messages, exit codes, signals.
+
+use fanlight_tests::collector::Collector;
+use fanlight_tests::fixture::{DEMO, FAULTS, HELLO};
+use fanlight_tests::program::Program;
+use std::path::{Path, PathBuf};
+
+fn file(directory: &Path, name: &str, bytes: &[u8]) -> PathBuf {
+    let path = directory.join(name);
+    std::fs::write(&path, bytes).unwrap();
+    path
+}
+
+/// Demands one clear message, the exit code, and that nothing was started.
+async fn demand_refusal(program: Program, code: i32, message: &str) {
+    let (exit, said) = program.output().await;
+    assert_eq!(exit, Some(code), "{said}");
+    assert!(said.contains(message), "{message:?} is not in {said:?}");
+    assert!(!said.contains("serving at"), "{said}");
+    assert!(!said.contains("panicked"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_component_is_refused_with_the_reason() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| file(directory.path(), name, bytes);
+    let truncated = std::fs::read(HELLO.path()).unwrap();
+    let module = wat::parse_str("(module)").unwrap();
+    let unknown = wat::parse_str(
+        r#"(component (import "shop:prices/list@1.0.0" (instance (export "all" (func)))))"#,
+    )
+    .unwrap();
+    let exportless = wat::parse_str("(component)").unwrap();
+    for (path, message) in [
+        (write("empty.wasm", b""), "it is empty"),
+        (
+            write("text.wasm", b"hello, world"),
+            "not a WebAssembly component",
+        ),
+        (
+            write("cut.wasm", &truncated[..truncated.len() / 2]),
+            "not a WebAssembly component",
+        ),
+        (write("module.wasm", &module), "core WebAssembly module"),
+        (write("unknown.wasm", &unknown), "shop:prices/list@1.0.0"),
+        (
+            write("exportless.wasm", &exportless),
+            "does not export wasi:http/incoming-handler",
+        ),
+        (directory.path().join("absent.wasm"), "cannot read"),
+        (directory.path().to_owned(), "cannot read"),
+    ] {
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        let program = Program::new([Path::new("serve"), &path]);
+        demand_refusal(program, 2, message).await;
+        let (_, said) = Program::new([Path::new("serve"), &path]).output().await;
+        assert!(
+            said.starts_with("error: ") && said.contains(&name),
+            "{said}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_flags_and_bad_variables_are_refused_before_anything_starts() {
+    let hello = HELLO.path();
+    let hello = hello.to_str().unwrap();
+    for (arguments, message) in [
+        (vec!["serve", hello, "--nonsense"], "--nonsense"),
+        (vec!["serve"], "COMPONENT"),
+        (vec!["serve", hello, "--listen", "somewhere"], "--listen"),
+        (
+            vec!["serve", hello, "--request-timeout", "soon"],
+            "--request-timeout",
+        ),
+        (vec!["serve", hello, "--max-memory", "lots"], "--max-memory"),
+        (
+            vec!["serve", hello, "--max-instances", "0"],
+            "--max-instances",
+        ),
+        (
+            vec!["serve", hello, "--max-instances", "1000000"],
+            "vm.max_map_count",
+        ),
+        (vec!["serve", hello, "--max-memory", "64KiB"], "memory"),
+        (vec!["dance"], "dance"),
+    ] {
+        demand_refusal(Program::new(&arguments), 2, message).await;
+    }
+    let program = Program::new(["serve", hello]).env("FANLIGHT_LISTEN", "nowhere");
+    demand_refusal(program, 2, "nowhere").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_in_use_is_a_failure_that_names_it() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let hello = HELLO.path();
+    let arguments = ["serve", hello.to_str().unwrap(), "--listen", &address];
+    demand_refusal(Program::new(arguments), 1, &address).await;
+    let arguments = [
+        "serve",
+        hello.to_str().unwrap(),
+        "--listen",
+        "127.0.0.1:0",
+        "--admin",
+        &address,
+    ];
+    demand_refusal(Program::new(arguments), 1, &address).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_variable_of_telemetry_that_does_not_parse_is_warned_about_and_ignored() {
+    let program = Program::new(["serve", "--listen", "127.0.0.1:0", "--admin", "off"])
+        .env("FANLIGHT_COMPONENT", HELLO.path().to_str().unwrap())
+        .env("FANLIGHT_MAX_INSTANCES", "16")
+        .env("OTEL_BSP_SCHEDULE_DELAY", "soon")
+        .serve()
+        .await;
+    assert!(
+        program.said().contains("OTEL_BSP_SCHEDULE_DELAY=soon"),
+        "{}",
+        program.said()
+    );
+    assert_eq!(program.get("/").send().await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_start_up_lines_say_what_is_served_and_where_telemetry_goes() {
+    let program = Program::new(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+        .env("FANLIGHT_COMPONENT", HELLO.path().to_str().unwrap())
+        .env("FANLIGHT_MAX_INSTANCES", "16")
+        .env("OTEL_SDK_DISABLED", "")
+        .env("OTEL_LOGS_EXPORTER", "none")
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+        .serve()
+        .await;
+    let said = program.said();
+    for words in [
+        "example_hello.wasm",
+        "sha256:",
+        "traces: http://127.0.0.1:9 (OTLP, gRPC)",
+        "logs: off",
+    ] {
+        assert!(said.contains(words), "{words:?} is not in {said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_asks_the_admin_port_and_its_exit_code_answers() {
+    let program = Program::new(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+        .env("FANLIGHT_COMPONENT", HELLO.path().to_str().unwrap())
+        .env("FANLIGHT_MAX_INSTANCES", "16")
+        .serve()
+        .await;
+    let admin = fanlight_tests::eventually("the admin line", || {
+        let said = program.said();
+        let (_, rest) = said.split_once("admin: http://")?;
+        rest.split_whitespace().next().map(str::to_owned)
+    })
+    .await;
+    let url = format!("http://{admin}");
+    let (code, said) = Program::new(["health", "--admin-url", &url]).output().await;
+    assert_eq!((code, said.trim()), (Some(0), "ready"));
+    let live = fanlight_tests::client::Ask::get(admin.parse().unwrap(), "/livez")
+        .send()
+        .await;
+    assert_eq!(live.status, 200);
+    drop(program);
+    let (code, said) = Program::new(["health", "--admin-url", &url]).output().await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("cannot reach"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_signals_drain_and_flush_and_exit_with_zero() {
+    for signal in ["TERM", "INT"] {
+        let collector = Collector::start().await;
+        let mut program = Program::new(["serve", "--listen", "127.0.0.1:0", "--admin", "off"])
+            .env("FANLIGHT_COMPONENT", DEMO.path().to_str().unwrap())
+            .env("FANLIGHT_MAX_INSTANCES", "64")
+            .env("OTEL_SDK_DISABLED", "")
+            .env("OTEL_EXPORTER_OTLP_ENDPOINT", collector.grpc())
+            .env("OTEL_BSP_SCHEDULE_DELAY", "3600000")
+            .serve()
+            .await;
+        let running = tokio::spawn(program.get("/api/process").send());
+        // It is under way: the head was read before the signal.
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        program.signal(signal).await;
+        assert_eq!(running.await.unwrap().status, 200);
+        assert_eq!(program.exit_code().await, Some(0), "{}", program.said());
+        assert_eq!(collector.spans().len(), 5);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_ends_at_once() {
+    let mut program = Program::new(["serve", "--listen", "127.0.0.1:0", "--admin", "off"])
+        .env("FANLIGHT_COMPONENT", FAULTS.path().to_str().unwrap())
+        .env("FANLIGHT_MAX_INSTANCES", "64")
+        .serve()
+        .await;
+    let running = tokio::spawn(program.get("/sleep?ms=60000").try_send());
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    program.signal("TERM").await;
+    fanlight_tests::eventually("the first signal's line", || {
+        program.said().contains("SIGTERM: draining").then_some(())
+    })
+    .await;
+    program.signal("TERM").await;
+    assert_eq!(program.exit_code().await, Some(1));
+    assert!(running.await.unwrap().is_err());
+}
