@@ -3,6 +3,7 @@
 mod bodies;
 mod concurrency;
 mod contract;
+mod contract_signals;
 mod endpoints;
 mod export;
 mod outcomes;
