@@ -167,9 +167,7 @@ impl GuestTrap {
             Some(trap) => trap.to_string(),
             None => format!("{}", error.root_cause()),
         };
-        let backtrace = error
-            .downcast_ref::<WasmBacktrace>()
-            .map(|backtrace| backtrace_text(backtrace));
+        let backtrace = error.downcast_ref::<WasmBacktrace>().map(backtrace_text);
         Self {
             kind,
             backtrace,

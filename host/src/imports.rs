@@ -6,6 +6,7 @@
 mod attributes;
 mod current_span;
 mod guest_spans;
+mod instruments;
 mod logs;
 mod metrics;
 mod stdio;
@@ -22,8 +23,8 @@ use crate::telemetry::{Dropped, Telemetry};
 use current_span::CurrentSpan;
 use guest_spans::GuestSpans;
 pub(crate) use guest_spans::SpansEnded;
+use instruments::Instruments;
 use logs::GuestLogs;
-use metrics::Instruments;
 pub(crate) use stdio::{GuestStdio, Stream};
 
 /// The instrumentation scope of what a guest says without naming one.

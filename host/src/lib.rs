@@ -8,7 +8,7 @@
 //! | http | `server` accepts and drains, `handler` is the envelope of a request, `admin` answers probes |
 //! | component | `span_body` and `guest_body` carry the answer, `invocation` runs a guest, `component` holds what is served |
 //! | store | `state` is the `T` of `Store<T>`, `outbound` says what a guest may call |
-//! | edges | `imports` is the guest's side of telemetry, `server_span` the host's |
+//! | edges | `imports` is the guest's side of telemetry, `server_span` the host's, with `server_metrics` and `request_facts` |
 //! | ground | `engine`, `telemetry`, `span`, `propagation`, `config`, `error` |
 
 mod admin;
@@ -23,7 +23,9 @@ mod imports;
 mod invocation;
 mod outbound;
 mod propagation;
+mod request_facts;
 mod server;
+mod server_metrics;
 mod server_span;
 mod span;
 mod span_body;

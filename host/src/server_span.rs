@@ -11,14 +11,14 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use http::uri::Authority;
-use http::{HeaderMap, Method, Request, StatusCode, Version, header};
-use opentelemetry::metrics::{Counter, Histogram, Meter, UpDownCounter};
+use http::{Request, StatusCode};
 use opentelemetry::trace::{Event, SpanContext, SpanKind, Status};
 use opentelemetry::{InstrumentationScope, KeyValue, StringValue};
 
 use crate::error::HandleError;
 use crate::propagation;
+use crate::request_facts::{RequestFacts, request_attributes};
+use crate::server_metrics::{Measured, ServerMetrics};
 use crate::span::{Parent, RequestClock, Span, SpanStart, Tracer, put};
 use crate::telemetry::HOST_SCOPE;
 
@@ -26,70 +26,6 @@ use crate::telemetry::HOST_SCOPE;
 const HOST_ATTRIBUTES: usize = 32;
 /// Events that the host may still add after the guest used all its room.
 const HOST_EVENTS: usize = 8;
-
-/// The bounds of latency histograms, in seconds: the semantic conventions' own.
-const LATENCY_BOUNDS: [f64; 14] = [
-    0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
-];
-
-/// Query parameters whose values are secrets: the semantic conventions' list.
-const SECRET_PARAMETERS: [&str; 7] = [
-    "X-Amz-Signature",
-    "X-Amz-Credential",
-    "X-Amz-Security-Token",
-    "AWSAccessKeyId",
-    "Signature",
-    "sig",
-    "X-Goog-Signature",
-];
-
-/// The instruments for requests that are served.
-#[derive(Debug)]
-pub(crate) struct ServerMetrics {
-    duration: Histogram<f64>,
-    active: UpDownCounter<i64>,
-    request_body: Histogram<u64>,
-    response_body: Histogram<u64>,
-    rejected: Counter<u64>,
-}
-
-impl ServerMetrics {
-    pub(crate) fn new(meter: &Meter) -> Self {
-        Self {
-            duration: meter
-                .f64_histogram("http.server.request.duration")
-                .with_unit("s")
-                .with_description("Duration of HTTP server requests")
-                .with_boundaries(LATENCY_BOUNDS.to_vec())
-                .build(),
-            active: meter
-                .i64_up_down_counter("http.server.active_requests")
-                .with_unit("{request}")
-                .with_description("Number of active HTTP server requests")
-                .build(),
-            request_body: meter
-                .u64_histogram("http.server.request.body.size")
-                .with_unit("By")
-                .with_description("Size of HTTP server request bodies")
-                .build(),
-            response_body: meter
-                .u64_histogram("http.server.response.body.size")
-                .with_unit("By")
-                .with_description("Size of HTTP server response bodies")
-                .build(),
-            rejected: meter
-                .u64_counter("fanlight.connection.failed")
-                .with_unit("{connection}")
-                .with_description("Connections that ended with a protocol error or a timeout")
-                .build(),
-        }
-    }
-
-    /// Counts a connection that hyper ended: what it rejects itself has no span.
-    pub(crate) fn connection_failed(&self) {
-        self.rejected.add(1, &[]);
-    }
-}
 
 /// The span of one request, shared by the handler, the body and the guest.
 #[derive(Clone)]
@@ -105,14 +41,6 @@ struct Shared {
     limits_attributes: usize,
     request_bytes: AtomicU64,
     state: Mutex<State>,
-}
-
-/// What metrics need of the request's head.
-struct RequestFacts {
-    method: Cow<'static, str>,
-    method_is_known: bool,
-    scheme: &'static str,
-    version: &'static str,
 }
 
 struct State {
@@ -157,7 +85,7 @@ impl ServerSpan {
             time: clock.started(),
             scope: InstrumentationScope::builder(HOST_SCOPE).build(),
         });
-        metrics.active.add(1, &facts.active_attributes());
+        metrics.request_started(&facts.active_attributes());
         let host = if span.is_recording() {
             attributes
         } else {
@@ -206,13 +134,15 @@ impl ServerSpan {
         }
     }
 
-    /// Sets what the guest says, unless it is the host's to say; answers
-    /// how many attributes found no room.
-    pub(crate) fn set_guest_attributes(&self, attributes: Vec<KeyValue>) -> u64 {
+    /// Sets what the guest says, unless it is the host's to say, and counts
+    /// `over`, which were dropped on their way here; answers how many more
+    /// found no room.
+    pub(crate) fn set_guest_attributes(&self, attributes: Vec<KeyValue>, over: u32) -> u64 {
         let mut state = self.shared.lock();
         if !state.span.is_recording() {
             return 0;
         }
+        state.dropped += over;
         let limit = self
             .shared
             .limits_attributes
@@ -380,14 +310,12 @@ impl Shared {
     }
 
     fn record(&self, state: &State, response_bytes: u64) {
-        self.metrics
-            .active
-            .add(-1, &self.request.active_attributes());
+        let active = self.request.active_attributes();
         let mut attributes = Vec::with_capacity(6);
-        attributes.extend(self.request.active_attributes());
+        attributes.extend(active.iter().cloned());
         attributes.push(KeyValue::new(
             "network.protocol.version",
-            self.request.version,
+            self.request.version(),
         ));
         if let Some(status) = state.status_code {
             attributes.push(KeyValue::new(
@@ -401,146 +329,13 @@ impl Shared {
         if let Some(error_type) = Self::error_type(state) {
             attributes.push(KeyValue::new("error.type", error_type));
         }
-        let elapsed = self.clock.elapsed().as_secs_f64();
-        self.metrics.duration.record(elapsed, &attributes);
-        let request_bytes = self.request_bytes.load(Ordering::Relaxed);
-        self.metrics.request_body.record(request_bytes, &attributes);
-        self.metrics
-            .response_body
-            .record(response_bytes, &attributes);
-    }
-}
-
-impl RequestFacts {
-    fn of<B>(request: &Request<B>) -> Self {
-        let (method, method_is_known) = match known_method(request.method()) {
-            Some(known) => (Cow::Borrowed(known), true),
-            None => (Cow::Borrowed("_OTHER"), false),
+        let measured = Measured {
+            elapsed: self.clock.elapsed(),
+            request_bytes: self.request_bytes.load(Ordering::Relaxed),
+            response_bytes,
         };
-        Self {
-            method,
-            method_is_known,
-            scheme: "http",
-            version: protocol_version(request.version()),
-        }
+        self.metrics.request_ended(&active, &attributes, &measured);
     }
-
-    /// The method as the span's name has it: `HTTP` stands for unknown ones.
-    fn name_method(&self) -> &str {
-        if self.method_is_known {
-            &self.method
-        } else {
-            "HTTP"
-        }
-    }
-
-    fn span_name(&self) -> Cow<'static, str> {
-        match (&self.method, self.method_is_known) {
-            (Cow::Borrowed(known), true) => Cow::Borrowed(known),
-            _ => Cow::Borrowed("HTTP"),
-        }
-    }
-
-    fn active_attributes(&self) -> [KeyValue; 2] {
-        let method: StringValue = match &self.method {
-            Cow::Borrowed(known) => (*known).into(),
-            Cow::Owned(other) => other.clone().into(),
-        };
-        [
-            KeyValue::new("http.request.method", method),
-            KeyValue::new("url.scheme", self.scheme),
-        ]
-    }
-}
-
-/// The attributes that are known from the head: what a sampler may look at.
-fn request_attributes<B>(
-    request: &Request<B>,
-    facts: &RequestFacts,
-    peer: SocketAddr,
-    limit: usize,
-) -> Vec<KeyValue> {
-    let mut attributes = Vec::with_capacity(16);
-    attributes.extend(facts.active_attributes());
-    if !facts.method_is_known {
-        let original = cut(request.method().as_str(), limit);
-        attributes.push(KeyValue::new("http.request.method_original", original));
-    }
-    attributes.push(KeyValue::new("url.path", cut(request.uri().path(), limit)));
-    if let Some(query) = request.uri().query() {
-        attributes.push(KeyValue::new("url.query", cut(&redacted(query), limit)));
-    }
-    if let Some(authority) = authority(request) {
-        let host = authority
-            .host()
-            .trim_start_matches('[')
-            .trim_end_matches(']');
-        attributes.push(KeyValue::new("server.address", cut(host, limit)));
-        if let Some(port) = authority.port_u16() {
-            attributes.push(KeyValue::new("server.port", i64::from(port)));
-        }
-    }
-    attributes.push(KeyValue::new("network.protocol.version", facts.version));
-    let address = peer.ip().to_canonical().to_string();
-    attributes.push(KeyValue::new("client.address", address.clone()));
-    attributes.push(KeyValue::new("network.peer.address", address));
-    attributes.push(KeyValue::new("network.peer.port", i64::from(peer.port())));
-    if let Some(agent) = text(request.headers(), &header::USER_AGENT) {
-        attributes.push(KeyValue::new("user_agent.original", cut(agent, limit)));
-    }
-    attributes
-}
-
-/// The authority that the client named: `:authority`, then `Host`.
-pub(crate) fn authority<B>(request: &Request<B>) -> Option<Authority> {
-    match request.uri().authority() {
-        Some(authority) => Some(authority.clone()),
-        None => text(request.headers(), &header::HOST)?.parse().ok(),
-    }
-}
-
-fn text<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
-}
-
-/// Cuts a text at `limit` bytes, at a character's border.
-fn cut(text: &str, limit: usize) -> String {
-    text[..text.floor_char_boundary(limit)].to_owned()
-}
-
-/// RFC 9110, PATCH (RFC 5789) and QUERY; anything else is `_OTHER`.
-fn known_method(method: &Method) -> Option<&'static str> {
-    [
-        "GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "TRACE", "CONNECT", "QUERY",
-    ]
-    .into_iter()
-    .find(|known| *known == method.as_str())
-}
-
-fn protocol_version(version: Version) -> &'static str {
-    match version {
-        Version::HTTP_09 => "0.9",
-        Version::HTTP_10 => "1.0",
-        Version::HTTP_11 => "1.1",
-        Version::HTTP_2 => "2",
-        _ => "3",
-    }
-}
-
-/// Replaces the values of secret parameters by `REDACTED`.
-fn redacted(query: &str) -> Cow<'_, str> {
-    let is_secret = |pair: &str| {
-        let name = pair.split('=').next().unwrap_or_default();
-        SECRET_PARAMETERS.contains(&name) && pair.contains('=')
-    };
-    if !query.split('&').any(is_secret) {
-        return Cow::Borrowed(query);
-    }
-    let pairs = query.split('&').map(|pair| match pair.split_once('=') {
-        Some((name, _)) if is_secret(pair) => format!("{name}=REDACTED"),
-        _ => pair.to_owned(),
-    });
-    Cow::Owned(pairs.collect::<Vec<_>>().join("&"))
 }
 
 /// Whether a key is the host's to set on the server span.
@@ -564,19 +359,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secrets_in_the_query_are_redacted_and_nothing_else_is_touched() {
-        assert_eq!(redacted("a=1&b"), "a=1&b");
-        assert_eq!(
-            redacted("sig=abc&a=1&signature=kept"),
-            "sig=REDACTED&a=1&signature=kept"
-        );
-        assert_eq!(
-            redacted("X-Amz-Signature=a&X-Amz-Signature=b"),
-            "X-Amz-Signature=REDACTED&X-Amz-Signature=REDACTED"
-        );
-    }
-
-    #[test]
     fn what_is_the_hosts_to_say_is_reserved() {
         for key in [
             "http.route",
@@ -590,11 +372,5 @@ mod tests {
         for key in ["error", "httpx", "db.system.name", "enduser.id"] {
             assert!(!is_reserved(key), "{key}");
         }
-    }
-
-    #[test]
-    fn texts_are_cut_between_characters() {
-        assert_eq!(cut("aé", 2), "a");
-        assert_eq!(cut("aé", 3), "aé");
     }
 }

@@ -46,7 +46,7 @@ pub(crate) const HOST_SCOPE: &str = "fanlight";
 pub struct Telemetry {
     /// Export has a runtime of its own, so that a busy serving runtime cannot
     /// stop it, nor a slow collector the serving one.
-    runtime: Option<Runtime>,
+    runtime: OwnRuntime,
     tracer: Tracer,
     meters: SdkMeterProvider,
     loggers: SdkLoggerProvider,
@@ -144,7 +144,7 @@ impl Telemetry {
             flushes,
             flush_timeout: config.flush_timeout,
             summary: summary(config),
-            runtime: Some(runtime),
+            runtime: OwnRuntime(Some(runtime)),
         })
     }
 
@@ -202,30 +202,32 @@ impl Telemetry {
     }
 
     /// Exports what is queued and ends all that was started here.
-    pub async fn shutdown(mut self) {
+    pub async fn shutdown(self) {
         self.flush().await;
-        let meters = self.meters.clone();
-        let runtime = self.runtime.take();
-        // The reader's shutdown waits for its thread, and a runtime must not be
-        // dropped where futures run: both belong on a thread that may block.
+        let Self {
+            meters, runtime, ..
+        } = self;
+        let timeout = self.flush_timeout;
+        // The reader's shutdown waits for its thread, which waits for the
+        // runtime: it belongs where waiting holds up nobody.
         let ended = tokio::task::spawn_blocking(move || {
+            // Trouble is in the log already, by the exporter's own account.
             let _ = meters.shutdown();
-            if let Some(runtime) = runtime {
-                runtime.shutdown_background();
-            }
+            drop(runtime);
         });
-        if tokio::time::timeout(self.flush_timeout, ended)
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(timeout, ended).await.is_err() {
             tracing::warn!("the metrics reader did not end in time");
         }
     }
 }
 
-impl Drop for Telemetry {
+/// A runtime that can be dropped anywhere: tokio's own panics where it is
+/// dropped by a future, as happens when the serving runtime itself goes.
+struct OwnRuntime(Option<Runtime>);
+
+impl Drop for OwnRuntime {
     fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
+        if let Some(runtime) = self.0.take() {
             runtime.shutdown_background();
         }
     }

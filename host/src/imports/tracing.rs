@@ -232,8 +232,9 @@ impl wit::Host for GuestTelemetryView<'_> {
     fn set_server_attributes(&mut self, attributes: Vec<Attribute>) -> Result<()> {
         let signals = &self.telemetry.signals;
         if self.telemetry.server.is_recording() {
-            let attributes = convert(attributes, signals.span_limits(), signals.dropped());
-            let dropped = self.telemetry.server.set_guest_attributes(attributes);
+            let (attributes, over) =
+                convert_counting(attributes, signals.span_limits(), signals.dropped());
+            let dropped = self.telemetry.server.set_guest_attributes(attributes, over);
             signals.dropped().attributes(dropped);
         }
         Ok(())

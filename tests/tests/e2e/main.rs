@@ -1,5 +1,10 @@
 //! The end-to-end tests: everything through public doors and real sockets.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test ends where something is not there"
+)]
+
 mod bodies;
 mod concurrency;
 mod contract;

@@ -122,7 +122,7 @@ async fn a_variable_of_telemetry_that_does_not_parse_is_warned_about_and_ignored
         "{}",
         program.said()
     );
-    assert_eq!(program.get("/").send().await.status, 200);
+    assert_eq!(program.get("/hello").send().await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,322 @@
+//! The instruments of all guests: found by name, kind, unit and scope, made once.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter, MeterProvider, UpDownCounter};
+use opentelemetry_sdk::metrics::SdkMeterProvider;
+
+use super::attributes::cut;
+use super::bindings::fanlight::telemetry::metrics as wit;
+use super::scope;
+use crate::span::SpanLimits;
+use crate::telemetry::Dropped;
+
+/// The longest name of an instrument, by the OpenTelemetry specification.
+const MAX_NAME: usize = 255;
+/// The longest unit, by the same.
+const MAX_UNIT: usize = 63;
+/// The most buckets of a histogram: each takes memory in every series.
+const MAX_BOUNDS: usize = 256;
+
+/// The instruments of all guests.
+pub(crate) struct Instruments {
+    meters: SdkMeterProvider,
+    limit: usize,
+    known: Mutex<HashMap<Key, Instrument>>,
+    dropped: Arc<Dropped>,
+}
+
+/// Names do not differ by case alone, so the key holds lower case.
+#[derive(PartialEq, Eq, Hash)]
+struct Key {
+    scope: String,
+    version: Option<String>,
+    name: String,
+}
+
+struct Instrument {
+    unit: String,
+    bounds: Option<Vec<f64>>,
+    handle: Handle,
+    clash_was_logged: bool,
+}
+
+#[derive(Clone)]
+pub(super) enum Handle {
+    CounterU64(Counter<u64>),
+    CounterF64(Counter<f64>),
+    UpDownCounterS64(UpDownCounter<i64>),
+    UpDownCounterF64(UpDownCounter<f64>),
+    Histogram(Histogram<f64>),
+    GaugeS64(Gauge<i64>),
+    GaugeF64(Gauge<f64>),
+}
+
+impl Handle {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::CounterU64(_) => "counter-u64",
+            Self::CounterF64(_) => "counter-f64",
+            Self::UpDownCounterS64(_) => "up-down-counter-s64",
+            Self::UpDownCounterF64(_) => "up-down-counter-f64",
+            Self::Histogram(_) => "histogram",
+            Self::GaugeS64(_) => "gauge-s64",
+            Self::GaugeF64(_) => "gauge-f64",
+        }
+    }
+}
+
+/// One kind of instrument: how it is made, and how it is told from others.
+pub(super) trait Kind: Sized {
+    const NAME: &'static str;
+
+    fn make(meter: &Meter, what: Description) -> Handle;
+    fn of(handle: &Handle) -> Option<Self>;
+}
+
+pub(super) struct Description {
+    name: String,
+    unit: String,
+    description: Option<String>,
+    bounds: Option<Vec<f64>>,
+}
+
+macro_rules! kinds {
+    ($($type:ty, $variant:ident, $name:literal, $builder:ident;)*) => {$(
+        impl Kind for $type {
+            const NAME: &'static str = $name;
+
+            fn make(meter: &Meter, what: Description) -> Handle {
+                let mut builder = meter.$builder(what.name).with_unit(what.unit);
+                if let Some(description) = what.description {
+                    builder = builder.with_description(description);
+                }
+                Handle::$variant(builder.build())
+            }
+
+            fn of(handle: &Handle) -> Option<Self> {
+                match handle {
+                    Handle::$variant(instrument) => Some(instrument.clone()),
+                    _ => None,
+                }
+            }
+        }
+    )*};
+}
+
+kinds! {
+    Counter<u64>, CounterU64, "counter-u64", u64_counter;
+    Counter<f64>, CounterF64, "counter-f64", f64_counter;
+    UpDownCounter<i64>, UpDownCounterS64, "up-down-counter-s64", i64_up_down_counter;
+    UpDownCounter<f64>, UpDownCounterF64, "up-down-counter-f64", f64_up_down_counter;
+    Gauge<i64>, GaugeS64, "gauge-s64", i64_gauge;
+    Gauge<f64>, GaugeF64, "gauge-f64", f64_gauge;
+}
+
+impl Kind for Histogram<f64> {
+    const NAME: &'static str = "histogram";
+
+    fn make(meter: &Meter, what: Description) -> Handle {
+        let mut builder = meter.f64_histogram(what.name).with_unit(what.unit);
+        if let Some(description) = what.description {
+            builder = builder.with_description(description);
+        }
+        if let Some(bounds) = what.bounds {
+            builder = builder.with_boundaries(bounds);
+        }
+        Handle::Histogram(builder.build())
+    }
+
+    fn of(handle: &Handle) -> Option<Self> {
+        match handle {
+            Handle::Histogram(instrument) => Some(instrument.clone()),
+            _ => None,
+        }
+    }
+}
+
+impl Instruments {
+    pub(super) fn new(meters: SdkMeterProvider, limit: usize, dropped: Arc<Dropped>) -> Self {
+        Self {
+            meters,
+            limit,
+            known: Mutex::default(),
+            dropped,
+        }
+    }
+
+    /// Finds the instrument, or makes it.
+    pub(super) fn open<K: Kind>(
+        &self,
+        name: String,
+        options: wit::InstrumentOptions,
+        bounds: Option<Vec<f64>>,
+        limits: &SpanLimits,
+    ) -> Result<K, wit::InstrumentError> {
+        check(&name, &options.unit, bounds.as_deref())?;
+        let scope = scope(options.scope, limits);
+        let key = Key {
+            scope: scope.name().to_owned(),
+            version: scope.version().map(ToOwned::to_owned),
+            name: name.to_ascii_lowercase(),
+        };
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let full = known.len() >= self.limit;
+        let label = name.clone();
+        match known.entry(key) {
+            Entry::Occupied(mut entry) => entry.get_mut().as_kind(&label, &options.unit, &bounds),
+            Entry::Vacant(_) if full => {
+                self.dropped.instruments(1);
+                Err(wit::InstrumentError::LimitReached)
+            }
+            Entry::Vacant(entry) => {
+                let meter = self.meters.meter_with_scope(scope);
+                let handle = K::make(
+                    &meter,
+                    Description {
+                        name,
+                        unit: options.unit.clone(),
+                        description: options.description.map(|text| cut(text, limits.text_bytes)),
+                        bounds: bounds.clone(),
+                    },
+                );
+                let instrument = entry.insert(Instrument {
+                    unit: options.unit.clone(),
+                    bounds: bounds.clone(),
+                    handle,
+                    clash_was_logged: false,
+                });
+                instrument.as_kind(&label, &options.unit, &bounds)
+            }
+        }
+    }
+}
+
+impl Instrument {
+    /// The instrument, where it is what was asked for.
+    fn as_kind<K: Kind>(
+        &mut self,
+        name: &str,
+        unit: &str,
+        bounds: &Option<Vec<f64>>,
+    ) -> Result<K, wit::InstrumentError> {
+        let same = self.unit == unit && (bounds.is_none() || self.bounds == *bounds);
+        if let Some(instrument) = K::of(&self.handle).filter(|_| same) {
+            return Ok(instrument);
+        }
+        let known = format!(
+            "{} with unit {:?} and {}",
+            self.handle.kind(),
+            self.unit,
+            match &self.bounds {
+                Some(bounds) => format!("bounds {bounds:?}"),
+                None => "default bounds".to_owned(),
+            }
+        );
+        if !std::mem::replace(&mut self.clash_was_logged, true) {
+            ::tracing::warn!(
+                instrument = name,
+                asked_for = K::NAME,
+                asked_unit = unit,
+                known,
+                "a guest opened an instrument that exists as something else"
+            );
+        }
+        Err(wit::InstrumentError::Conflict(known))
+    }
+}
+
+/// Checks what the specification demands of a name, a unit and bounds.
+fn check(name: &str, unit: &str, bounds: Option<&[f64]>) -> Result<(), wit::InstrumentError> {
+    let invalid = |why: &str| Err(wit::InstrumentError::Invalid(why.to_owned()));
+    let mut bytes = name.bytes();
+    if !bytes
+        .next()
+        .is_some_and(|first| first.is_ascii_alphabetic())
+    {
+        return invalid("a name begins with a letter");
+    }
+    if name.len() > MAX_NAME {
+        return invalid("a name has 255 characters at most");
+    }
+    if !bytes.all(|byte| byte.is_ascii_alphanumeric() || b"_.-/".contains(&byte)) {
+        return invalid("a name has letters, digits and _ . - / only");
+    }
+    if unit.len() > MAX_UNIT || !unit.is_ascii() {
+        return invalid("a unit has 63 ASCII characters at most");
+    }
+    let Some(bounds) = bounds else {
+        return Ok(());
+    };
+    if bounds.len() > MAX_BOUNDS {
+        return invalid("a histogram has 256 bounds at most");
+    }
+    let rises = bounds.windows(2).all(|pair| pair[0] < pair[1]);
+    if !rises || bounds.iter().any(|bound| !bound.is_finite()) {
+        return invalid("the bounds of a histogram are finite and rise");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(unit: &str) -> wit::InstrumentOptions {
+        wit::InstrumentOptions {
+            description: None,
+            unit: unit.into(),
+            scope: None,
+        }
+    }
+
+    fn instruments(limit: usize) -> Instruments {
+        let meters = SdkMeterProvider::builder().build();
+        Instruments::new(meters, limit, Arc::default())
+    }
+
+    #[test]
+    fn an_instrument_is_found_again_and_a_clash_says_what_it_is() {
+        let known = instruments(9);
+        let limits = SpanLimits::default();
+        let open = |name: &str, unit: &str| {
+            known.open::<Counter<u64>>(name.into(), options(unit), None, &limits)
+        };
+        assert!(open("app.requests", "1").is_ok());
+        assert!(open("App.Requests", "1").is_ok());
+        let clash = open("app.requests", "ms").err();
+        let Some(wit::InstrumentError::Conflict(what)) = clash else {
+            unreachable!("{clash:?}")
+        };
+        assert_eq!(what, "counter-u64 with unit \"1\" and default bounds");
+        let other = known.open::<Gauge<i64>>("app.requests".into(), options("1"), None, &limits);
+        assert!(matches!(other, Err(wit::InstrumentError::Conflict(_))));
+    }
+
+    #[test]
+    fn the_number_of_instruments_is_bounded() {
+        let known = instruments(1);
+        let limits = SpanLimits::default();
+        assert!(
+            known
+                .open::<Gauge<i64>>("a".into(), options(""), None, &limits)
+                .is_ok()
+        );
+        let over = known.open::<Gauge<i64>>("b".into(), options(""), None, &limits);
+        assert!(matches!(over, Err(wit::InstrumentError::LimitReached)));
+        assert!(known.dropped.read().contains(&("instrument", 1)));
+    }
+
+    #[test]
+    fn names_units_and_bounds_follow_the_rules() {
+        for name in ["", "1a", "_a", "a b", "ä", &"a".repeat(256)] {
+            assert!(check(name, "", None).is_err(), "{name:?}");
+        }
+        assert!(check("a_.-/9", "{request}", Some(&[0.0, 1.0])).is_ok());
+        assert!(check("a", "é", None).is_err());
+        assert!(check("a", "", Some(&[1.0, 1.0])).is_err());
+        assert!(check("a", "", Some(&[f64::NAN])).is_err());
+    }
+}

@@ -1,0 +1,189 @@
+//! What a request's head says for spans and metrics, by the semantic conventions.
+//! Knows headers, nothing of spans.
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+
+use http::uri::Authority;
+use http::{HeaderMap, Method, Request, Version, header};
+use opentelemetry::{KeyValue, StringValue};
+
+/// Query parameters whose values are secrets: the semantic conventions' list.
+const SECRET_PARAMETERS: [&str; 7] = [
+    "X-Amz-Signature",
+    "X-Amz-Credential",
+    "X-Amz-Security-Token",
+    "AWSAccessKeyId",
+    "Signature",
+    "sig",
+    "X-Goog-Signature",
+];
+
+/// What metrics need of the request's head.
+pub(crate) struct RequestFacts {
+    method: Cow<'static, str>,
+    method_is_known: bool,
+    scheme: &'static str,
+    version: &'static str,
+}
+
+impl RequestFacts {
+    pub(crate) fn of<B>(request: &Request<B>) -> Self {
+        let (method, method_is_known) = match known_method(request.method()) {
+            Some(known) => (Cow::Borrowed(known), true),
+            None => (Cow::Borrowed("_OTHER"), false),
+        };
+        Self {
+            method,
+            method_is_known,
+            scheme: "http",
+            version: protocol_version(request.version()),
+        }
+    }
+
+    /// The method as the span's name has it: `HTTP` stands for unknown ones.
+    pub(crate) fn name_method(&self) -> &str {
+        if self.method_is_known {
+            &self.method
+        } else {
+            "HTTP"
+        }
+    }
+
+    pub(crate) fn span_name(&self) -> Cow<'static, str> {
+        match (&self.method, self.method_is_known) {
+            (Cow::Borrowed(known), true) => Cow::Borrowed(known),
+            _ => Cow::Borrowed("HTTP"),
+        }
+    }
+
+    pub(crate) fn version(&self) -> &'static str {
+        self.version
+    }
+
+    /// What a request is counted by while it runs.
+    pub(crate) fn active_attributes(&self) -> [KeyValue; 2] {
+        let method: StringValue = match &self.method {
+            Cow::Borrowed(known) => (*known).into(),
+            Cow::Owned(other) => other.clone().into(),
+        };
+        [
+            KeyValue::new("http.request.method", method),
+            KeyValue::new("url.scheme", self.scheme),
+        ]
+    }
+}
+
+/// The attributes that are known from the head: what a sampler may look at.
+pub(crate) fn request_attributes<B>(
+    request: &Request<B>,
+    facts: &RequestFacts,
+    peer: SocketAddr,
+    limit: usize,
+) -> Vec<KeyValue> {
+    let mut attributes = Vec::with_capacity(16);
+    attributes.extend(facts.active_attributes());
+    if !facts.method_is_known {
+        let original = cut(request.method().as_str(), limit);
+        attributes.push(KeyValue::new("http.request.method_original", original));
+    }
+    attributes.push(KeyValue::new("url.path", cut(request.uri().path(), limit)));
+    if let Some(query) = request.uri().query() {
+        attributes.push(KeyValue::new("url.query", cut(&redacted(query), limit)));
+    }
+    if let Some(authority) = authority(request) {
+        let host = authority
+            .host()
+            .trim_start_matches('[')
+            .trim_end_matches(']');
+        attributes.push(KeyValue::new("server.address", cut(host, limit)));
+        if let Some(port) = authority.port_u16() {
+            attributes.push(KeyValue::new("server.port", i64::from(port)));
+        }
+    }
+    attributes.push(KeyValue::new("network.protocol.version", facts.version));
+    let address = peer.ip().to_canonical().to_string();
+    attributes.push(KeyValue::new("client.address", address.clone()));
+    attributes.push(KeyValue::new("network.peer.address", address));
+    attributes.push(KeyValue::new("network.peer.port", i64::from(peer.port())));
+    if let Some(agent) = text(request.headers(), &header::USER_AGENT) {
+        attributes.push(KeyValue::new("user_agent.original", cut(agent, limit)));
+    }
+    attributes
+}
+
+/// The authority that the client named: `:authority`, then `Host`.
+pub(crate) fn authority<B>(request: &Request<B>) -> Option<Authority> {
+    match request.uri().authority() {
+        Some(authority) => Some(authority.clone()),
+        None => text(request.headers(), &header::HOST)?.parse().ok(),
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// Cuts a text at `limit` bytes, at a character's border.
+fn cut(text: &str, limit: usize) -> String {
+    text[..text.floor_char_boundary(limit)].to_owned()
+}
+
+/// RFC 9110, PATCH (RFC 5789) and QUERY; anything else is `_OTHER`.
+fn known_method(method: &Method) -> Option<&'static str> {
+    [
+        "GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "TRACE", "CONNECT", "QUERY",
+    ]
+    .into_iter()
+    .find(|known| *known == method.as_str())
+}
+
+fn protocol_version(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_09 => "0.9",
+        Version::HTTP_10 => "1.0",
+        Version::HTTP_11 => "1.1",
+        Version::HTTP_2 => "2",
+        _ => "3",
+    }
+}
+
+/// Replaces the values of secret parameters by `REDACTED`.
+fn redacted(query: &str) -> Cow<'_, str> {
+    let is_secret = |pair: &str| {
+        let name = pair.split('=').next().unwrap_or_default();
+        SECRET_PARAMETERS.contains(&name) && pair.contains('=')
+    };
+    if !query.split('&').any(is_secret) {
+        return Cow::Borrowed(query);
+    }
+    let pairs = query.split('&').map(|pair| match pair.split_once('=') {
+        Some((name, _)) if is_secret(pair) => format!("{name}=REDACTED"),
+        _ => pair.to_owned(),
+    });
+    Cow::Owned(pairs.collect::<Vec<_>>().join("&"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_in_the_query_are_redacted_and_nothing_else_is_touched() {
+        assert_eq!(redacted("a=1&b"), "a=1&b");
+        assert_eq!(
+            redacted("sig=abc&a=1&signature=kept"),
+            "sig=REDACTED&a=1&signature=kept"
+        );
+        assert_eq!(
+            redacted("X-Amz-Signature=a&X-Amz-Signature=b"),
+            "X-Amz-Signature=REDACTED&X-Amz-Signature=REDACTED"
+        );
+    }
+
+    #[test]
+    fn texts_are_cut_between_characters() {
+        assert_eq!(cut("aé", 2), "a");
+        assert_eq!(cut("aé", 3), "aé");
+    }
+}

@@ -1,0 +1,89 @@
+//! The instruments for requests that are served, by the semantic conventions.
+
+use std::time::Duration;
+
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Counter, Histogram, Meter, UpDownCounter};
+
+/// The bounds of latency histograms, in seconds: the semantic conventions' own.
+const LATENCY_BOUNDS: [f64; 14] = [
+    0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
+];
+
+/// The instruments for requests that are served.
+#[derive(Debug)]
+pub(crate) struct ServerMetrics {
+    duration: Histogram<f64>,
+    active: UpDownCounter<i64>,
+    request_body: Histogram<u64>,
+    response_body: Histogram<u64>,
+    rejected: Counter<u64>,
+}
+
+impl ServerMetrics {
+    pub(crate) fn new(meter: &Meter) -> Self {
+        Self {
+            duration: meter
+                .f64_histogram("http.server.request.duration")
+                .with_unit("s")
+                .with_description("Duration of HTTP server requests")
+                .with_boundaries(LATENCY_BOUNDS.to_vec())
+                .build(),
+            active: meter
+                .i64_up_down_counter("http.server.active_requests")
+                .with_unit("{request}")
+                .with_description("Number of active HTTP server requests")
+                .build(),
+            request_body: meter
+                .u64_histogram("http.server.request.body.size")
+                .with_unit("By")
+                .with_description("Size of HTTP server request bodies")
+                .build(),
+            response_body: meter
+                .u64_histogram("http.server.response.body.size")
+                .with_unit("By")
+                .with_description("Size of HTTP server response bodies")
+                .build(),
+            rejected: meter
+                .u64_counter("fanlight.connection.failed")
+                .with_unit("{connection}")
+                .with_description("Connections that ended with a protocol error or a timeout")
+                .build(),
+        }
+    }
+
+    /// Counts a request in.
+    pub(crate) fn request_started(&self, active: &[KeyValue]) {
+        self.active.add(1, active);
+    }
+
+    /// Counts a request out, and records what it took. `active` are the
+    /// attributes that it was counted in with.
+    pub(crate) fn request_ended(
+        &self,
+        active: &[KeyValue],
+        attributes: &[KeyValue],
+        measured: &Measured,
+    ) {
+        self.active.add(-1, active);
+        self.duration
+            .record(measured.elapsed.as_secs_f64(), attributes);
+        self.request_body.record(measured.request_bytes, attributes);
+        self.response_body
+            .record(measured.response_bytes, attributes);
+    }
+
+    /// Counts a connection that hyper ended: what it rejects itself has no span.
+    pub(crate) fn connection_failed(&self) {
+        self.rejected.add(1, &[]);
+    }
+}
+
+/// What a request took.
+pub(crate) struct Measured {
+    pub(crate) elapsed: Duration,
+    /// Bytes of its body that the guest read.
+    pub(crate) request_bytes: u64,
+    /// Bytes of the answer's body that were handed to the connection.
+    pub(crate) response_bytes: u64,
+}
