@@ -77,16 +77,8 @@ pub(crate) fn build<S: AsRef<OsStr>>(
 ///
 /// # Errors
 /// When the build fails.
-pub(crate) fn build_host(profile: &str) -> anyhow::Result<PathBuf> {
-    let args = [
-        "--package",
-        "fanlight",
-        "--bin",
-        "fanlight",
-        "--profile",
-        profile,
-    ];
-    build(args)?
+pub(crate) fn build_host() -> anyhow::Result<PathBuf> {
+    build(["--package", "fanlight", "--bin", "fanlight", "--release"])?
         .pop()
         .context("cargo built no program called fanlight")
 }

@@ -7,14 +7,14 @@ use crate::{cargo, jaeger, wasm};
 /// Names the Jaeger that the tests ask.
 const JAEGER: &str = "FANLIGHT_TEST_JAEGER";
 
-/// Builds what the tests run (guests, server, Jaeger), then tests the workspace.
+/// Builds what the tests run (guests, Jaeger), then tests the workspace. The
+/// server is built by the tests themselves, with the features that they have.
 ///
 /// # Errors
 /// When a build or a test fails, or Go is there and Jaeger cannot be built.
 pub(crate) fn run(args: &[OsString]) -> anyhow::Result<()> {
     let guests = wasm::build_guests()?;
     eprintln!("xtask: {} guests are built", guests.len());
-    cargo::build_host("dev")?;
 
     let mut tests = cargo::cargo();
     tests.args(["test", "--workspace"]).args(args);
