@@ -12,6 +12,15 @@ use serde::Deserialize;
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(workspace());
+    // Cargo told this program about its own package. A build script that asks
+    // for these (ring's does) would take the answer for a change and have half
+    // of the tree built again, here and by the next cargo outside.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
+    }
     command
 }
 
