@@ -109,6 +109,8 @@ impl Handler {
         request: Request<Incoming>,
         span: &ServerSpan,
     ) -> Result<Response<GuestBody>, HandleError> {
+        // From the head on: the wait for a place is part of it.
+        let deadline = tokio::time::Instant::now() + self.limits.request_timeout;
         check(&request)?;
         let permit = self.place().await?;
         let component = self.slot.current();
@@ -129,7 +131,7 @@ impl Handler {
         let outcome = tokio::select! {
             biased;
             () = self.stopped.cancelled() => Err(HandleError::Unavailable),
-            answered = tokio::time::timeout(self.limits.request_timeout, head.as_mut()) => {
+            answered = tokio::time::timeout_at(deadline, head.as_mut()) => {
                 answered.unwrap_or(Err(HandleError::Timeout))
             }
         };
