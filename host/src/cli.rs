@@ -56,7 +56,11 @@ struct ServeArgs {
     #[arg(long, env = "FANLIGHT_ADMIN", default_value = "127.0.0.1:9000")]
     admin: AdminAddress,
     /// Leave the header `traceresponse` out of answers
-    #[arg(long, env = "FANLIGHT_NO_TRACE_HEADER")]
+    #[arg(
+        long,
+        env = "FANLIGHT_NO_TRACE_HEADER",
+        value_parser = clap::builder::FalseyValueParser::new()
+    )]
     no_trace_header: bool,
     /// Where compiled code is kept between runs; `off` for nowhere
     /// [default: fanlight in the user's cache directory]
@@ -96,7 +100,7 @@ struct ServerArgs {
     /// Connections open at once
     #[arg(long, env = "FANLIGHT_MAX_CONNECTIONS", default_value = "10000")]
     max_connections: NonZeroU32,
-    /// How long a request's head may take, and a connection idle
+    /// How long a request's head may take on HTTP/1.1, and a connection idle
     #[arg(long, env = "FANLIGHT_HEADER_TIMEOUT", default_value = "10s")]
     header_timeout: humantime::Duration,
     /// How long running requests may take after SIGTERM or SIGINT

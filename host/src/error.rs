@@ -199,15 +199,14 @@ impl fmt::Display for GuestTrap {
 
 impl std::error::Error for GuestTrap {}
 
-/// Writes the frames without the heading that the engine puts above them.
+/// Writes the frames without the heading that the engine puts above them, and
+/// without those of adapters that no source has a name for.
 pub(crate) fn backtrace_text(backtrace: &WasmBacktrace) -> String {
     let text = backtrace.to_string();
-    match text.split_once('\n') {
-        Some((heading, frames)) if heading.starts_with("error while executing") => {
-            frames.to_owned()
-        }
-        _ => text,
-    }
+    let lines = text.lines().filter(|line| {
+        !line.starts_with("error while executing") && !line.contains("<unknown>!<wasm function")
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// An error code of `wasi:http`, by which a guest can answer instead of a response.

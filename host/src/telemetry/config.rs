@@ -13,6 +13,9 @@ use opentelemetry_sdk::trace::{Sampler, ShouldSample};
 use super::queue::BatchConfig;
 use crate::span::SpanLimits;
 
+/// How long an export may take where nobody said: the specification's 10 s.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Where telemetry goes and how.
 #[derive(Clone, Debug)]
 pub struct TelemetryConfig {
@@ -53,6 +56,8 @@ pub struct SignalConfig {
     pub endpoint: String,
     /// Whether nobody chose the address.
     pub endpoint_is_default: bool,
+    /// How long one export may take: `OTEL_EXPORTER_OTLP_TIMEOUT`.
+    pub timeout: Duration,
 }
 
 /// The wire protocols of OTLP that are spoken.
@@ -118,7 +123,7 @@ impl TelemetryConfig {
             // The last export gets the time that any export gets.
             flush_timeout: env
                 .millis("OTEL_EXPORTER_OTLP_TIMEOUT")
-                .unwrap_or(Duration::from_secs(10)),
+                .unwrap_or(DEFAULT_TIMEOUT),
             span_limits,
             warnings: env.warnings,
         }
@@ -222,7 +227,12 @@ impl Env {
             (None, None, Protocol::Grpc) => ("http://localhost:4317".to_owned(), true),
             (None, None, Protocol::HttpProtobuf) => (format!("http://localhost:4318{path}"), true),
         };
+        let own = format!("OTEL_EXPORTER_OTLP_{signal}_TIMEOUT");
+        let timeout = self
+            .millis(&own)
+            .or_else(|| self.millis("OTEL_EXPORTER_OTLP_TIMEOUT"));
         SignalConfig {
+            timeout: timeout.unwrap_or(DEFAULT_TIMEOUT),
             enabled: !disabled && self.is_exported(signal),
             protocol,
             endpoint,

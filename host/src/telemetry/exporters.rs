@@ -90,7 +90,11 @@ fn transport(config: &SignalConfig) -> anyhow::Result<Transport> {
     match config.protocol {
         Protocol::Grpc => {
             let mut endpoint = Channel::from_shared(config.endpoint.clone())
-                .with_context(|| format!("{} is no address", config.endpoint))?;
+                .with_context(|| format!("{} is no address", config.endpoint))?
+                // The exporter takes a channel as it is: a backend that accepts
+                // and never answers has to be given up here.
+                .timeout(config.timeout)
+                .connect_timeout(config.timeout);
             if config.endpoint.starts_with("https:") {
                 endpoint = endpoint.tls_config(ClientTlsConfig::new().with_native_roots())?;
             }
@@ -99,7 +103,8 @@ fn transport(config: &SignalConfig) -> anyhow::Result<Transport> {
         Protocol::HttpProtobuf => {
             reqwest::Url::parse(&config.endpoint)
                 .with_context(|| format!("{} is no address", config.endpoint))?;
-            Ok(Transport::Http(reqwest::Client::builder().build()?))
+            let client = reqwest::Client::builder().timeout(config.timeout);
+            Ok(Transport::Http(client.build()?))
         }
     }
 }

@@ -173,3 +173,31 @@ async fn nothing_is_exported_where_telemetry_is_disabled() {
     host.stop().await;
     assert_eq!((collector.spans().len(), collector.point_count()), (0, 0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_that_never_answers_is_given_up_and_holds_up_neither_requests_nor_the_end() {
+    // It accepts, and that is all.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", silent.local_addr().unwrap());
+    for protocol in ["grpc", "http/protobuf"] {
+        let mut program = Program::new(["serve", "--listen", "127.0.0.1:0", "--admin", "off"])
+            .env("FANLIGHT_COMPONENT", DEMO.path().to_str().unwrap())
+            .env("FANLIGHT_MAX_INSTANCES", "64")
+            .env("OTEL_SDK_DISABLED", "")
+            .env("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
+            .env("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)
+            .env("OTEL_EXPORTER_OTLP_TIMEOUT", "200")
+            .env("OTEL_BSP_SCHEDULE_DELAY", "20")
+            .serve()
+            .await;
+        for _ in 0..20 {
+            assert_eq!(program.get("/health").send().await.status, 200);
+        }
+        fanlight_tests::eventually("a word on the trouble", || {
+            program.said().contains("export failed").then_some(())
+        })
+        .await;
+        program.signal("TERM").await;
+        assert_eq!(program.exit_code().await, Some(0), "{}", program.said());
+    }
+}
