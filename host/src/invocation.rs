@@ -71,18 +71,27 @@ impl Invocation {
         mut self,
     ) -> Result<(Response<HyperOutgoingBody>, Guest), HandleError> {
         let mut end = None;
+        // A guest may drop the means to answer and go on: then only its end is
+        // waited for, and a receiver that has failed must not be polled again.
+        let mut may_answer = true;
         let head = poll_fn(|context| {
             if end.is_none()
                 && let Poll::Ready(ended) = self.guest.as_mut().poll(context)
             {
                 end = Some(ended);
             }
-            match Pin::new(&mut self.head).poll(context) {
-                Poll::Ready(Ok(head)) => Poll::Ready(Some(head)),
-                // Without a sender there is no answer, but the guest's end
-                // says why.
-                Poll::Ready(Err(_)) | Poll::Pending if end.is_some() => Poll::Ready(None),
-                Poll::Ready(Err(_)) | Poll::Pending => Poll::Pending,
+            if may_answer {
+                match Pin::new(&mut self.head).poll(context) {
+                    Poll::Ready(Ok(head)) => return Poll::Ready(Some(head)),
+                    Poll::Ready(Err(_)) => may_answer = false,
+                    Poll::Pending => {}
+                }
+            }
+            // Without an answer the guest's end says why.
+            if end.is_some() {
+                Poll::Ready(None)
+            } else {
+                Poll::Pending
             }
         })
         .await;

@@ -167,8 +167,11 @@ async fn a_trap_after_the_last_byte_leaves_the_answer_whole() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_that_returns_without_an_answer_is_an_error() {
     let (collector, host) = faults().await;
-    let answer = host.get("/no-response").send().await;
-    demand_problem(&collector, &answer, 500, "no_response", "guest").await;
+    // At once, and after a while without the means to answer.
+    for target in ["/no-response", "/no-response?ms=100"] {
+        let answer = host.get(target).send().await;
+        demand_problem(&collector, &answer, 500, "no_response", "guest").await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

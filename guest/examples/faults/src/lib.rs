@@ -18,7 +18,11 @@ fanlight_guest::serve_raw!(handle);
 fn handle(request: IncomingRequest, outparam: ResponseOutparam) {
     let request = Request::from_raw(request);
     match request.path() {
-        "/no-response" => drop(outparam),
+        "/no-response" => {
+            // Some go on for a while without the means to answer.
+            drop(outparam);
+            block_on(sleep(milliseconds(&request)));
+        }
         "/error-code" => {
             let code = error_code(&request.query_param("code").unwrap_or_default());
             ResponseOutparam::set(outparam, Err(code));
