@@ -1,0 +1,98 @@
+//! The flags that bound something, and what they come to.
+
+use std::num::NonZeroU32;
+
+use bytesize::ByteSize;
+use clap::Args;
+
+use crate::config::{RequestLimits, ServerLimits};
+use crate::imports::GuestLimits;
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Bounds on a request")]
+pub(super) struct RequestArgs {
+    /// From the request's head to the component's response head; then 504
+    #[arg(long, env = "FANLIGHT_REQUEST_TIMEOUT", default_value = "30s")]
+    request_timeout: humantime::Duration,
+    /// How long a component may go on after the last byte of its answer
+    #[arg(long, env = "FANLIGHT_LINGER", default_value = "10s")]
+    linger: humantime::Duration,
+    /// How long a request waits for a free instance; then 503
+    #[arg(long, env = "FANLIGHT_QUEUE_TIMEOUT", default_value = "1s")]
+    queue_timeout: humantime::Duration,
+    /// Instances that live at once
+    #[arg(long, env = "FANLIGHT_MAX_INSTANCES", default_value = "5000")]
+    pub(super) max_instances: NonZeroU32,
+    /// Memory of one instance
+    #[arg(long, env = "FANLIGHT_MAX_MEMORY", default_value = "64MiB")]
+    pub(super) max_memory: ByteSize,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Bounds on the server")]
+pub(super) struct ServerArgs {
+    /// Connections open at once
+    #[arg(long, env = "FANLIGHT_MAX_CONNECTIONS", default_value = "10000")]
+    max_connections: NonZeroU32,
+    /// How long a request's head may take on HTTP/1.1, and a connection idle
+    #[arg(long, env = "FANLIGHT_HEADER_TIMEOUT", default_value = "10s")]
+    header_timeout: humantime::Duration,
+    /// How long running requests may take after SIGTERM or SIGINT
+    #[arg(long, env = "FANLIGHT_SHUTDOWN_GRACE", default_value = "30s")]
+    shutdown_grace: humantime::Duration,
+    /// How long to go on, not ready, before accepting no more
+    #[arg(long, env = "FANLIGHT_SHUTDOWN_DELAY", default_value = "0s")]
+    shutdown_delay: humantime::Duration,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Bounds on a component's telemetry")]
+pub(super) struct GuestArgs {
+    /// Spans a request; more are not recorded
+    #[arg(long, env = "FANLIGHT_MAX_SPANS", default_value = "1000")]
+    max_spans: usize,
+    /// Log records and printed lines a request; more are dropped
+    #[arg(long, env = "FANLIGHT_MAX_LOG_RECORDS", default_value = "1000")]
+    max_log_records: usize,
+    /// Instruments; more are refused
+    #[arg(long, env = "FANLIGHT_MAX_INSTRUMENTS", default_value = "1000")]
+    max_instruments: usize,
+}
+
+impl RequestArgs {
+    pub(super) fn limits(&self) -> RequestLimits {
+        RequestLimits {
+            request_timeout: self.request_timeout.into(),
+            linger: self.linger.into(),
+            queue_timeout: self.queue_timeout.into(),
+            max_instances: self.max_instances,
+            max_memory_bytes: bytes(self.max_memory),
+            trace_header: true,
+        }
+    }
+}
+
+impl ServerArgs {
+    pub(super) fn limits(&self) -> ServerLimits {
+        ServerLimits {
+            max_connections: self.max_connections.get() as usize,
+            header_timeout: self.header_timeout.into(),
+            shutdown_grace: self.shutdown_grace.into(),
+            shutdown_delay: self.shutdown_delay.into(),
+        }
+    }
+}
+
+impl GuestArgs {
+    pub(super) fn limits(&self) -> GuestLimits {
+        GuestLimits {
+            spans: self.max_spans,
+            log_records: self.max_log_records,
+            instruments: self.max_instruments,
+        }
+    }
+}
+
+pub(super) fn bytes(size: ByteSize) -> usize {
+    usize::try_from(size.as_u64()).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,169 @@
+//! `fanlight serve`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::Args;
+use tokio::net::TcpListener;
+
+use super::limits::{GuestArgs, RequestArgs, ServerArgs, bytes};
+use super::signals::Signals;
+use super::{BAD_USE, FAILED, failed};
+use crate::admin::{Admin, AdminAddress};
+use crate::component::ComponentSlot;
+use crate::config::RequestLimits;
+use crate::engine::EngineConfig;
+use crate::server::Server;
+use crate::telemetry::{Telemetry, TelemetryConfig};
+
+#[derive(Debug, Args)]
+pub(super) struct ServeArgs {
+    /// The component: a WebAssembly component that exports
+    /// wasi:http/incoming-handler@0.2
+    #[arg(env = "FANLIGHT_COMPONENT")]
+    component: PathBuf,
+    /// Where to serve it
+    #[arg(long, env = "FANLIGHT_LISTEN", default_value = "127.0.0.1:8000")]
+    listen: SocketAddr,
+    /// Where to answer /livez and /readyz; `off` for nowhere
+    #[arg(long, env = "FANLIGHT_ADMIN", default_value = "127.0.0.1:9000")]
+    admin: AdminAddress,
+    /// Leave the header `traceresponse` out of answers
+    #[arg(
+        long,
+        env = "FANLIGHT_NO_TRACE_HEADER",
+        value_parser = clap::builder::FalseyValueParser::new()
+    )]
+    no_trace_header: bool,
+    /// Where compiled code is kept between runs; `off` for nowhere
+    /// [default: fanlight in the user's cache directory]
+    #[arg(long, env = "FANLIGHT_CACHE_DIR")]
+    cache_dir: Option<PathBuf>,
+    #[command(flatten)]
+    requests: RequestArgs,
+    #[command(flatten)]
+    server: ServerArgs,
+    #[command(flatten)]
+    guests: GuestArgs,
+}
+
+impl ServeArgs {
+    pub(super) async fn run(self) -> ExitCode {
+        // Each connection is a descriptor; the soft limit is often 1,024.
+        if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+            tracing::warn!(%error, "cannot raise the limit on open files");
+        }
+        // A component that cannot be served is said before anything is bound.
+        let slot = match ComponentSlot::load(&self.component, &self.engine()) {
+            Ok(slot) => Arc::new(slot),
+            Err(error) => return failed(&self.named(error), BAD_USE),
+        };
+        let telemetry = match Telemetry::init(&TelemetryConfig::from_env(&self.service_name())) {
+            Ok(telemetry) => telemetry,
+            Err(error) => return failed(&error, BAD_USE),
+        };
+        let served = self.serve(slot, &telemetry).await;
+        telemetry.shutdown().await;
+        match served {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failed(&error, FAILED),
+        }
+    }
+
+    async fn serve(&self, slot: Arc<ComponentSlot>, telemetry: &Telemetry) -> anyhow::Result<()> {
+        let server = Server::new(
+            Arc::clone(&slot),
+            telemetry,
+            RequestLimits {
+                trace_header: !self.no_trace_header,
+                ..self.requests.limits()
+            },
+            self.server.limits(),
+            self.guests.limits(),
+        );
+        let listener = bind(self.listen).await?;
+        let admin = match self.admin {
+            AdminAddress::Off => None,
+            AdminAddress::Bind(address) => Some(bind(address).await?),
+        };
+        let mut signals = Signals::new()?;
+        let component = slot.current();
+        tracing::info!(
+            component = %self.component.display(),
+            version = component.version(),
+            digest = component.digest(),
+            "serving at http://{}",
+            listener.local_addr()?
+        );
+        for (signal, way) in telemetry.summary() {
+            tracing::info!("{signal}: {way}");
+        }
+        let admin = match admin {
+            Some(admin) => {
+                tracing::info!("admin: http://{}", admin.local_addr()?);
+                Some(Admin::serve(admin, server.readiness()))
+            }
+            None => None,
+        };
+        server
+            .serve(listener, async move {
+                let name = signals.next().await;
+                tracing::info!("{name}: draining; a second signal ends at once");
+                tokio::spawn(async move {
+                    signals.next().await;
+                    tracing::warn!("a second signal: ended without draining");
+                    std::process::exit(i32::from(FAILED));
+                });
+            })
+            .await;
+        drop(admin);
+        tracing::info!("drained");
+        Ok(())
+    }
+
+    /// Names the file in front of what is wrong with it.
+    fn named(&self, error: anyhow::Error) -> anyhow::Error {
+        match error.downcast_ref::<crate::component::LoadError>() {
+            Some(crate::component::LoadError::Read { .. }) | None => error,
+            Some(_) => error.context(self.component.display().to_string()),
+        }
+    }
+
+    /// The name of a service that nobody named: its file's.
+    fn service_name(&self) -> String {
+        let stem = self.component.file_stem().unwrap_or_default();
+        stem.to_string_lossy().replace('_', "-")
+    }
+
+    fn engine(&self) -> EngineConfig {
+        EngineConfig {
+            max_instances: self.requests.max_instances,
+            max_memory_bytes: bytes(self.requests.max_memory),
+            cache_dir: match &self.cache_dir {
+                Some(directory) if directory.as_os_str() == "off" => None,
+                // The engine's cache takes absolute paths alone.
+                Some(directory) => std::path::absolute(directory).ok(),
+                None => default_cache_dir(),
+            },
+        }
+    }
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}"))
+}
+
+/// `$XDG_CACHE_HOME/fanlight/compiled`, or the same below `~/.cache`.
+fn default_cache_dir() -> Option<PathBuf> {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    let base = match set("XDG_CACHE_HOME") {
+        Some(base) => PathBuf::from(base),
+        None => PathBuf::from(set("HOME")?).join(".cache"),
+    };
+    Some(base.join("fanlight").join("compiled"))
+}
