@@ -1,37 +1,61 @@
-//! The admin listener: whether the process lives and whether it is ready.
+//! The admin listener: probes, what is served, and its replacement.
+//!
+//! Every route but the probes passes `access` first. What takes long here, an
+//! upload or a compile, holds up its own connection alone.
+
+mod access;
+mod address;
+mod answers;
+mod client;
+mod component;
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Empty, Full, Limited};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::{JoinHandle, JoinSet};
 
+use crate::reload::Reloader;
 use crate::server::Readiness;
+pub use access::{Access, AdminToken};
+pub use address::AdminAddress;
+pub use client::AdminClient;
 
-/// How long a request's head may take.
+/// How long a request's head may take, and a connection idle.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long `fanlight health` waits for its answer.
-const HEALTH_TIMEOUT: Duration = Duration::from_secs(3);
-/// What it reads of it.
-const HEALTH_BODY_BYTES: usize = 4 * 1024;
+/// Connections open at once: probes, scrapers, whoever swaps.
+const MAX_CONNECTIONS: usize = 256;
+/// The wait after the system refused a connection.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 
-/// The admin listener's task. It ends with its owner.
+/// The admin listener's task. It ends with its owner, and its connections with it.
 pub struct Admin {
     task: JoinHandle<()>,
 }
 
+/// What the routes answer from.
+pub struct AdminState {
+    /// Whether the server takes requests.
+    pub readiness: Readiness,
+    /// What is served, and its replacement.
+    pub reloader: Arc<Reloader>,
+    /// Who may ask for what.
+    pub access: Access,
+}
+
 impl Admin {
     /// Answers on `listener` until it is dropped.
-    pub fn serve(listener: TcpListener, readiness: Readiness) -> Self {
+    pub fn serve(listener: TcpListener, state: AdminState) -> Self {
         Self {
-            task: tokio::spawn(accept(listener, readiness)),
+            task: tokio::spawn(accept(listener, Arc::new(state))),
         }
     }
 }
@@ -42,21 +66,29 @@ impl Drop for Admin {
     }
 }
 
-async fn accept(listener: TcpListener, readiness: Readiness) {
+async fn accept(listener: TcpListener, state: Arc<AdminState>) {
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let uploads = Arc::new(component::uploads());
+    let mut connections = JoinSet::new();
     loop {
+        // Those that have ended leave nothing behind.
+        while connections.try_join_next().is_some() {}
+        // The semaphore is never closed.
+        let permit = Arc::clone(&permits).acquire_owned().await;
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection on the admin port");
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                tracing::debug!(%error, "cannot accept a connection on the admin port");
+                tokio::time::sleep(ACCEPT_BACKOFF).await;
                 continue;
             }
         };
-        let readiness = readiness.clone();
-        tokio::spawn(async move {
+        let (state, uploads) = (Arc::clone(&state), Arc::clone(&uploads));
+        connections.spawn(async move {
+            let _permit = permit;
             let service = service_fn(move |request| {
-                let response = answer(&request, &readiness);
-                async move { Ok::<_, Infallible>(response) }
+                let (state, uploads) = (Arc::clone(&state), Arc::clone(&uploads));
+                async move { Ok::<_, Infallible>(answer(request, &state, &uploads).await) }
             });
             let served = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -70,84 +102,62 @@ async fn accept(listener: TcpListener, readiness: Readiness) {
     }
 }
 
-fn answer<B>(request: &Request<B>, readiness: &Readiness) -> Response<Full<Bytes>> {
-    let (status, text) = match (request.method(), request.uri().path()) {
-        (&Method::GET | &Method::HEAD, "/livez") => (StatusCode::OK, "alive\n"),
-        (&Method::GET | &Method::HEAD, "/readyz") if readiness.is_ready() => {
-            (StatusCode::OK, "ready\n")
-        }
-        (&Method::GET | &Method::HEAD, "/readyz") => {
-            (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
-        }
-        (_, "/livez" | "/readyz") => (StatusCode::METHOD_NOT_ALLOWED, "GET only\n"),
-        _ => (StatusCode::NOT_FOUND, "not found\n"),
-    };
-    let mut response = Response::new(Full::from(text));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
-    headers.insert(header::CONTENT_TYPE, plain);
-    if status == StatusCode::METHOD_NOT_ALLOWED {
-        headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-    }
-    response
-}
-
-/// Asks the server behind `url` whether it is ready.
-///
-/// # Errors
-/// Where it is not, or does not answer in time.
-pub async fn health(url: &str) -> anyhow::Result<()> {
-    let asked = tokio::time::timeout(HEALTH_TIMEOUT, ask(url)).await;
-    let (status, text) = asked.with_context(|| format!("no answer from {url} in 3s"))??;
-    anyhow::ensure!(status == StatusCode::OK, "{}", text.trim());
-    Ok(())
-}
-
-async fn ask(url: &str) -> anyhow::Result<(StatusCode, String)> {
-    let uri: http::Uri = url.parse().with_context(|| format!("{url} is no URL"))?;
-    anyhow::ensure!(uri.scheme_str() == Some("http"), "{url} is no http:// URL");
-    let authority = uri
-        .authority()
-        .with_context(|| format!("{url} names no host"))?;
-    let address = (authority.host(), authority.port_u16().unwrap_or(80));
-    let stream = TcpStream::connect(address)
-        .await
-        .with_context(|| format!("cannot reach {authority}"))?;
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let connection = tokio::spawn(connection);
-    let request = Request::get("/readyz")
-        .header(header::HOST, authority.as_str())
-        .body(Empty::<Bytes>::new())?;
-    let response = sender.send_request(request).await?;
-    let status = response.status();
-    let body = Limited::new(response.into_body(), HEALTH_BODY_BYTES);
-    let body = body
-        .collect()
-        .await
-        .map_err(anyhow::Error::from_boxed)?
-        .to_bytes();
-    connection.abort();
-    Ok((status, String::from_utf8_lossy(&body).into_owned()))
-}
-
-/// Where the admin listener is, unless it is off.
+/// What the admin port can be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AdminAddress {
-    /// There is none.
-    Off,
-    /// It binds here.
-    Bind(SocketAddr),
+enum Route {
+    Livez,
+    Readyz,
+    Component,
+    Rollback,
 }
 
-impl std::str::FromStr for AdminAddress {
-    type Err = std::net::AddrParseError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "off" => Ok(Self::Off),
-            address => address.parse().map(Self::Bind),
+impl Route {
+    fn of(path: &str) -> Option<Self> {
+        match path {
+            "/livez" => Some(Self::Livez),
+            "/readyz" => Some(Self::Readyz),
+            "/component" => Some(Self::Component),
+            "/component/rollback" => Some(Self::Rollback),
+            _ => None,
         }
+    }
+
+    /// The methods that it takes, as `Allow` lists them.
+    fn allow(self) -> &'static str {
+        match self {
+            Self::Livez | Self::Readyz => "GET, HEAD",
+            Self::Component => "GET, HEAD, PUT",
+            Self::Rollback => "POST",
+        }
+    }
+
+    fn takes(self, method: &Method) -> bool {
+        self.allow().split(", ").any(|taken| taken == method)
+    }
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    state: &AdminState,
+    uploads: &Semaphore,
+) -> Response<Full<Bytes>> {
+    let Some(route) = Route::of(request.uri().path()) else {
+        return answers::problem(StatusCode::NOT_FOUND, "not_found", "There is nothing here");
+    };
+    if !route.takes(request.method()) {
+        return answers::method_not_allowed(route.allow());
+    }
+    if let Err(refused) = state.access.check(route, &request) {
+        return refused.answer();
+    }
+    match route {
+        Route::Livez => answers::text(StatusCode::OK, "alive\n"),
+        Route::Readyz if state.readiness.is_ready() => answers::text(StatusCode::OK, "ready\n"),
+        Route::Readyz => answers::text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
+        Route::Component if request.method() == Method::PUT => {
+            component::put(request, &state.reloader, uploads).await
+        }
+        Route::Component => component::get(&state.reloader),
+        Route::Rollback => component::roll_back(request.headers(), &state.reloader),
     }
 }

@@ -1,16 +1,19 @@
 //! The command line: raw arguments become resolved configuration, and errors
 //! become exit codes.
 
+mod client;
 mod limits;
 mod log;
 mod serve;
 mod signals;
+mod swaps;
+mod token;
 
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
-use crate::admin::health;
+use client::{ClientArgs, SwapArgs};
 use serve::ServeArgs;
 
 /// Exit code of a run that failed.
@@ -30,19 +33,12 @@ pub struct Cli {
 enum Command {
     /// Serves a component
     Serve(Box<ServeArgs>),
+    /// Has a running server serve another component
+    Swap(SwapArgs),
+    /// Has a running server serve the previous component again
+    Rollback(ClientArgs),
     /// Asks a running server whether it is ready; exit code 0 says yes
-    Health(HealthArgs),
-}
-
-#[derive(Debug, Args)]
-struct HealthArgs {
-    /// The admin address of the server to ask
-    #[arg(
-        long,
-        env = "FANLIGHT_ADMIN_URL",
-        default_value = "http://127.0.0.1:9000"
-    )]
-    admin_url: String,
+    Health(ClientArgs),
 }
 
 impl Cli {
@@ -56,16 +52,16 @@ impl Cli {
             Ok(runtime) => runtime,
             Err(error) => return failed(&anyhow::Error::from(error), FAILED),
         };
-        match self.command {
+        let code = match self.command {
             Command::Serve(args) => runtime.block_on(args.run()),
-            Command::Health(args) => match runtime.block_on(health(&args.admin_url)) {
-                Ok(()) => {
-                    println!("ready");
-                    ExitCode::SUCCESS
-                }
-                Err(error) => failed(&error, FAILED),
-            },
-        }
+            Command::Swap(args) => runtime.block_on(args.run()),
+            Command::Rollback(args) => runtime.block_on(args.roll_back()),
+            Command::Health(args) => runtime.block_on(args.health()),
+        };
+        // All that has to end has ended; a thread that reads a file, say from a
+        // share that hangs, is not waited for.
+        runtime.shutdown_background();
+        code
     }
 }
 

@@ -1,78 +1,90 @@
-//! The component that is served, ready to be instantiated.
+//! The component that is served, and the slot that new requests take it from.
+//!
+//! A swap is one atomic store. A request keeps what it was given: whatever the
+//! slot holds later, it ends on the component that it began with.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use opentelemetry::StringValue;
-use sha2::{Digest, Sha256};
-use wasmtime::Engine;
-use wasmtime::component::{Component, Linker};
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
+use crate::compiler::{Compiler, Identity, Linked};
 use crate::engine::{EngineConfig, TickingEngine};
-use crate::state::{self, State};
+use crate::load_error::LoadError;
+use crate::state::State;
 
-/// A component, compiled, checked and linked.
+/// A component, compiled, checked and linked, that is or was served.
 pub struct LoadedComponent {
     pre: ProxyPre<State>,
-    digest: Arc<str>,
-    version: Arc<str>,
+    identity: Identity,
     generation: u64,
+    source: Source,
+    loaded_at: SystemTime,
 }
 
-/// Why a file is not served.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// The file cannot be read.
-    #[error("cannot read {}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
-    /// The file is a core module: only components say what they import.
-    #[error(
-        "this is a core WebAssembly module, not a component: build it for wasm32-wasip2, or wrap \
-         it by `wasm-tools component new`"
-    )]
-    CoreModule,
-    /// The file is no WebAssembly, or none that the engine takes.
-    #[error("this is not a WebAssembly component: {0}")]
-    NotAComponent(String),
-    /// The component imports what the host has not.
-    #[error("the component imports what is not there: {0}")]
-    Imports(String),
-    /// The component does not answer HTTP requests.
-    #[error("the component does not export wasi:http/incoming-handler@0.2: {0}")]
-    Exports(String),
+/// Where a component came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A file.
+    File(PathBuf),
+    /// The admin port.
+    Upload,
 }
 
 impl LoadedComponent {
+    fn new(linked: Linked, generation: u64, source: Source) -> Self {
+        Self {
+            pre: linked.pre,
+            identity: linked.identity,
+            generation,
+            source,
+            loaded_at: SystemTime::now(),
+        }
+    }
+
     /// The digest of the file, `sha256:` and hexadecimal digits.
     pub fn digest(&self) -> &str {
-        &self.digest
+        &self.identity.digest
     }
 
-    /// The version: the first 12 digits of the digest.
+    /// The version: what the component's metadata says, or else the first 12
+    /// digits of the digest.
     pub fn version(&self) -> &str {
-        &self.version
+        &self.identity.version
     }
 
-    /// How many components this process had when this one came, with it.
+    /// How many times this process began to serve a component, with this one.
     pub fn generation(&self) -> u64 {
         self.generation
     }
 
+    /// The size of the file, in bytes.
+    pub fn size(&self) -> usize {
+        self.identity.bytes
+    }
+
+    /// Where it came from.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// When it was loaded.
+    pub fn loaded_at(&self) -> SystemTime {
+        self.loaded_at
+    }
+
     /// The digest as a shared value: each request's span carries it.
     pub(crate) fn digest_value(&self) -> StringValue {
-        Arc::clone(&self.digest).into()
+        Arc::clone(&self.identity.digest).into()
     }
 
     /// The version as a shared value.
     pub(crate) fn version_value(&self) -> StringValue {
-        Arc::clone(&self.version).into()
+        Arc::clone(&self.identity.version).into()
     }
 
     pub(crate) fn pre(&self) -> &ProxyPre<State> {
@@ -80,19 +92,51 @@ impl LoadedComponent {
     }
 }
 
-/// Holds the component that new requests get.
-///
-/// A request keeps what it was given: whatever the slot holds later, it ends on
-/// the component that it began with.
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Upload => f.write_str("upload"),
+        }
+    }
+}
+
+/// Holds the component that new requests get, and the one before it.
 pub struct ComponentSlot {
     current: ArcSwap<LoadedComponent>,
+    /// Swaps hold the lock, so that both change together.
+    previous: Mutex<Option<Arc<LoadedComponent>>>,
+    compiler: Compiler,
     /// Ends with the slot: instances in flight hold the engine itself.
     _engine: TickingEngine,
 }
 
+/// What the slot holds, at one moment.
+pub(crate) struct SlotView {
+    pub(crate) current: InUse,
+    pub(crate) previous: Option<InUse>,
+}
+
+/// A component, and how many requests run on it.
+pub(crate) struct InUse {
+    pub(crate) component: Arc<LoadedComponent>,
+    pub(crate) in_flight: usize,
+}
+
+impl InUse {
+    /// Counts who holds the component beside the slot and this view: a request
+    /// holds one reference from its beginning to its guest's end.
+    fn of(component: Arc<LoadedComponent>) -> Self {
+        Self {
+            in_flight: Arc::strong_count(&component).saturating_sub(2),
+            component,
+        }
+    }
+}
+
 impl ComponentSlot {
     /// Makes an engine and loads the first component. Compiling takes up to
-    /// seconds and stays on the calling thread.
+    /// seconds and holds the calling thread.
     ///
     /// # Errors
     /// Where the engine cannot be made or the file cannot be served; a
@@ -103,9 +147,13 @@ impl ComponentSlot {
             source,
         })?;
         let engine = TickingEngine::new(config)?;
-        let component = compile(engine.engine(), &bytes, 1)?;
+        let compiler = Compiler::new(engine.engine().clone(), config.max_component_bytes)?;
+        let linked = compiler.link(compiler.compile(&bytes)?)?;
+        let component = LoadedComponent::new(linked, 1, Source::File(path.to_owned()));
         Ok(Self {
             current: ArcSwap::from_pointee(component),
+            previous: Mutex::default(),
+            compiler,
             _engine: engine,
         })
     }
@@ -114,33 +162,57 @@ impl ComponentSlot {
     pub fn current(&self) -> Arc<LoadedComponent> {
         self.current.load_full()
     }
+
+    pub(crate) fn compiler(&self) -> &Compiler {
+        &self.compiler
+    }
+
+    pub(crate) fn view(&self) -> SlotView {
+        let previous = self.lock();
+        SlotView {
+            current: InUse::of(self.current()),
+            previous: previous.clone().map(InUse::of),
+        }
+    }
+
+    /// Makes what would be served next. It is not served yet.
+    pub(crate) fn candidate(&self, linked: Linked, source: Source) -> Arc<LoadedComponent> {
+        let generation = self.current.load().generation + 1;
+        Arc::new(LoadedComponent::new(linked, generation, source))
+    }
+
+    /// Serves a candidate from now on, and gives back what was served before.
+    pub(crate) fn swap(&self, candidate: Arc<LoadedComponent>) -> Arc<LoadedComponent> {
+        let mut previous = self.lock();
+        let before = self.current.swap(candidate);
+        *previous = Some(Arc::clone(&before));
+        before
+    }
+
+    /// Exchanges the component and the one before it, as a new generation.
+    pub(crate) fn roll_back(&self) -> Option<Exchanged> {
+        let mut previous = self.lock();
+        let wanted = previous.take()?;
+        let before = self.current();
+        let now = Arc::new(LoadedComponent {
+            pre: wanted.pre.clone(),
+            identity: wanted.identity.clone(),
+            generation: before.generation + 1,
+            source: wanted.source.clone(),
+            loaded_at: SystemTime::now(),
+        });
+        self.current.store(Arc::clone(&now));
+        *previous = Some(Arc::clone(&before));
+        Some(Exchanged { before, now })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<LoadedComponent>>> {
+        self.previous.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-fn compile(engine: &Engine, bytes: &[u8], generation: u64) -> Result<LoadedComponent, LoadError> {
-    // The text format is for people; what is served is what was built.
-    if !bytes.starts_with(b"\0asm") {
-        return Err(LoadError::NotAComponent(match bytes.len() {
-            0 => "it is empty".to_owned(),
-            _ => "it does not begin with the magic number".to_owned(),
-        }));
-    }
-    // The layer field after the version: 0 is a module, 1 a component.
-    if bytes.get(6..8) == Some(&[0, 0]) {
-        return Err(LoadError::CoreModule);
-    }
-    let component = Component::from_binary(engine, bytes)
-        .map_err(|error| LoadError::NotAComponent(format!("{error:#}")))?;
-    let mut linker = Linker::<State>::new(engine);
-    let pre = state::add_to_linker(&mut linker)
-        .and_then(|()| linker.instantiate_pre(&component))
-        .map_err(|error| LoadError::Imports(format!("{error:#}")))?;
-    let pre = ProxyPre::new(pre).map_err(|error| LoadError::Exports(format!("{error:#}")))?;
-    let digest = Sha256::digest(bytes);
-    let digits: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(LoadedComponent {
-        pre,
-        version: digits[..12].into(),
-        digest: format!("sha256:{digits}").into(),
-        generation,
-    })
+/// What a rollback ended and what it began.
+pub(crate) struct Exchanged {
+    pub(crate) before: Arc<LoadedComponent>,
+    pub(crate) now: Arc<LoadedComponent>,
 }

@@ -22,6 +22,8 @@ const EPOCH_TICK: Duration = Duration::from_millis(1);
 const IDLE_BUDGET: usize = 1024 * 1024 * 1024;
 /// The most that one slot may keep: beyond it nothing was gained.
 const MAX_KEEP_RESIDENT: usize = 2 * 1024 * 1024;
+/// Room for what is no request: the probe of a component before it is served.
+const PROBE_SLOTS: u32 = 1;
 /// Mappings that a slot takes by the stack pool: the stack and its guard.
 const MAPPINGS_PER_SLOT: u64 = 2;
 /// Mappings left to everything else in the process.
@@ -34,6 +36,8 @@ pub struct EngineConfig {
     pub max_instances: NonZeroU32,
     /// The most bytes of one guest's linear memory.
     pub max_memory_bytes: usize,
+    /// The largest file of a component that is taken.
+    pub max_component_bytes: usize,
     /// Where compiled code is kept between runs; none: nowhere.
     pub cache_dir: Option<PathBuf>,
 }
@@ -93,7 +97,7 @@ fn engine_config(config: &EngineConfig, pooled: bool) -> Config {
         .wasm_component_model_async(false)
         .cache(cache(config.cache_dir.clone()));
     if pooled {
-        let slots = config.max_instances.get();
+        let slots = config.max_instances.get().saturating_add(PROBE_SLOTS);
         let keep_resident = (IDLE_BUDGET / slots as usize).min(MAX_KEEP_RESIDENT);
         let mut pool = PoolingAllocationConfig::new();
         pool.total_component_instances(slots)

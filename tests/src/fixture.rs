@@ -45,6 +45,50 @@ impl Fixture {
     }
 }
 
+/// FAULTS in the version `number`, which its `/version` says: another component
+/// for the host, of the same size.
+///
+/// # Panics
+/// When the built component does not hold its version once.
+pub fn version(number: u16) -> Vec<u8> {
+    const BUILT: &[u8] = b"version-of-faults-0000";
+    let mut bytes = std::fs::read(FAULTS.path()).expect("it is built");
+    let found: Vec<_> = bytes
+        .windows(BUILT.len())
+        .enumerate()
+        .filter_map(|(at, window)| (window == BUILT).then_some(at))
+        .collect();
+    assert_eq!(found.len(), 1, "the version is in one place");
+    let digits = found[0] + BUILT.len() - 4;
+    bytes[digits..digits + 4].copy_from_slice(format!("{number:04}").as_bytes());
+    bytes
+}
+
+/// FAULTS in the version `number` with so much more code in it that compiling
+/// takes a second or more. `salt` keeps the compile cache from knowing it.
+pub fn large_version(number: u16, functions: u32, salt: &str) -> Vec<u8> {
+    let mut text = format!("(module (@custom \"salt\" \"{salt}\")");
+    for n in 0..functions {
+        text.push_str(&format!(
+            "(func (param i64) (result i64) local.get 0 i64.const {n} i64.mul local.get 0 \
+             i64.xor i64.popcnt local.get 0 i64.rotl local.get 0 i64.const 7 i64.shr_u i64.add)"
+        ));
+    }
+    text.push(')');
+    let module = wat::parse_str(text).expect("the module is well-formed");
+    let mut bytes = version(number);
+    // One more section at the end: a core module that nobody instantiates.
+    bytes.push(1);
+    let mut length = module.len();
+    while length >= 0x80 {
+        bytes.push(u8::try_from(length & 0x7f | 0x80).expect("seven bits and a flag"));
+        length >>= 7;
+    }
+    bytes.push(u8::try_from(length).expect("seven bits"));
+    bytes.extend(module);
+    bytes
+}
+
 /// Runs cargo in the workspace, with the same target directory as this test.
 pub(crate) fn cargo(arguments: &[&str]) {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

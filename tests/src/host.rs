@@ -2,12 +2,18 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use fanlight::{
-    ComponentSlot, EngineConfig, GuestLimits, Readiness, RequestLimits, Server, ServerLimits,
-    Telemetry, TelemetryConfig,
+    Access, Admin, AdminState, AdminToken, ComponentSlot, EngineConfig, GuestLimits, Probe,
+    Readiness, Reloader, RequestLimits, Server, ServerLimits, Telemetry, TelemetryConfig, Watch,
 };
+use fanlight_runner::client::Answer;
+use http::Method;
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -26,6 +32,14 @@ pub struct TestHost {
     pub server: ServerLimits,
     /// Bounds on the guest's telemetry.
     pub guests: GuestLimits,
+    /// What a new component has to answer before it is served.
+    pub probe: Option<String>,
+    /// The token of the admin port.
+    pub admin_token: Option<String>,
+    /// The largest component, in bytes.
+    pub max_component_bytes: usize,
+    /// A file to serve whenever it appears or changes.
+    pub watch: Option<PathBuf>,
 }
 
 impl TestHost {
@@ -42,6 +56,10 @@ impl TestHost {
             requests,
             server: ServerLimits::default(),
             guests: GuestLimits::default(),
+            probe: None,
+            admin_token: None,
+            max_component_bytes: 64 * 1024 * 1024,
+            watch: None,
         }
     }
 
@@ -88,12 +106,20 @@ impl TestHost {
         self
     }
 
+    /// Changes what has no method of its own.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+
     /// Starts it.
     pub async fn start(self) -> RunningHost {
         let path = self.fixture.path();
         let engine = EngineConfig {
             max_instances: self.requests.max_instances,
             max_memory_bytes: self.requests.max_memory_bytes,
+            max_component_bytes: self.max_component_bytes,
             cache_dir: Some(target_directory().join("compiled-for-tests")),
         };
         let slot = tokio::task::spawn_blocking(move || ComponentSlot::load(&path, &engine))
@@ -102,16 +128,29 @@ impl TestHost {
             .expect("the component loads");
         let telemetry = Telemetry::init(&TelemetryConfig::from_vars(self.env, "under-test"))
             .expect("telemetry starts");
-        let server = Server::new(
-            Arc::new(slot),
-            &telemetry,
-            self.requests,
-            self.server,
-            self.guests,
-        );
+        let slot = Arc::new(slot);
+        let probe = self.probe.map(|path| {
+            let path = path.parse().expect("a path");
+            Probe::new(path, &self.requests, &telemetry, self.guests)
+        });
+        let reloader = Arc::new(Reloader::new(Arc::clone(&slot), &telemetry, probe));
+        let server = Server::new(slot, &telemetry, self.requests, self.server, self.guests);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let readiness = server.readiness();
+        let admin_listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let admin = admin_listener.local_addr().expect("it is bound");
+        let token = self.admin_token.as_deref();
+        let token = token.map(|text| AdminToken::new(text).expect("a token"));
+        let admin_task = Admin::serve(
+            admin_listener,
+            AdminState {
+                readiness: readiness.clone(),
+                reloader: Arc::clone(&reloader),
+                access: Access::new(admin, token).expect("it is on loopback"),
+            },
+        );
+        let watch = self.watch.map(|path| Watch::start(path, None, reloader));
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(async move {
             let stopped = async move {
@@ -119,10 +158,12 @@ impl TestHost {
                 let _ = stopped.await;
             };
             server.serve(listener, stopped).await;
+            drop((admin_task, watch));
             telemetry.shutdown().await;
         });
         RunningHost {
             address,
+            admin,
             readiness,
             stop: Some(stop),
             task,
@@ -134,6 +175,8 @@ impl TestHost {
 pub struct RunningHost {
     /// Where it serves.
     pub address: SocketAddr,
+    /// Where its admin port is.
+    pub admin: SocketAddr,
     /// Whether it says that it is ready.
     pub readiness: Readiness,
     stop: Option<oneshot::Sender<()>>,
@@ -144,6 +187,31 @@ impl RunningHost {
     /// A GET of `target`.
     pub fn get(&self, target: &str) -> Ask {
         Ask::get(self.address, target)
+    }
+
+    /// Asks its admin port for a target.
+    pub fn ask_admin(&self, method: Method, target: &str) -> Ask {
+        Ask::get(self.admin, target).method(method)
+    }
+
+    /// Puts a component on its admin port.
+    pub async fn put(&self, component: impl Into<Bytes>) -> Answer {
+        let put = self.ask_admin(Method::PUT, "/component");
+        put.body(component).send().await
+    }
+
+    /// Has it go back to the previous component.
+    pub async fn roll_back(&self) -> Answer {
+        self.ask_admin(Method::POST, "/component/rollback")
+            .send()
+            .await
+    }
+
+    /// What `GET /component` says.
+    pub async fn component(&self) -> Value {
+        let answer = self.ask_admin(Method::GET, "/component").send().await;
+        assert_eq!(answer.status, 200);
+        answer.json().expect("it is JSON")
     }
 
     /// Tells it to drain, and goes on.

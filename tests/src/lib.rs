@@ -31,9 +31,17 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// # Panics
 /// When nothing came within [`PATIENCE`].
 pub async fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    eventually_async(what, async || look()).await
+}
+
+/// The same where looking takes an answer.
+///
+/// # Panics
+/// When it does not come in time.
+pub async fn eventually_async<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
-        if let Some(found) = look() {
+        if let Some(found) = look().await {
             return found;
         }
         assert!(

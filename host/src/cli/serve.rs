@@ -11,13 +11,18 @@ use tokio::net::TcpListener;
 
 use super::limits::{GuestArgs, RequestArgs, ServerArgs, bytes};
 use super::signals::Signals;
+use super::swaps::{SwapArgs, Watched};
+use super::token::TokenArgs;
 use super::{BAD_USE, FAILED, failed};
-use crate::admin::{Admin, AdminAddress};
+use crate::admin::{Access, Admin, AdminAddress, AdminState};
 use crate::component::ComponentSlot;
 use crate::config::RequestLimits;
 use crate::engine::EngineConfig;
+use crate::load_error::LoadError;
+use crate::reload::Reloader;
 use crate::server::Server;
 use crate::telemetry::{Telemetry, TelemetryConfig};
+use crate::watch::Watch;
 
 #[derive(Debug, Args)]
 pub(super) struct ServeArgs {
@@ -28,9 +33,13 @@ pub(super) struct ServeArgs {
     /// Where to serve it
     #[arg(long, env = "FANLIGHT_LISTEN", default_value = "127.0.0.1:8000")]
     listen: SocketAddr,
-    /// Where to answer /livez and /readyz; `off` for nowhere
+    /// Where to answer /livez, /readyz and /component; `off` for nowhere
     #[arg(long, env = "FANLIGHT_ADMIN", default_value = "127.0.0.1:9000")]
     admin: AdminAddress,
+    #[command(flatten)]
+    token: TokenArgs,
+    #[command(flatten)]
+    swaps: SwapArgs,
     /// Leave the header `traceresponse` out of answers
     #[arg(
         long,
@@ -56,6 +65,19 @@ impl ServeArgs {
         if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
             tracing::warn!(%error, "cannot raise the limit on open files");
         }
+        let token = match self.token.token() {
+            Ok(token) => token,
+            Err(error) => return failed(&error, BAD_USE),
+        };
+        let access = match self.admin {
+            AdminAddress::Off => None,
+            AdminAddress::Bind(address) => match Access::new(address, token) {
+                Ok(access) => Some((address, access)),
+                Err(error) => return failed(&error, BAD_USE),
+            },
+        };
+        // Seen before it is read: what changes from now on is offered.
+        let watch = self.swaps.watched(&self.component);
         // A component that cannot be served is said before anything is bound.
         let slot = match ComponentSlot::load(&self.component, &self.engine()) {
             Ok(slot) => Arc::new(slot),
@@ -65,7 +87,7 @@ impl ServeArgs {
             Ok(telemetry) => telemetry,
             Err(error) => return failed(&error, BAD_USE),
         };
-        let served = self.serve(slot, &telemetry).await;
+        let served = self.serve(slot, &telemetry, access, watch).await;
         telemetry.shutdown().await;
         match served {
             Ok(()) => ExitCode::SUCCESS,
@@ -73,21 +95,30 @@ impl ServeArgs {
         }
     }
 
-    async fn serve(&self, slot: Arc<ComponentSlot>, telemetry: &Telemetry) -> anyhow::Result<()> {
+    async fn serve(
+        &self,
+        slot: Arc<ComponentSlot>,
+        telemetry: &Telemetry,
+        admin: Option<(SocketAddr, Access)>,
+        watch: Option<Watched>,
+    ) -> anyhow::Result<()> {
+        let requests = RequestLimits {
+            trace_header: !self.no_trace_header,
+            ..self.requests.limits()
+        };
+        let guests = self.guests.limits();
+        let probe = self.swaps.probe(&requests, telemetry, guests);
         let server = Server::new(
             Arc::clone(&slot),
             telemetry,
-            RequestLimits {
-                trace_header: !self.no_trace_header,
-                ..self.requests.limits()
-            },
+            requests,
             self.server.limits(),
-            self.guests.limits(),
+            guests,
         );
         let listener = bind(self.listen).await?;
-        let admin = match self.admin {
-            AdminAddress::Off => None,
-            AdminAddress::Bind(address) => Some(bind(address).await?),
+        let admin = match admin {
+            None => None,
+            Some((address, access)) => Some((bind(address).await?, access)),
         };
         let mut signals = Signals::new()?;
         let component = slot.current();
@@ -98,20 +129,34 @@ impl ServeArgs {
             "serving at http://{}",
             listener.local_addr()?
         );
+        // Held, it would count as a request on the first component.
+        drop(component);
         for (signal, way) in telemetry.summary() {
             tracing::info!("{signal}: {way}");
         }
+        let reloader = Arc::new(Reloader::new(slot, telemetry, probe));
         let admin = match admin {
-            Some(admin) => {
+            Some((admin, access)) => {
                 tracing::info!("admin: http://{}", admin.local_addr()?);
-                Some(Admin::serve(admin, server.readiness()))
+                let state = AdminState {
+                    readiness: server.readiness(),
+                    reloader: Arc::clone(&reloader),
+                    access,
+                };
+                Some(Admin::serve(admin, state))
             }
             None => None,
         };
+        let watch = watch.map(|Watched { path, served }| {
+            tracing::info!("watching {}", path.display());
+            Watch::start(path, served, reloader)
+        });
         server
             .serve(listener, async move {
                 let name = signals.next().await;
                 tracing::info!("{name}: draining; a second signal ends at once");
+                // What is swapped in from now on nobody would see.
+                drop(watch);
                 tokio::spawn(async move {
                     signals.next().await;
                     tracing::warn!("a second signal: ended without draining");
@@ -126,8 +171,8 @@ impl ServeArgs {
 
     /// Names the file in front of what is wrong with it.
     fn named(&self, error: anyhow::Error) -> anyhow::Error {
-        match error.downcast_ref::<crate::component::LoadError>() {
-            Some(crate::component::LoadError::Read { .. }) | None => error,
+        match error.downcast_ref::<LoadError>() {
+            Some(LoadError::Read { .. }) | None => error,
             Some(_) => error.context(self.component.display().to_string()),
         }
     }
@@ -142,6 +187,7 @@ impl ServeArgs {
         EngineConfig {
             max_instances: self.requests.max_instances,
             max_memory_bytes: bytes(self.requests.max_memory),
+            max_component_bytes: bytes(self.swaps.max_component),
             cache_dir: match &self.cache_dir {
                 Some(directory) if directory.as_os_str() == "off" => None,
                 // The engine's cache takes absolute paths alone.

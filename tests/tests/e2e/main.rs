@@ -5,6 +5,7 @@
     reason = "a test ends where something is not there"
 )]
 
+mod admin;
 mod bodies;
 mod concurrency;
 mod contract;
@@ -14,3 +15,5 @@ mod export;
 mod outcomes;
 mod program;
 mod protocol;
+mod swap;
+mod watch;

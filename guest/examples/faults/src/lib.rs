@@ -61,6 +61,7 @@ async fn answer(request: Request) -> Response {
         "/outbound" => outside::outbound(&request).await,
         "/env" => outside::env(),
         "/headers" => headers(&request),
+        "/version" => version(&request),
         _ => Response::text("no such fault\n").status(404),
     }
 }
@@ -96,6 +97,22 @@ fn stream(request: &Request) -> Response {
         for chunk in 0..chunks {
             sleep(delay).await;
             body.write(format!("chunk {chunk}\n")).await?;
+        }
+        Ok(())
+    })
+}
+
+/// What a test replaces in the built component, to have another version of it.
+const VERSION: &str = "version-of-faults-0000";
+
+/// Says the version of this component over and over, and takes its time.
+fn version(request: &Request) -> Response {
+    let chunks = number(request, "chunks", 1);
+    let delay = Duration::from_millis(number(request, "delay_ms", 0));
+    Response::stream(200, async move |body| {
+        for _ in 0..chunks {
+            body.write(format!("{VERSION}\n")).await?;
+            sleep(delay).await;
         }
         Ok(())
     })

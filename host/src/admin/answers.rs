@@ -1,0 +1,81 @@
+//! What the admin port says: plain text to probes, JSON to everybody else.
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use http_body_util::Full;
+use serde::Serialize;
+
+/// A problem as RFC 9457 has it.
+#[derive(Serialize)]
+pub(super) struct Problem<'a> {
+    pub(super) r#type: String,
+    pub(super) title: &'a str,
+    pub(super) status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) detail: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) error_type: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) trace_id: Option<String>,
+}
+
+pub(super) fn text(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
+    answer(
+        status,
+        "text/plain; charset=utf-8",
+        Bytes::from_static(text.as_bytes()),
+    )
+}
+
+pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Response<Full<Bytes>> {
+    answer(status, "application/json", to_json(value))
+}
+
+/// A problem with nothing more to say than its title.
+pub(super) fn problem(
+    status: StatusCode,
+    name: &'static str,
+    title: &'static str,
+) -> Response<Full<Bytes>> {
+    detailed(&Problem {
+        r#type: format!("urn:fanlight:problem:{name}"),
+        title,
+        status: status.as_u16(),
+        detail: None,
+        error_type: None,
+        trace_id: None,
+    })
+}
+
+pub(super) fn detailed(problem: &Problem<'_>) -> Response<Full<Bytes>> {
+    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    answer(status, "application/problem+json", to_json(problem))
+}
+
+pub(super) fn method_not_allowed(allow: &'static str) -> Response<Full<Bytes>> {
+    let mut response = problem(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        "This is not to be had by that method",
+    );
+    let allow = HeaderValue::from_static(allow);
+    response.headers_mut().insert(header::ALLOW, allow);
+    response
+}
+
+fn to_json(value: &impl Serialize) -> Bytes {
+    // Only maps with other keys than strings fail; none is made here.
+    let mut text = serde_json::to_vec(value).unwrap_or_default();
+    text.push(b'\n');
+    text.into()
+}
+
+fn answer(status: StatusCode, kind: &'static str, body: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    // What was served a moment ago is not what is served.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

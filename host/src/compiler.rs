@@ -1,0 +1,258 @@
+//! Turns the bytes of a file into a linked component, off the serving path.
+//!
+//! Compiling happens on threads of its own with the lowest priority: the
+//! caller's would do nothing, as the engine compiles in parallel on whatever
+//! pool it is called in. Knows no slot and no request.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+use tokio::sync::oneshot;
+use wasmparser::{Parser, Payload};
+use wasmtime::Engine;
+use wasmtime::component::{Component, Linker};
+use wasmtime_wasi_http::p2::bindings::ProxyPre;
+
+use crate::load_error::LoadError;
+use crate::state::{self, State};
+
+/// The step down from the priority of serving threads: the longest that there
+/// is, so that a compile takes what they leave over.
+const NICE: i32 = 10;
+/// The longest version that a component may claim; a longer one is no version.
+const MAX_VERSION_BYTES: usize = 64;
+
+/// Compiles and links components, one pool of threads for all of them.
+pub(crate) struct Compiler {
+    engine: Engine,
+    linker: Arc<Linker<State>>,
+    threads: rayon::ThreadPool,
+    max_bytes: usize,
+}
+
+/// A compiled component, before it is linked.
+pub(crate) struct Compiled {
+    component: Component,
+    pub(crate) identity: Identity,
+}
+
+/// A component that could be served.
+pub(crate) struct Linked {
+    pub(crate) pre: ProxyPre<State>,
+    pub(crate) identity: Identity,
+}
+
+/// What tells a component from another.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    /// `sha256:` and hexadecimal digits, of the file.
+    pub(crate) digest: Arc<str>,
+    /// What the component's metadata says, or the first 12 digits.
+    pub(crate) version: Arc<str>,
+    /// The file's size.
+    pub(crate) bytes: usize,
+}
+
+impl Compiler {
+    /// Starts the threads and links the host's side once for all components.
+    ///
+    /// # Errors
+    /// Where threads cannot be started, or two interfaces have the same name.
+    pub(crate) fn new(engine: Engine, max_bytes: usize) -> anyhow::Result<Self> {
+        let mut linker = Linker::new(&engine);
+        state::add_to_linker(&mut linker).map_err(|error| anyhow::anyhow!("{error:#}"))?;
+        let threads = rayon::ThreadPoolBuilder::new()
+            .thread_name(|n| format!("compile-{n}"))
+            .start_handler(|_| {
+                // Compiling at a higher priority is still compiling.
+                let _ = rustix::process::nice(NICE);
+            })
+            .build()?;
+        Ok(Self {
+            engine,
+            linker: Arc::new(linker),
+            threads,
+            max_bytes,
+        })
+    }
+
+    /// The largest file that is taken, in bytes.
+    pub(crate) fn max_bytes(&self) -> usize {
+        self.max_bytes
+    }
+
+    /// Refuses what can be seen to be no component without compiling it.
+    ///
+    /// # Errors
+    /// Where the bytes are too many, no WebAssembly, or a core module.
+    pub(crate) fn check(&self, bytes: &[u8]) -> Result<(), LoadError> {
+        if bytes.len() > self.max_bytes {
+            return Err(LoadError::TooLarge {
+                max_bytes: self.max_bytes,
+            });
+        }
+        // The text format is for people; what is served is what was built.
+        if !bytes.starts_with(b"\0asm") {
+            return Err(LoadError::NotAComponent(match bytes.len() {
+                0 => "it is empty".to_owned(),
+                _ => "it does not begin with the magic number".to_owned(),
+            }));
+        }
+        // The layer field after the version: 0 is a module, 1 a component.
+        if bytes.get(6..8) == Some(&[0, 0]) {
+            return Err(LoadError::CoreModule);
+        }
+        Ok(())
+    }
+
+    /// Checks and compiles on the calling thread and the pool's.
+    ///
+    /// # Errors
+    /// Where the bytes are no component that the engine takes.
+    pub(crate) fn compile(&self, bytes: &[u8]) -> Result<Compiled, LoadError> {
+        self.check(bytes)?;
+        self.threads.install(|| compile(&self.engine, bytes))
+    }
+
+    /// Checks and compiles without holding up the caller's thread.
+    ///
+    /// # Errors
+    /// Where the bytes are no component that the engine takes.
+    ///
+    /// # Cancel safety
+    /// Dropped, it lets a compile that has begun go on, for nothing.
+    pub(crate) async fn compile_aside(&self, bytes: Bytes) -> Result<Compiled, LoadError> {
+        self.check(&bytes)?;
+        tracing::debug!(bytes = bytes.len(), "compiling");
+        let engine = self.engine.clone();
+        let (sender, receiver) = oneshot::channel();
+        self.threads.spawn(move || {
+            // Whoever asked may be gone by now.
+            let _ = sender.send(compile(&engine, &bytes));
+        });
+        let ended = receiver.await;
+        ended.unwrap_or_else(|_| Err(LoadError::NotAComponent("the compiler is gone".to_owned())))
+    }
+
+    /// Checks imports and exports, and links.
+    ///
+    /// # Errors
+    /// Where the component imports what is not there, or exports no handler.
+    pub(crate) fn link(&self, compiled: Compiled) -> Result<Linked, LoadError> {
+        let pre = self
+            .linker
+            .instantiate_pre(&compiled.component)
+            .map_err(|error| LoadError::Imports(format!("{error:#}")))?;
+        let pre = ProxyPre::new(pre).map_err(|error| LoadError::Exports(format!("{error:#}")))?;
+        Ok(Linked {
+            pre,
+            identity: compiled.identity,
+        })
+    }
+}
+
+fn compile(engine: &Engine, bytes: &[u8]) -> Result<Compiled, LoadError> {
+    // A compiler that panics on what somebody sent must not take the server along.
+    let compiled = catch_unwind(AssertUnwindSafe(|| Component::from_binary(engine, bytes)));
+    let component = match compiled {
+        Ok(Ok(component)) => component,
+        Ok(Err(error)) => return Err(LoadError::NotAComponent(format!("{error:#}"))),
+        Err(_) => {
+            return Err(LoadError::NotAComponent(
+                "the compiler panicked on it".to_owned(),
+            ));
+        }
+    };
+    Ok(Compiled {
+        component,
+        identity: Identity::of(bytes),
+    })
+}
+
+impl Identity {
+    fn of(bytes: &[u8]) -> Self {
+        let digest = Sha256::digest(bytes);
+        let digits: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        Self {
+            version: match claimed_version(bytes) {
+                Some(version) => version.into(),
+                None => digits[..12].into(),
+            },
+            digest: format!("sha256:{digits}").into(),
+            bytes: bytes.len(),
+        }
+    }
+}
+
+/// Reads the custom section `version` of the component itself, as `wasm-tools
+/// metadata add --version` writes it.
+fn claimed_version(bytes: &[u8]) -> Option<String> {
+    let mut depth = 0_u32;
+    for payload in Parser::new(0).parse_all(bytes) {
+        match payload.ok()? {
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::CustomSection(section) if depth == 0 && section.name() == "version" => {
+                let version = std::str::from_utf8(section.data()).ok()?.trim();
+                let is_one = !version.is_empty()
+                    && version.len() <= MAX_VERSION_BYTES
+                    && version.chars().all(|c| c.is_ascii_graphic());
+                return is_one.then(|| version.to_owned());
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An empty component, and sections after it.
+    fn component(sections: &[&[u8]]) -> Vec<u8> {
+        let mut bytes = b"\0asm\x0d\0\x01\0".to_vec();
+        sections.iter().for_each(|section| bytes.extend(*section));
+        bytes
+    }
+
+    fn custom(name: &str, data: &str) -> Vec<u8> {
+        let length = 1 + name.len() + data.len();
+        let mut section = vec![0, u8::try_from(length).unwrap()];
+        section.push(u8::try_from(name.len()).unwrap());
+        section.extend(name.as_bytes());
+        section.extend(data.as_bytes());
+        section
+    }
+
+    #[test]
+    fn the_version_is_what_the_metadata_says_or_else_of_the_digest() {
+        let bytes = component(&[&custom("name", "x"), &custom("version", "1.2.3")]);
+        assert_eq!(&*Identity::of(&bytes).version, "1.2.3");
+        let bytes = component(&[]);
+        let identity = Identity::of(&bytes);
+        assert_eq!(identity.digest[7..19], identity.version[..]);
+    }
+
+    #[test]
+    fn a_version_of_a_part_is_not_the_components() {
+        let inner = component(&[&custom("version", "9.9.9")]);
+        // Section 4 holds a nested component.
+        let mut nested = vec![4, u8::try_from(inner.len()).unwrap()];
+        nested.extend(inner);
+        let bytes = component(&[&nested]);
+        assert_eq!(claimed_version(&bytes), None);
+        let bytes = component(&[&nested, &custom("version", "1.0.0")]);
+        assert_eq!(claimed_version(&bytes).as_deref(), Some("1.0.0"));
+    }
+
+    #[test]
+    fn a_version_that_is_none_is_ignored() {
+        for claimed in ["", "two words", "\u{1b}[31m", &"1".repeat(65)] {
+            let bytes = component(&[&custom("version", claimed)]);
+            assert_eq!(claimed_version(&bytes), None, "{claimed:?}");
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Why a file is not served. One variant for each reason that a user can do
+//! something about; the reason's text is for people, its word for machines.
+
+use std::path::PathBuf;
+
+use bytesize::ByteSize;
+
+/// Why a file is not served.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The file is larger than is taken.
+    #[error("it is larger than {} (--max-component)", ByteSize(*max_bytes as u64).display().iec())]
+    TooLarge {
+        /// The largest that is taken.
+        max_bytes: usize,
+    },
+    /// The file is a core module: only components say what they import.
+    #[error(
+        "this is a core WebAssembly module, not a component: build it for wasm32-wasip2, or wrap \
+         it by `wasm-tools component new`"
+    )]
+    CoreModule,
+    /// The file is no WebAssembly, or none that the engine takes.
+    #[error("this is not a WebAssembly component: {0}")]
+    NotAComponent(String),
+    /// The component imports what the host has not.
+    #[error("the component imports what is not there: {0}")]
+    Imports(String),
+    /// The component does not answer HTTP requests.
+    #[error("the component does not export wasi:http/incoming-handler@0.2: {0}")]
+    Exports(String),
+    /// The component did not answer the probe as it should.
+    #[error("the probe {path} failed: {why}")]
+    Probe {
+        /// What was asked for.
+        path: String,
+        /// What came instead.
+        why: String,
+    },
+}
+
+impl LoadError {
+    /// The value of `error.type`: a fixed word, never a formatted error.
+    pub fn error_type(&self) -> &'static str {
+        match self {
+            Self::Read { .. } => "read",
+            Self::TooLarge { .. } => "too_large",
+            Self::CoreModule => "core_module",
+            Self::NotAComponent(_) => "not_a_component",
+            Self::Imports(_) => "imports",
+            Self::Exports(_) => "exports",
+            Self::Probe { .. } => "probe",
+        }
+    }
+
+    /// The reason with its sources, in one line.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Read { source, .. } => format!("{self}: {source}"),
+            _ => self.to_string(),
+        }
+    }
+}

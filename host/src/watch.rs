@@ -1,0 +1,131 @@
+//! Watches a file, and offers what is in it whenever it has changed.
+//!
+//! The file's folder is watched, for editors, `cp` and `cargo build` replace
+//! files in different ways; and it is looked at every two seconds, for change
+//! events do not cross the border of every container. What is offered has
+//! stood still for a moment: a file half written is not worth a refusal.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use crate::offer::Offer;
+use crate::reload::Reloader;
+
+/// How often the file is looked at without an event.
+const POLL: Duration = Duration::from_secs(2);
+/// How long the file has to stand still.
+const SETTLED: Duration = Duration::from_millis(100);
+
+/// Watches a file until it is dropped.
+pub struct Watch {
+    task: JoinHandle<()>,
+    _watcher: Option<RecommendedWatcher>,
+}
+
+impl Watch {
+    /// Watches `path`; a file that is there already and is not what `served`
+    /// was made of is offered at once.
+    pub fn start(path: PathBuf, served: Option<Stamp>, reloader: Arc<Reloader>) -> Self {
+        let changed = Arc::new(Notify::new());
+        let watcher = watcher(&path, Arc::clone(&changed));
+        Self {
+            task: tokio::spawn(run(path, served, reloader, changed)),
+            _watcher: watcher,
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// What tells that a file changed, short of reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    modified: Option<SystemTime>,
+    bytes: u64,
+    /// Another file under the same name may have the same time and size.
+    file: u64,
+}
+
+impl Stamp {
+    /// Looks at a file; none where there is none.
+    pub fn of(path: &Path) -> Option<Self> {
+        let metadata = match std::fs::metadata(path) {
+            Ok(metadata) => metadata,
+            // A link to nowhere is there, and what is wrong with it is to be told.
+            Err(_) => std::fs::symlink_metadata(path).ok()?,
+        };
+        Some(Self {
+            modified: metadata.modified().ok(),
+            bytes: metadata.len(),
+            file: std::os::unix::fs::MetadataExt::ino(&metadata),
+        })
+    }
+}
+
+async fn run(
+    path: PathBuf,
+    mut seen: Option<Stamp>,
+    reloader: Arc<Reloader>,
+    changed: Arc<Notify>,
+) {
+    loop {
+        let stamp = Stamp::of(&path);
+        if stamp.is_some() && stamp != seen {
+            seen = settled(&path, stamp).await;
+            if seen.is_some() {
+                // It tells the log itself how that went.
+                let _ = reloader.offer(Offer::File(path.clone()), None).await;
+                continue;
+            }
+        }
+        tokio::select! {
+            () = changed.notified() => {}
+            () = tokio::time::sleep(POLL) => {}
+        }
+    }
+}
+
+/// Waits until the file stands still; none where it is gone by then.
+async fn settled(path: &Path, mut stamp: Option<Stamp>) -> Option<Stamp> {
+    loop {
+        tokio::time::sleep(SETTLED).await;
+        let now = Stamp::of(path);
+        if now == stamp {
+            return now;
+        }
+        stamp = now;
+    }
+}
+
+/// Watches the folder, which stays where the file is replaced.
+fn watcher(path: &Path, changed: Arc<Notify>) -> Option<RecommendedWatcher> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let watching =
+        notify::recommended_watcher(move |_| changed.notify_one()).and_then(|mut watcher| {
+            watcher.watch(folder, RecursiveMode::NonRecursive)?;
+            Ok(watcher)
+        });
+    match watching {
+        Ok(watcher) => Some(watcher),
+        Err(error) => {
+            tracing::warn!(
+                %error,
+                folder = %folder.display(),
+                "no change events; the file is looked at every {POLL:?}"
+            );
+            None
+        }
+    }
+}
