@@ -6,6 +6,9 @@ use std::process::Command;
 
 use crate::{cargo, wasm};
 
+/// Has the server watch its component.
+const WATCH: &str = "FANLIGHT_WATCH";
+
 /// Builds the server and the demo, then becomes the server: Ctrl-C reaches it,
 /// and it drains.
 ///
@@ -27,6 +30,8 @@ pub(crate) fn run(listen: SocketAddr, flags: &[OsString]) -> anyhow::Result<()> 
          \n    curl http://{reached}/api/process\
          \n    curl -i http://{reached}/api/error\
          \n    cargo run -p fanlight-runner -- --base-url http://{reached}\n\
+         \n  What is built anew is served at once: change guest/demo, and\n\
+         \n    cargo build --release -p fanlight-demo --target wasm32-wasip2\n\
          \n  Ctrl-C stops it.\n"
     );
     let mut serve = Command::new(host);
@@ -36,7 +41,14 @@ pub(crate) fn run(listen: SocketAddr, flags: &[OsString]) -> anyhow::Result<()> 
         .arg("--listen")
         .arg(listen.to_string())
         .args(flags);
+    if std::env::var_os(WATCH).is_none() && !flags.iter().any(is_watch) {
+        serve.env(WATCH, "true");
+    }
     become_program(&mut serve)
+}
+
+fn is_watch(flag: &OsString) -> bool {
+    flag.to_string_lossy().starts_with("--watch")
 }
 
 /// Replaces this process by the command, so that signals reach it alone.
