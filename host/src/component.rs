@@ -15,6 +15,7 @@ use wasmtime_wasi_http::p2::bindings::ProxyPre;
 use crate::compiler::{Compiler, Identity, Linked};
 use crate::engine::{EngineConfig, TickingEngine};
 use crate::load_error::LoadError;
+use crate::pacer::Pacer;
 use crate::state::State;
 
 /// A component, compiled, checked and linked, that is or was served.
@@ -24,6 +25,7 @@ pub struct LoadedComponent {
     generation: u64,
     source: Source,
     loaded_at: SystemTime,
+    pacer: Arc<Pacer>,
 }
 
 /// Where a component came from.
@@ -36,13 +38,14 @@ pub enum Source {
 }
 
 impl LoadedComponent {
-    fn new(linked: Linked, generation: u64, source: Source) -> Self {
+    fn new(linked: Linked, generation: u64, source: Source, pacer: &Arc<Pacer>) -> Self {
         Self {
             pre: linked.pre,
             identity: linked.identity,
             generation,
             source,
             loaded_at: SystemTime::now(),
+            pacer: Arc::clone(pacer),
         }
     }
 
@@ -90,6 +93,10 @@ impl LoadedComponent {
     pub(crate) fn pre(&self) -> &ProxyPre<State> {
         &self.pre
     }
+
+    pub(crate) fn pacer(&self) -> &Arc<Pacer> {
+        &self.pacer
+    }
 }
 
 impl fmt::Display for Source {
@@ -108,7 +115,7 @@ pub struct ComponentSlot {
     previous: Mutex<Option<Arc<LoadedComponent>>>,
     compiler: Compiler,
     /// Ends with the slot: instances in flight hold the engine itself.
-    _engine: TickingEngine,
+    engine: TickingEngine,
 }
 
 /// What the slot holds, at one moment.
@@ -149,12 +156,13 @@ impl ComponentSlot {
         let engine = TickingEngine::new(config)?;
         let compiler = Compiler::new(engine.engine().clone(), config.max_component_bytes)?;
         let linked = compiler.link(compiler.compile(&bytes)?)?;
-        let component = LoadedComponent::new(linked, 1, Source::File(path.to_owned()));
+        let source = Source::File(path.to_owned());
+        let component = LoadedComponent::new(linked, 1, source, engine.pacer());
         Ok(Self {
             current: ArcSwap::from_pointee(component),
             previous: Mutex::default(),
             compiler,
-            _engine: engine,
+            engine,
         })
     }
 
@@ -178,7 +186,12 @@ impl ComponentSlot {
     /// Makes what would be served next. It is not served yet.
     pub(crate) fn candidate(&self, linked: Linked, source: Source) -> Arc<LoadedComponent> {
         let generation = self.current.load().generation + 1;
-        Arc::new(LoadedComponent::new(linked, generation, source))
+        Arc::new(LoadedComponent::new(
+            linked,
+            generation,
+            source,
+            self.engine.pacer(),
+        ))
     }
 
     /// Serves a candidate from now on, and gives back what was served before.
@@ -200,6 +213,7 @@ impl ComponentSlot {
             generation: before.generation + 1,
             source: wanted.source.clone(),
             loaded_at: SystemTime::now(),
+            pacer: Arc::clone(&wanted.pacer),
         });
         self.current.store(Arc::clone(&now));
         *previous = Some(Arc::clone(&before));

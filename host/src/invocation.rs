@@ -20,6 +20,7 @@ use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 use crate::component::LoadedComponent;
 use crate::error::{ErrorCodeError, GuestTrap, HandleError, InstantiateError};
 use crate::imports::SpansEnded;
+use crate::pacer::{Paced, Way};
 use crate::state::State;
 
 use opentelemetry::KeyValue;
@@ -56,8 +57,11 @@ impl Invocation {
         B::Error: Into<wasmtime_wasi_http::Error>,
     {
         let (sender, head) = oneshot::channel();
+        let pace = component.pacer().pace();
+        let at_each_tick = pace.at_each_tick();
+        let guest = Box::pin(run(component, state, request, sender, at_each_tick));
         Self {
-            guest: Box::pin(run(component, state, request, sender)),
+            guest: Box::pin(Paced::new(guest, pace)),
             head,
         }
     }
@@ -116,6 +120,7 @@ async fn run<B>(
     state: State,
     request: Request<B>,
     head: oneshot::Sender<Head>,
+    mut at_each_tick: impl FnMut() -> Way + Send + Sync + 'static,
 ) -> GuestEnd
 where
     B: Body<Data = Bytes> + Send + 'static,
@@ -127,12 +132,7 @@ where
     store.set_epoch_deadline(1);
     // A guest that computes gives way at every tick: others on its thread run,
     // and the request's deadline is looked at.
-    store.epoch_deadline_callback(|_| {
-        Ok(UpdateDeadline::YieldCustom(
-            1,
-            Box::pin(tokio::task::yield_now()),
-        ))
-    });
+    store.epoch_deadline_callback(move |_| Ok(UpdateDeadline::YieldCustom(1, at_each_tick())));
     let result = call(&component, &mut store, request, head).await;
     let state = store.data_mut();
     if state.memory.reached {

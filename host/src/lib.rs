@@ -6,10 +6,10 @@
 //! |---|---|
 //! | roof | [`Cli`] |
 //! | http | `server` accepts and drains, `handler` is the envelope of a request, `admin` answers probes |
-//! | component | `span_body` and `guest_body` carry the answer, `invocation` runs a guest, `component` holds what is served |
+//! | component | `watch` and `reload` replace what is served, `span_body` and `guest_body` carry the answer, `invocation` runs a guest, `component` holds what is served, `compiler` makes it |
 //! | store | `state` is the `T` of `Store<T>`, `outbound` says what a guest may call |
 //! | edges | `imports` is the guest's side of telemetry, `server_span` the host's, with `server_metrics` and `request_facts` |
-//! | ground | `engine`, `telemetry`, `span`, `propagation`, `config`, `error` |
+//! | ground | `engine`, `pacer`, `telemetry`, `span`, `propagation`, `config`, `error` |
 
 mod admin;
 mod cli;
@@ -25,6 +25,7 @@ mod invocation;
 mod load_error;
 mod offer;
 mod outbound;
+mod pacer;
 mod probe;
 mod propagation;
 mod reload;
