@@ -38,8 +38,6 @@ pub(super) struct ServeArgs {
     admin: AdminAddress,
     #[command(flatten)]
     token: TokenArgs,
-    #[command(flatten)]
-    swaps: SwapArgs,
     /// Leave the header `traceresponse` out of answers
     #[arg(
         long,
@@ -51,6 +49,8 @@ pub(super) struct ServeArgs {
     /// [default: fanlight in the user's cache directory]
     #[arg(long, env = "FANLIGHT_CACHE_DIR")]
     cache_dir: Option<PathBuf>,
+    #[command(flatten)]
+    swaps: SwapArgs,
     #[command(flatten)]
     requests: RequestArgs,
     #[command(flatten)]
