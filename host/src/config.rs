@@ -16,6 +16,8 @@ pub struct RequestLimits {
     pub max_instances: NonZeroU32,
     /// The most bytes of one guest's linear memory.
     pub max_memory_bytes: usize,
+    /// The most bytes of a request's body; none: it streams whatever its size.
+    pub max_body_bytes: Option<u64>,
     /// Whether answers carry `traceresponse`.
     pub trace_header: bool,
 }
@@ -28,6 +30,7 @@ impl Default for RequestLimits {
             queue_timeout: Duration::from_secs(1),
             max_instances: NonZeroU32::MIN.saturating_add(4_999),
             max_memory_bytes: 64 * 1024 * 1024,
+            max_body_bytes: None,
             trace_header: true,
         }
     }

@@ -13,6 +13,7 @@ use wasmtime::{
     PoolingAllocationConfig,
 };
 
+use crate::memory_limit::MAX_TABLE_ELEMENTS;
 use crate::pacer::Pacer;
 
 /// How often a guest that computes is asked whether it may go on. Measured on
@@ -116,6 +117,7 @@ fn engine_config(config: &EngineConfig, pooled: bool) -> Config {
             .total_core_instances(slots.saturating_mul(4))
             .max_memory_size(config.max_memory_bytes)
             .linear_memory_keep_resident(keep_resident)
+            .table_elements(MAX_TABLE_ELEMENTS)
             .table_keep_resident(keep_resident.min(64 * 1024))
             .pagemap_scan(Enabled::Auto);
         engine.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));

@@ -15,6 +15,9 @@ pub enum HandleError {
     /// The request has no authority, or a target that is none.
     #[error("bad request: {0}")]
     BadRequest(&'static str),
+    /// The request's body is over the bound.
+    #[error("the request's body is too large")]
+    BodyTooLarge,
     /// CONNECT and protocol upgrades are not served.
     #[error("not supported: {0}")]
     Unsupported(&'static str),
@@ -77,6 +80,7 @@ impl HandleError {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unsupported(_) => StatusCode::NOT_IMPLEMENTED,
             Self::Overloaded | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
@@ -96,6 +100,7 @@ impl HandleError {
     pub fn error_type(&self) -> &'static str {
         match self {
             Self::BadRequest(_) => "bad_request",
+            Self::BodyTooLarge => "body_too_large",
             Self::Unsupported(_) => "unsupported",
             Self::Overloaded => "overloaded",
             Self::Unavailable => "unavailable",
@@ -113,7 +118,9 @@ impl HandleError {
     /// Who is to blame.
     pub fn blame(&self) -> Blame {
         match self {
-            Self::BadRequest(_) | Self::Unsupported(_) | Self::Cancelled => Blame::Client,
+            Self::BadRequest(_) | Self::BodyTooLarge | Self::Unsupported(_) | Self::Cancelled => {
+                Blame::Client
+            }
             Self::Overloaded | Self::Unavailable | Self::Instantiate(_) => Blame::Host,
             Self::Timeout
             | Self::NoResponse
@@ -128,6 +135,7 @@ impl HandleError {
     pub fn title(&self) -> &'static str {
         match self {
             Self::BadRequest(why) | Self::Unsupported(why) => why,
+            Self::BodyTooLarge => "The request's body is too large",
             Self::Overloaded => "The server is at its limit of concurrent requests",
             Self::Unavailable => "The server is shutting down",
             Self::Timeout => "The component did not answer in time",
@@ -209,6 +217,9 @@ pub(crate) fn backtrace_text(backtrace: &WasmBacktrace) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
+/// What is told of a guest's own message, in bytes.
+const MAX_MESSAGE: usize = 1024;
+
 /// An error code of `wasi:http`, by which a guest can answer instead of a response.
 #[derive(Debug)]
 pub struct ErrorCodeError(pub(crate) ErrorCode);
@@ -277,7 +288,11 @@ impl ErrorCodeError {
 impl fmt::Display for ErrorCodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            ErrorCode::InternalError(Some(message)) => write!(f, "{}: {message}", self.name()),
+            ErrorCode::InternalError(Some(message)) => {
+                // A guest's own words, as long as it likes.
+                let message = &message[..message.floor_char_boundary(MAX_MESSAGE)];
+                write!(f, "{}: {message}", self.name())
+            }
             _ => f.write_str(self.name()),
         }
     }

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
-use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use opentelemetry::KeyValue;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -18,11 +17,13 @@ use tokio_util::task::TaskTracker;
 
 use crate::component::{ComponentSlot, LoadedComponent};
 use crate::config::RequestLimits;
-use crate::error::{Blame, HandleError};
+use crate::error::HandleError;
+use crate::failure_log;
 use crate::guest_body::{Afterlife, GuestBody};
 use crate::imports::{GuestLimits, GuestSignals, GuestTelemetry};
 use crate::invocation::Invocation;
 use crate::propagation::{self, TRACERESPONSE};
+use crate::request_body::RequestBody;
 use crate::request_facts::authority;
 use crate::server_metrics::ServerMetrics;
 use crate::server_span::ServerSpan;
@@ -112,19 +113,14 @@ impl Handler {
         // From the head on: the wait for a place is part of it.
         let deadline = tokio::time::Instant::now() + self.limits.request_timeout;
         check(&request)?;
+        let max_body = self.limits.max_body_bytes;
+        let (head, body) = request.into_parts();
+        let request = Request::from_parts(head, RequestBody::new(body, max_body, span.clone())?);
+        let cut = request.body().watch();
         let permit = self.place().await?;
         let component = self.slot.current();
         identify(span, &component);
         let is_head = request.method() == Method::HEAD;
-        let counted = span.clone();
-        let request = request.map(|body| {
-            body.map_frame(move |frame| {
-                if let Some(data) = frame.data_ref() {
-                    counted.count_request_bytes(data.len() as u64);
-                }
-                frame
-            })
-        });
         let telemetry = GuestTelemetry::new(Arc::clone(&self.signals), span.clone());
         let state = State::new(telemetry, self.limits.max_memory_bytes);
         let mut head = pin!(Invocation::new(component, state, request).head());
@@ -134,6 +130,13 @@ impl Handler {
             answered = tokio::time::timeout_at(deadline, head.as_mut()) => {
                 answered.unwrap_or(Err(HandleError::Timeout))
             }
+        };
+        // As long as nothing is on its way to the client, the reason for which
+        // the guest could not read on is a better answer than what it made of it.
+        let outcome = if cut.happened() {
+            Err(HandleError::BodyTooLarge)
+        } else {
+            outcome
         };
         // Said before the guest is dropped: its open spans tell the reason.
         let (response, guest) = outcome.inspect_err(|error| span.fail(error))?;
@@ -178,7 +181,10 @@ impl Handler {
                 response.map(|body| SpanBody::guest(body, span))
             }
             Err(error) => {
-                log(&error, &span);
+                // A trap was told when it happened.
+                if error.trap().is_none() {
+                    failure_log::tell(&error, span.context());
+                }
                 span.fail(&error);
                 span.set_status_code(error.status());
                 problem(&error, &span)
@@ -266,35 +272,6 @@ fn promised_bytes<B>(response: &Response<B>, is_head: bool) -> Option<u64> {
     }
     let length = response.headers().get(header::CONTENT_LENGTH)?;
     length.to_str().ok()?.parse().ok()
-}
-
-fn log(error: &HandleError, span: &ServerSpan) {
-    let trace_id = span.context().trace_id();
-    let error_type = error.error_type();
-    let backtrace = error.trap().and_then(|trap| trap.backtrace());
-    // A client's own doing is no trouble of the operator's.
-    if error.blame() == Blame::Client {
-        tracing::debug!(%trace_id, error_type, error = chain(error), "request refused");
-        return;
-    }
-    let error = chain(error);
-    match backtrace {
-        // Many lines: last, so that what tells the request stands above them.
-        Some(backtrace) => tracing::warn!("request {trace_id} failed: {error}\n{backtrace}"),
-        None => tracing::warn!(%trace_id, error_type, error, "request failed"),
-    }
-}
-
-/// An error and its sources, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }
 
 /// The host's own answer, as RFC 9457 has it. Nothing internal is told.

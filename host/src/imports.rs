@@ -4,11 +4,15 @@
 //! length, or panics on what a guest says. Knows no hyper and no component.
 
 mod attributes;
+mod contexts;
 mod current_span;
 mod guest_spans;
 mod instruments;
 mod logs;
 mod metrics;
+mod room;
+mod said;
+mod series;
 mod stdio;
 mod tracing;
 
@@ -25,6 +29,7 @@ use guest_spans::GuestSpans;
 pub(crate) use guest_spans::SpansEnded;
 use instruments::Instruments;
 use logs::GuestLogs;
+use room::Room;
 pub(crate) use stdio::{GuestStdio, Stream};
 
 /// The instrumentation scope of what a guest says without naming one.
@@ -79,8 +84,13 @@ pub struct GuestLimits {
     pub spans: usize,
     /// Log records and lines on stdout and stderr, a request.
     pub log_records: usize,
+    /// Bytes of spans, attributes, events, links and log records, a request.
+    pub telemetry_bytes: usize,
     /// Instruments of all guests together.
     pub instruments: usize,
+    /// Series of all instruments of all guests together: an instrument has one
+    /// for each set of attributes.
+    pub series: usize,
 }
 
 impl Default for GuestLimits {
@@ -88,7 +98,9 @@ impl Default for GuestLimits {
         Self {
             spans: 1_000,
             log_records: 1_000,
+            telemetry_bytes: 8 * 1024 * 1024,
             instruments: 1_000,
+            series: 10_000,
         }
     }
 }
@@ -108,7 +120,7 @@ impl GuestSignals {
         Self {
             instruments: Instruments::new(
                 telemetry.meter_provider().clone(),
-                limits.instruments,
+                &limits,
                 Arc::clone(&dropped),
             ),
             logs: GuestLogs::new(telemetry.logger_provider().clone()),
@@ -132,15 +144,22 @@ pub(crate) struct GuestTelemetry {
     server: ServerSpan,
     current: Arc<CurrentSpan>,
     spans: GuestSpans,
+    room: Arc<Room>,
     stdio: Arc<stdio::StdioShared>,
 }
 
 impl GuestTelemetry {
     pub(crate) fn new(signals: Arc<GuestSignals>, server: ServerSpan) -> Self {
-        let current = Arc::new(CurrentSpan::new(server.context().clone()));
-        let stdio = stdio::StdioShared::new(Arc::clone(&signals), Arc::clone(&current));
+        let current = Arc::new(CurrentSpan::new(server.shared_context()));
+        let room = Arc::new(Room::new(signals.limits.telemetry_bytes));
+        let stdio = stdio::StdioShared::new(
+            Arc::clone(&signals),
+            Arc::clone(&current),
+            Arc::clone(&room),
+        );
         Self {
             spans: GuestSpans::new(signals.limits.spans),
+            room,
             stdio: Arc::new(stdio),
             signals,
             server,
@@ -206,18 +225,20 @@ pub(crate) fn add_to_linker<T: Send + 'static>(
     Ok(())
 }
 
+/// The longest name or version of a library, in bytes.
+const MAX_SCOPE: usize = 255;
+
 /// The scope that a guest names, or the guest's own.
 fn scope(
     named: Option<bindings::fanlight::telemetry::types::InstrumentationScope>,
-    limits: &SpanLimits,
 ) -> InstrumentationScope {
     let Some(named) = named else {
         return InstrumentationScope::builder(GUEST_SCOPE).build();
     };
-    let scope = InstrumentationScope::builder(attributes::cut(named.name, limits.text_bytes));
+    let scope = InstrumentationScope::builder(attributes::cut(named.name, MAX_SCOPE));
     match named.version {
         Some(version) => scope
-            .with_version(attributes::cut(version, limits.text_bytes))
+            .with_version(attributes::cut(version, MAX_SCOPE))
             .build(),
         None => scope.build(),
     }

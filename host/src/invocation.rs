@@ -131,8 +131,11 @@ where
     store.set_hostcall_fuel(HOSTCALL_FUEL);
     store.set_epoch_deadline(1);
     // A guest that computes gives way at every tick: others on its thread run,
-    // and the request's deadline is looked at.
-    store.epoch_deadline_callback(move |_| Ok(UpdateDeadline::YieldCustom(1, at_each_tick())));
+    // and the request's deadline is looked at, as is what it holds.
+    store.epoch_deadline_callback(move |mut store| {
+        store.data_mut().check_holdings()?;
+        Ok(UpdateDeadline::YieldCustom(1, at_each_tick()))
+    });
     let result = call(&component, &mut store, request, head).await;
     let state = store.data_mut();
     if state.memory.reached {
@@ -153,7 +156,7 @@ where
             let trap = GuestTrap::new(&error, state.telemetry.stderr_tail());
             let failure = HandleError::Trap(trap);
             // Here rather than with the answer: it may be out already.
-            state.telemetry.server_span().fail(&failure);
+            state.telemetry.server_span().trapped(&failure);
             GuestEnd {
                 failure: Some(failure),
                 _store: Some(store),
@@ -178,11 +181,18 @@ where
     B::Error: Into<wasmtime_wasi_http::Error>,
 {
     let host = |error| CallError::Host(HandleError::Instantiate(InstantiateError(error)));
+    let span = store.data_mut().telemetry.server_span().clone();
     let mut http = store.data_mut().http();
     let request = http
         .new_incoming_request(Scheme::Http, request)
         .map_err(host)?;
-    let answer = http.new_response_outparam(head).map_err(host)?;
+    let answer = http
+        .new_response_outparam_from_callback(move |answer| {
+            span.answered();
+            // A request that is over by then has nobody waiting.
+            let _ = head.send(answer);
+        })
+        .map_err(host)?;
     let proxy = match component.pre().instantiate_async(&mut *store).await {
         Ok(proxy) => proxy,
         // A start function may trap: that is the guest's doing.

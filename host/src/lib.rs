@@ -6,10 +6,10 @@
 //! |---|---|
 //! | roof | [`Cli`] |
 //! | http | `server` accepts and drains, `handler` is the envelope of a request, `admin` answers probes |
-//! | component | `watch` and `reload` replace what is served, `span_body` and `guest_body` carry the answer, `invocation` runs a guest, `component` holds what is served, `compiler` makes it |
-//! | store | `state` is the `T` of `Store<T>`, `outbound` says what a guest may call |
-//! | edges | `imports` is the guest's side of telemetry, `server_span` the host's, with `server_metrics` and `request_facts` |
-//! | ground | `engine`, `pacer`, `telemetry`, `span`, `propagation`, `config`, `error` |
+//! | component | `watch` and `reload` replace what is served, `request_body`, `span_body` and `guest_body` carry what is read and answered, `invocation` runs a guest, `component` holds what is served, `compiler` makes it |
+//! | store | `state` is the `T` of `Store<T>`, `memory_limit` and `holdings` bound it, `http_error_code` mends an import, `outbound` says what a guest may call |
+//! | edges | `imports` is the guest's side of telemetry, `server_span` the host's, with `server_metrics`, `request_facts` and `reserved` |
+//! | ground | `engine`, `pacer`, `telemetry`, `span`, `request_clock`, `propagation`, `config`, `failure_log`, `printable`, `error` |
 
 mod admin;
 mod cli;
@@ -18,18 +18,26 @@ mod component;
 mod config;
 mod engine;
 mod error;
+mod failure_log;
 mod guest_body;
 mod handler;
+mod holdings;
+mod http_error_code;
 mod imports;
 mod invocation;
 mod load_error;
+mod memory_limit;
 mod offer;
 mod outbound;
 mod pacer;
+mod printable;
 mod probe;
 mod propagation;
 mod reload;
+mod request_body;
+mod request_clock;
 mod request_facts;
+mod reserved;
 mod server;
 mod server_metrics;
 mod server_span;

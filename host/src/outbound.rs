@@ -6,6 +6,10 @@ use http::HeaderName;
 use http::header;
 use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
 
+/// The most that a guest writes to a body at once; two of them wait at most.
+/// Larger chunks are no faster, and each body that nobody reads holds them.
+pub(crate) const BODY_CHUNK: usize = 64 * 1024;
+
 /// Denies every outgoing request; the guest gets `HTTP-request-denied`.
 #[derive(Debug, Default)]
 pub(crate) struct Outbound;
@@ -34,6 +38,10 @@ impl WasiHttpHooks for Outbound {
 
     fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
         std::sync::Arc::new(is_forbidden)
+    }
+
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        BODY_CHUNK
     }
 
     fn set_host_header(&mut self) -> bool {

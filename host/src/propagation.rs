@@ -12,6 +12,11 @@ pub(crate) const TRACERESPONSE: &str = "traceresponse";
 
 /// W3C Trace Context §3.3.1.1: at most 32 members; more discard the whole.
 const MAX_TRACESTATE_MEMBERS: usize = 32;
+/// The longest state that is handed on. W3C Trace Context §3.3.1.5 wants 512
+/// characters kept; a host keeps it with every span of a request.
+const MAX_TRACESTATE_BYTES: usize = 1024;
+/// Members over this length are the first to go, by the same section.
+const LONG_MEMBER_BYTES: usize = 128;
 
 /// Extracts the caller's span context; none where the headers name no valid one.
 pub(crate) fn extract(headers: &HeaderMap) -> Option<SpanContext> {
@@ -65,33 +70,57 @@ fn parse_traceparent(value: &[u8]) -> Option<(TraceId, SpanId, TraceFlags)> {
     Some((trace_id, span_id, TraceFlags::new(known)))
 }
 
-/// Joins all `tracestate` headers; one bad member discards the whole.
+/// Joins all `tracestate` headers.
 fn parse_tracestate(headers: &HeaderMap) -> TraceState {
-    let mut members = Vec::new();
-    for value in headers.get_all("tracestate") {
-        let Ok(value) = value.to_str() else {
+    let values = headers.get_all("tracestate").iter();
+    let values: Result<Vec<_>, _> = values.map(HeaderValue::to_str).collect();
+    match values {
+        Ok(values) => tracestate(values),
+        Err(_) => TraceState::NONE,
+    }
+}
+
+/// Reads a `tracestate` that may be spread over several texts. One bad member
+/// discards the whole; what is too long loses members.
+pub(crate) fn tracestate<'a>(texts: impl IntoIterator<Item = &'a str>) -> TraceState {
+    let mut members = Vec::with_capacity(4);
+    for member in texts.into_iter().flat_map(|text| text.split(',')) {
+        let member = member.trim_matches([' ', '\t']);
+        if member.is_empty() {
+            continue;
+        }
+        match member.split_once('=') {
+            Some((key, value)) if !key.is_empty() && !value.is_empty() => {
+                members.push((key, value));
+            }
+            _ => return TraceState::NONE,
+        }
+        if members.len() > MAX_TRACESTATE_MEMBERS {
             return TraceState::NONE;
-        };
-        for member in value.split(',') {
-            let member = member.trim_matches([' ', '\t']);
-            if member.is_empty() {
-                continue;
-            }
-            match member.split_once('=') {
-                Some((key, value)) if !key.is_empty() && !value.is_empty() => {
-                    members.push((key, value));
-                }
-                _ => return TraceState::NONE,
-            }
         }
     }
     let mut keys: Vec<_> = members.iter().map(|(key, _)| *key).collect();
     keys.sort_unstable();
     keys.dedup();
-    if members.len() > MAX_TRACESTATE_MEMBERS || keys.len() != members.len() {
+    if keys.len() != members.len() {
         return TraceState::NONE;
     }
+    shorten(&mut members);
     TraceState::from_key_value(members).unwrap_or(TraceState::NONE)
+}
+
+/// Drops members until the rest is short enough: long ones first, from the end.
+fn shorten(members: &mut Vec<(&str, &str)>) {
+    // Each has its `=`, and a comma before the next.
+    let bytes = |(key, value): &(&str, &str)| key.len() + value.len() + 2;
+    let mut total: usize = members.iter().map(bytes).sum();
+    while total > MAX_TRACESTATE_BYTES + 1 {
+        let long = members
+            .iter()
+            .rposition(|member| bytes(member) > LONG_MEMBER_BYTES + 1);
+        let gone = members.remove(long.unwrap_or(members.len() - 1));
+        total -= bytes(&gone);
+    }
 }
 
 /// Decodes lower-case hexadecimal digits; the standard library takes upper case too.
@@ -209,5 +238,24 @@ mod tests {
         };
         assert_eq!(state(&[&many(32)]), many(32));
         assert_eq!(state(&[&many(33)]), "");
+    }
+
+    #[test]
+    fn a_long_tracestate_loses_long_members_first_and_then_the_last() {
+        let member = |key: &str, bytes: usize| format!("{key}={}", "v".repeat(bytes - 2));
+        let keys = ["a", "b", "c", "d"];
+        let mut members: Vec<_> = keys.iter().map(|key| member(key, 250)).collect();
+        members.push(member("e", 20));
+        let exact = members.join(",");
+        assert_eq!(exact.len(), MAX_TRACESTATE_BYTES);
+        assert_eq!(tracestate([exact.as_str()]).header(), exact);
+        members[4].push('v');
+        let over = members.join(",");
+        members.remove(3);
+        assert_eq!(tracestate([over.as_str()]).header(), members.join(","));
+        let many: Vec<_> = (0..20).map(|n| member(&format!("k{n}"), 100)).collect();
+        let kept = tracestate([many.join(",").as_str()]).header();
+        assert!(many.join(",").starts_with(&kept), "{kept}");
+        assert!((900..=MAX_TRACESTATE_BYTES).contains(&kept.len()));
     }
 }

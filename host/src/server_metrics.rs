@@ -18,6 +18,7 @@ pub(crate) struct ServerMetrics {
     request_body: Histogram<u64>,
     response_body: Histogram<u64>,
     rejected: Counter<u64>,
+    traps: Counter<u64>,
 }
 
 impl ServerMetrics {
@@ -49,6 +50,11 @@ impl ServerMetrics {
                 .with_unit("{connection}")
                 .with_description("Connections that ended with a protocol error or a timeout")
                 .build(),
+            traps: meter
+                .u64_counter("fanlight.guest.traps")
+                .with_unit("{trap}")
+                .with_description("Guests that trapped, by what the client had of the answer")
+                .build(),
         }
     }
 
@@ -71,6 +77,12 @@ impl ServerMetrics {
         self.request_body.record(measured.request_bytes, attributes);
         self.response_body
             .record(measured.response_bytes, attributes);
+    }
+
+    /// Counts a guest that trapped.
+    pub(crate) fn guest_trapped(&self, phase: &'static str) {
+        let phase = KeyValue::new("fanlight.phase", phase);
+        self.traps.add(1, &[phase]);
     }
 
     /// Counts a connection that hyper ended: what it rejects itself has no span.

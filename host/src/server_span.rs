@@ -8,7 +8,7 @@
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::{Request, StatusCode};
@@ -16,10 +16,13 @@ use opentelemetry::trace::{Event, SpanContext, SpanKind, Status};
 use opentelemetry::{InstrumentationScope, KeyValue, StringValue};
 
 use crate::error::HandleError;
+use crate::failure_log;
 use crate::propagation;
+use crate::request_clock::RequestClock;
 use crate::request_facts::{RequestFacts, request_attributes};
+use crate::reserved;
 use crate::server_metrics::{Measured, ServerMetrics};
-use crate::span::{Parent, RequestClock, Span, SpanStart, Tracer, put};
+use crate::span::{Parent, Span, SpanStart, Tracer, put};
 use crate::telemetry::HOST_SCOPE;
 
 /// Attributes that the host may still set after the guest used all its room.
@@ -34,12 +37,15 @@ pub(crate) struct ServerSpan {
 }
 
 struct Shared {
-    context: SpanContext,
+    /// Shared with every handle of the guest's that stands for this span.
+    context: Arc<SpanContext>,
     clock: RequestClock,
     request: RequestFacts,
     metrics: Arc<ServerMetrics>,
     limits_attributes: usize,
     request_bytes: AtomicU64,
+    /// The guest has set the head of its answer.
+    answered: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -93,12 +99,13 @@ impl ServerSpan {
         };
         Self {
             shared: Arc::new(Shared {
-                context: span.context().clone(),
+                context: Arc::new(span.context().clone()),
                 clock,
                 request: facts,
                 metrics: Arc::clone(metrics),
                 limits_attributes: tracer.limits().attributes,
                 request_bytes: AtomicU64::new(0),
+                answered: AtomicBool::new(false),
                 state: Mutex::new(State {
                     span,
                     host,
@@ -116,6 +123,10 @@ impl ServerSpan {
 
     pub(crate) fn context(&self) -> &SpanContext {
         &self.shared.context
+    }
+
+    pub(crate) fn shared_context(&self) -> Arc<SpanContext> {
+        Arc::clone(&self.shared.context)
     }
 
     pub(crate) fn clock(&self) -> RequestClock {
@@ -149,12 +160,24 @@ impl ServerSpan {
             .saturating_sub(HOST_ATTRIBUTES);
         let mut dropped = 0;
         for attribute in attributes {
-            if is_reserved(attribute.key.as_str()) || !put(&mut state.guest, attribute, limit) {
+            if reserved::is_reserved(attribute.key.as_str())
+                || !put(&mut state.guest, attribute, limit)
+            {
                 dropped += 1;
             }
         }
         state.dropped += dropped;
         u64::from(dropped)
+    }
+
+    /// Whether an event of the guest's would be kept; counts the one that would not.
+    pub(crate) fn takes_guest_event(&self) -> bool {
+        self.shared.lock().span.takes_event(HOST_EVENTS)
+    }
+
+    /// Counts an event of the guest's that was not kept.
+    pub(crate) fn lose_guest_event(&self) {
+        self.shared.lock().span.lose_event();
     }
 
     /// Adds an event of the guest's, leaving room for the host's own.
@@ -203,6 +226,26 @@ impl ServerSpan {
             None if state.ended => "linger_timeout",
             None => "cancelled",
         }
+    }
+
+    /// Takes note that the guest has set the head of its answer.
+    pub(crate) fn answered(&self) {
+        self.shared.answered.store(true, Ordering::Relaxed);
+    }
+
+    /// Takes note that the guest trapped. Log and counter hear of it even
+    /// where the answer is out and the span has ended.
+    pub(crate) fn trapped(&self, trap: &HandleError) {
+        let phase = if self.shared.lock().ended {
+            "after_answer"
+        } else if self.shared.answered.load(Ordering::Relaxed) {
+            "after_head"
+        } else {
+            "before_head"
+        };
+        self.shared.metrics.guest_trapped(phase);
+        failure_log::tell(trap, &self.shared.context);
+        self.fail(trap);
     }
 
     /// Takes note of why the request failed. The first reason counts.
@@ -335,42 +378,5 @@ impl Shared {
             response_bytes,
         };
         self.metrics.request_ended(&active, &attributes, &measured);
-    }
-}
-
-/// Whether a key is the host's to set on the server span.
-fn is_reserved(key: &str) -> bool {
-    const PREFIXES: [&str; 6] = [
-        "http.",
-        "url.",
-        "server.",
-        "network.",
-        "client.",
-        "fanlight.",
-    ];
-    PREFIXES.iter().any(|prefix| key.starts_with(prefix))
-        || key == "error.type"
-        || key == "error.blame"
-        || key == "user_agent.original"
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_the_hosts_to_say_is_reserved() {
-        for key in [
-            "http.route",
-            "url.path",
-            "error.type",
-            "error.blame",
-            "fanlight.x",
-        ] {
-            assert!(is_reserved(key), "{key}");
-        }
-        for key in ["error", "httpx", "db.system.name", "enduser.id"] {
-            assert!(!is_reserved(key), "{key}");
-        }
     }
 }

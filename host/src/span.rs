@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use opentelemetry::trace::{
     Event, Link, SpanContext, SpanId, SpanKind, Status, TraceContextExt, TraceFlags, TraceState,
@@ -41,37 +41,6 @@ impl Default for SpanLimits {
             events: 128,
             links: 128,
         }
-    }
-}
-
-/// One reading of the wall clock and of the monotonic one, taken together.
-///
-/// All times of a request come from one such pair, so that a child never
-/// begins before its parent because the wall clock was set back.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct RequestClock {
-    wall: SystemTime,
-    monotonic: Instant,
-}
-
-impl RequestClock {
-    pub(crate) fn start() -> Self {
-        Self {
-            wall: SystemTime::now(),
-            monotonic: Instant::now(),
-        }
-    }
-
-    pub(crate) fn now(&self) -> SystemTime {
-        self.wall + self.monotonic.elapsed()
-    }
-
-    pub(crate) fn started(&self) -> SystemTime {
-        self.wall
-    }
-
-    pub(crate) fn elapsed(&self) -> std::time::Duration {
-        self.monotonic.elapsed()
     }
 }
 
@@ -254,14 +223,6 @@ struct Recording {
 }
 
 impl Span {
-    /// A span that has an identity and records nothing.
-    pub(crate) fn non_recording(context: SpanContext) -> Self {
-        Self {
-            context,
-            recording: None,
-        }
-    }
-
     pub(crate) fn context(&self) -> &SpanContext {
         &self.context
     }
@@ -297,17 +258,50 @@ impl Span {
         }
     }
 
-    /// Adds an event within the limit, with room kept for `reserved` later ones.
-    pub(crate) fn add_event(&mut self, event: Event, reserved: usize) {
+    /// Whether an event would be kept, with room for `reserved` later ones;
+    /// counts the one that would not. Asked before an event is built, which
+    /// may cost a walk of the guest's stack.
+    pub(crate) fn takes_event(&mut self, reserved: usize) -> bool {
         let Some(recording) = &mut self.recording else {
-            return;
+            return false;
         };
         let limit = recording.shared.limits.events.saturating_sub(reserved);
-        if recording.data.events.events.len() < limit {
-            recording.data.events.events.push(event);
-        } else {
+        let takes = recording.data.events.events.len() < limit;
+        if !takes {
+            self.lose_event();
+        }
+        takes
+    }
+
+    /// Counts an event that was not kept.
+    pub(crate) fn lose_event(&mut self) {
+        if let Some(recording) = &mut self.recording {
             recording.data.events.dropped_count += 1;
             recording.shared.dropped.events(1);
+        }
+    }
+
+    /// Adds an event within the limit, with room kept for `reserved` later ones.
+    pub(crate) fn add_event(&mut self, event: Event, reserved: usize) {
+        if self.takes_event(reserved)
+            && let Some(recording) = &mut self.recording
+        {
+            recording.data.events.events.push(event);
+        }
+    }
+
+    /// Counts a link that was not kept.
+    pub(crate) fn lose_link(&mut self) {
+        if let Some(recording) = &mut self.recording {
+            recording.data.links.dropped_count += 1;
+            recording.shared.dropped.links(1);
+        }
+    }
+
+    /// Counts attributes that were not kept and are in the process's count already.
+    pub(crate) fn lose_attributes(&mut self, count: u32) {
+        if let Some(recording) = &mut self.recording {
+            recording.data.dropped_attributes_count += count;
         }
     }
 
@@ -318,8 +312,7 @@ impl Span {
         if recording.data.links.links.len() < recording.shared.limits.links {
             recording.data.links.links.push(link);
         } else {
-            recording.data.links.dropped_count += 1;
-            recording.shared.dropped.links(1);
+            self.lose_link();
         }
     }
 

@@ -1,12 +1,18 @@
 //! The `T` of `Store<T>`: everything that one request's guest can reach.
 
-use wasmtime::ResourceLimiter;
 use wasmtime::component::{Linker, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
+use crate::holdings;
+use crate::http_error_code;
 use crate::imports::{self, GuestTelemetry, GuestTelemetryView, Stream};
+use crate::memory_limit::MemoryLimit;
 use crate::outbound::Outbound;
+
+/// The most random bytes in one call: they are made one by one, and the thread
+/// does nothing else meanwhile. A mebibyte takes some milliseconds.
+const MAX_RANDOM_BYTES: u64 = 1024 * 1024;
 
 /// One request's view of the host.
 pub(crate) struct State {
@@ -27,10 +33,7 @@ impl State {
             outbound: Outbound,
             table: ResourceTable::new(),
             telemetry,
-            memory: MemoryLimit {
-                max_bytes: max_memory_bytes,
-                reached: false,
-            },
+            memory: MemoryLimit::new(max_memory_bytes),
         }
     }
 }
@@ -44,10 +47,25 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
     // The context grants none of it: no file, no variable, no address.
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
+    http_error_code::replace_in_linker(linker)?;
     imports::add_to_linker(linker, State::telemetry_view)
 }
 
 impl State {
+    /// Checks that what the guest's handles hold of the host's memory is within
+    /// its bound.
+    ///
+    /// # Errors
+    /// Where it is not: the guest traps.
+    pub(crate) fn check_holdings(&mut self) -> wasmtime::Result<()> {
+        holdings::check(&mut self.table)
+    }
+
+    /// What the guest's handles stand for.
+    pub(crate) fn table(&mut self) -> &mut ResourceTable {
+        &mut self.table
+    }
+
     fn telemetry_view(&mut self) -> GuestTelemetryView<'_> {
         GuestTelemetryView {
             telemetry: &mut self.telemetry,
@@ -65,6 +83,7 @@ impl WasiView for State {
                 .stderr(telemetry.stdio(Stream::Stderr))
                 .allow_tcp(false)
                 .allow_udp(false)
+                .max_random_size(MAX_RANDOM_BYTES)
                 .build()
         });
         WasiCtxView {
@@ -81,34 +100,5 @@ impl WasiHttpView for State {
             table: &mut self.table,
             hooks: &mut self.outbound,
         }
-    }
-}
-
-/// Bounds the guest's linear memory, and remembers that the bound was reached.
-pub(crate) struct MemoryLimit {
-    max_bytes: usize,
-    pub(crate) reached: bool,
-}
-
-impl ResourceLimiter for MemoryLimit {
-    fn memory_growing(
-        &mut self,
-        _current: usize,
-        desired: usize,
-        _maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        let allowed = desired <= self.max_bytes;
-        self.reached |= !allowed;
-        Ok(allowed)
-    }
-
-    fn table_growing(
-        &mut self,
-        _current: usize,
-        _desired: usize,
-        _maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        // The pool's own bound on elements holds.
-        Ok(true)
     }
 }

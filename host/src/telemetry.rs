@@ -9,6 +9,7 @@ mod gate;
 mod health;
 mod queue;
 mod sinks;
+pub(crate) mod sizes;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -26,6 +26,9 @@ pub(super) struct RequestArgs {
     /// Memory of one instance
     #[arg(long, env = "FANLIGHT_MAX_MEMORY", default_value = "64MiB")]
     pub(super) max_memory: ByteSize,
+    /// Body of a request; a longer one gets 413 [default: none]
+    #[arg(long, env = "FANLIGHT_MAX_BODY")]
+    max_body: Option<ByteSize>,
 }
 
 #[derive(Debug, Args)]
@@ -54,9 +57,15 @@ pub(super) struct GuestArgs {
     /// Log records and printed lines a request; more are dropped
     #[arg(long, env = "FANLIGHT_MAX_LOG_RECORDS", default_value = "1000")]
     max_log_records: usize,
+    /// Bytes of all that in a request; what is over them is dropped
+    #[arg(long, env = "FANLIGHT_MAX_TELEMETRY", default_value = "8MiB")]
+    max_telemetry: ByteSize,
     /// Instruments; more are refused
     #[arg(long, env = "FANLIGHT_MAX_INSTRUMENTS", default_value = "1000")]
     max_instruments: usize,
+    /// Series of all instruments; what is over them is counted without attributes
+    #[arg(long, env = "FANLIGHT_MAX_SERIES", default_value = "10000")]
+    max_series: usize,
 }
 
 impl RequestArgs {
@@ -67,6 +76,7 @@ impl RequestArgs {
             queue_timeout: self.queue_timeout.into(),
             max_instances: self.max_instances,
             max_memory_bytes: bytes(self.max_memory),
+            max_body_bytes: self.max_body.map(|size| size.as_u64()),
             trace_header: true,
         }
     }
@@ -88,7 +98,9 @@ impl GuestArgs {
         GuestLimits {
             spans: self.max_spans,
             log_records: self.max_log_records,
+            telemetry_bytes: bytes(self.max_telemetry),
             instruments: self.max_instruments,
+            series: self.max_series,
         }
     }
 }

@@ -23,19 +23,24 @@ pub(super) fn convert(
 
 /// Converts attributes, and tells how many were dropped.
 pub(super) fn convert_counting(
-    attributes: Vec<types::Attribute>,
+    mut attributes: Vec<types::Attribute>,
     limits: &SpanLimits,
     dropped: &Dropped,
 ) -> (Vec<KeyValue>, u32) {
     let mut converted = Vec::with_capacity(attributes.len().min(limits.attributes));
-    let mut over = 0;
+    // Each is compared with all that are kept: what is far over the limit is
+    // not looked at, or one call could keep a thread busy for a second.
+    let looked_at = limits.attributes.saturating_mul(4);
+    let unseen = attributes.len().saturating_sub(looked_at);
+    let mut over = u32::try_from(unseen).unwrap_or(u32::MAX);
+    attributes.truncate(looked_at);
     for types::Attribute { key, value } in attributes {
         if key.is_empty() {
             continue;
         }
         let attribute = KeyValue::new(cut(key, limits.text_bytes), self::value(value, limits));
         if !put(&mut converted, attribute, limits.attributes) {
-            over += 1;
+            over = over.saturating_add(1);
         }
     }
     if over > 0 {
@@ -146,6 +151,9 @@ mod tests {
             convert_counting(attributes.collect(), &SpanLimits::default(), &dropped);
         assert_eq!((converted.len(), over), (128, 2));
         assert!(dropped.read().contains(&("attribute", 2)));
+        let flood = (0..100_000).map(|n| attribute(&format!("k{n}"), types::Value::S64(n)));
+        let (converted, over) = convert_counting(flood.collect(), &SpanLimits::default(), &dropped);
+        assert_eq!((converted.len(), over), (128, 100_000 - 128));
     }
 
     #[test]

@@ -1,22 +1,25 @@
 //! The spans that a guest has entered and not left.
 //!
 //! The current one is the one entered last. A scope leaves the stack when its
-//! handle is dropped, wherever it stands by then.
+//! handle is dropped, wherever it stands by then: at a cost that does not grow
+//! with the order that a guest chooses.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use opentelemetry::trace::SpanContext;
 
 /// The stack of entered spans, shared with the streams that the guest prints to.
 pub(crate) struct CurrentSpan {
-    server: SpanContext,
+    server: Arc<SpanContext>,
     entered: Mutex<Entered>,
 }
 
 #[derive(Default)]
 struct Entered {
     next: u64,
-    stack: Vec<(u64, SpanContext)>,
+    /// By the order in which they were entered.
+    stack: BTreeMap<u64, Arc<SpanContext>>,
 }
 
 /// What the guest's `scope` handle stands for.
@@ -26,7 +29,7 @@ pub struct ScopeHandle {
 }
 
 impl CurrentSpan {
-    pub(super) fn new(server: SpanContext) -> Self {
+    pub(super) fn new(server: Arc<SpanContext>) -> Self {
         Self {
             server,
             entered: Mutex::default(),
@@ -34,30 +37,27 @@ impl CurrentSpan {
     }
 
     /// The span entered last, or the server span.
-    pub(super) fn context(&self) -> SpanContext {
+    pub(super) fn context(&self) -> Arc<SpanContext> {
         let entered = self.lock();
-        match entered.stack.last() {
-            Some((_, context)) => context.clone(),
-            None => self.server.clone(),
+        match entered.stack.last_key_value() {
+            Some((_, context)) => Arc::clone(context),
+            None => Arc::clone(&self.server),
         }
     }
 
     /// Makes a span the current one. The engine's bound on live handles is the
     /// stack's as well.
-    pub(super) fn enter(&self, context: SpanContext) -> ScopeHandle {
+    pub(super) fn enter(&self, context: Arc<SpanContext>) -> ScopeHandle {
         let mut entered = self.lock();
         let id = entered.next;
         entered.next += 1;
-        entered.stack.push((id, context));
+        entered.stack.insert(id, context);
         ScopeHandle { id }
     }
 
     /// Takes a scope out of the stack.
     pub(super) fn leave(&self, scope: &ScopeHandle) {
-        let mut entered = self.lock();
-        if let Some(at) = entered.stack.iter().rposition(|(id, _)| *id == scope.id) {
-            entered.stack.remove(at);
-        }
+        self.lock().stack.remove(&scope.id);
     }
 
     fn lock(&self) -> MutexGuard<'_, Entered> {
@@ -71,14 +71,14 @@ mod tests {
 
     use super::*;
 
-    fn context(id: u64) -> SpanContext {
-        SpanContext::new(
+    fn context(id: u64) -> Arc<SpanContext> {
+        Arc::new(SpanContext::new(
             TraceId::from_bytes(1_u128.to_be_bytes()),
             SpanId::from_bytes(id.to_be_bytes()),
             TraceFlags::SAMPLED,
             false,
             TraceState::NONE,
-        )
+        ))
     }
 
     #[test]

@@ -3,11 +3,14 @@
 //! They stand here rather than in the guest's table of handles, so that a trap
 //! takes the handles and leaves the spans.
 
-use opentelemetry::KeyValue;
-use opentelemetry::trace::{SpanContext, Status};
+use std::sync::Arc;
 
+use opentelemetry::KeyValue;
+use opentelemetry::trace::{Event, SpanContext, Status};
+
+use super::room::NoRoom;
 use crate::server_span::{FailureWord, ServerSpan};
-use crate::span::Span;
+use crate::span::{Span, Tracer};
 
 /// Spans by the number that their handles carry.
 pub(crate) struct GuestSpans {
@@ -20,8 +23,16 @@ pub(crate) struct GuestSpans {
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
 pub struct SpanHandle {
     /// None for a span that was over the budget or not sampled.
-    pub(super) key: Option<usize>,
-    pub(super) context: SpanContext,
+    key: Option<usize>,
+    /// Shared, as a guest may hold handles by the hundred thousand.
+    pub(super) context: Arc<SpanContext>,
+}
+
+impl SpanHandle {
+    /// Stands for a span that records nothing.
+    pub(super) fn non_recording(context: Arc<SpanContext>) -> Self {
+        Self { key: None, context }
+    }
 }
 
 /// Why the host ends what a guest left open.
@@ -45,9 +56,10 @@ impl GuestSpans {
         }
     }
 
-    /// Whether another span may be recorded; counts the one that may not.
-    pub(super) fn take_from_budget(&mut self) -> bool {
-        if self.budget == 0 {
+    /// Whether another span may be recorded, given whether there is room for
+    /// it; counts the one that may not.
+    pub(super) fn take_from_budget(&mut self, has_room: bool) -> bool {
+        if self.budget == 0 || !has_room {
             self.over_budget += 1;
             return false;
         }
@@ -55,14 +67,41 @@ impl GuestSpans {
         true
     }
 
+    /// A span below a parent that is not sampled. Over the budget it has no
+    /// identity of its own: it would take memory and tell nobody anything.
+    pub(super) fn unsampled(&mut self, parent: Arc<SpanContext>, tracer: &Tracer) -> SpanHandle {
+        match self.budget.checked_sub(1) {
+            Some(left) => {
+                self.budget = left;
+                SpanHandle::non_recording(Arc::new(tracer.non_recording(&parent)))
+            }
+            None => SpanHandle::non_recording(parent),
+        }
+    }
+
     /// Keeps a span until it ends.
     pub(super) fn keep(&mut self, span: Span) -> SpanHandle {
-        let context = span.context().clone();
+        let context = Arc::new(span.context().clone());
         let key = span.is_recording().then(|| {
             self.open.push(Some(span));
             self.open.len() - 1
         });
         SpanHandle { key, context }
+    }
+
+    /// Whether an event of the span would be kept; counts the one that would not.
+    pub(super) fn takes_event(&mut self, handle: &SpanHandle) -> bool {
+        self.get(handle).is_some_and(|span| span.takes_event(0))
+    }
+
+    /// Adds an event, or counts the one that there was no room for.
+    pub(super) fn add_event(&mut self, handle: &SpanHandle, event: Result<Event, NoRoom>) {
+        if let Some(span) = self.get(handle) {
+            match event {
+                Ok(event) => span.add_event(event, 0),
+                Err(NoRoom) => span.lose_event(),
+            }
+        }
     }
 
     /// The span behind a handle, unless it has ended.

@@ -9,14 +9,16 @@ use opentelemetry_sdk::metrics::SdkMeterProvider;
 
 use super::attributes::cut;
 use super::bindings::fanlight::telemetry::metrics as wit;
-use super::scope;
-use crate::span::SpanLimits;
+use super::series::{Owner, Series};
+use super::{GuestLimits, scope};
 use crate::telemetry::Dropped;
 
 /// The longest name of an instrument, by the OpenTelemetry specification.
 const MAX_NAME: usize = 255;
 /// The longest unit, by the same.
 const MAX_UNIT: usize = 63;
+/// The longest description, in bytes.
+const MAX_DESCRIPTION: usize = 1024;
 /// The most buckets of a histogram: each takes memory in every series.
 const MAX_BOUNDS: usize = 256;
 
@@ -25,7 +27,15 @@ pub(crate) struct Instruments {
     meters: SdkMeterProvider,
     limit: usize,
     known: Mutex<HashMap<Key, Instrument>>,
-    dropped: Arc<Dropped>,
+    pub(super) series: Series,
+    pub(super) dropped: Arc<Dropped>,
+}
+
+/// An instrument as a guest's handle holds it.
+#[expect(unreachable_pub, reason = "the generated bindings re-export it")]
+pub struct Opened<T> {
+    pub(super) instrument: T,
+    pub(super) owner: Owner,
 }
 
 /// Names do not differ by case alone, so the key holds lower case.
@@ -40,6 +50,7 @@ struct Instrument {
     unit: String,
     bounds: Option<Vec<f64>>,
     handle: Handle,
+    owner: Owner,
     clash_was_logged: bool,
 }
 
@@ -71,6 +82,8 @@ impl Handle {
 /// One kind of instrument: how it is made, and how it is told from others.
 pub(super) trait Kind: Sized {
     const NAME: &'static str;
+    /// How many buckets it has in each series where nobody said.
+    const BUCKETS: Option<usize> = None;
 
     fn make(meter: &Meter, what: Description) -> Handle;
     fn of(handle: &Handle) -> Option<Self>;
@@ -117,6 +130,7 @@ kinds! {
 
 impl Kind for Histogram<f64> {
     const NAME: &'static str = "histogram";
+    const BUCKETS: Option<usize> = Some(16);
 
     fn make(meter: &Meter, what: Description) -> Handle {
         let mut builder = meter.f64_histogram(what.name).with_unit(what.unit);
@@ -138,10 +152,15 @@ impl Kind for Histogram<f64> {
 }
 
 impl Instruments {
-    pub(super) fn new(meters: SdkMeterProvider, limit: usize, dropped: Arc<Dropped>) -> Self {
+    pub(super) fn new(
+        meters: SdkMeterProvider,
+        limits: &GuestLimits,
+        dropped: Arc<Dropped>,
+    ) -> Self {
         Self {
             meters,
-            limit,
+            limit: limits.instruments,
+            series: Series::new(limits.series),
             known: Mutex::default(),
             dropped,
         }
@@ -153,17 +172,17 @@ impl Instruments {
         name: String,
         options: wit::InstrumentOptions,
         bounds: Option<Vec<f64>>,
-        limits: &SpanLimits,
-    ) -> Result<K, wit::InstrumentError> {
+    ) -> Result<Opened<K>, wit::InstrumentError> {
         check(&name, &options.unit, bounds.as_deref())?;
-        let scope = scope(options.scope, limits);
+        let scope = scope(options.scope);
         let key = Key {
             scope: scope.name().to_owned(),
             version: scope.version().map(ToOwned::to_owned),
             name: name.to_ascii_lowercase(),
         };
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let full = known.len() >= self.limit;
+        let number = known.len();
+        let full = number >= self.limit;
         let label = name.clone();
         match known.entry(key) {
             Entry::Occupied(mut entry) => entry.get_mut().as_kind(&label, &options.unit, &bounds),
@@ -178,7 +197,7 @@ impl Instruments {
                     Description {
                         name,
                         unit: options.unit.clone(),
-                        description: options.description.map(|text| cut(text, limits.text_bytes)),
+                        description: options.description.map(|text| cut(text, MAX_DESCRIPTION)),
                         bounds: bounds.clone(),
                     },
                 );
@@ -186,6 +205,12 @@ impl Instruments {
                     unit: options.unit.clone(),
                     bounds: bounds.clone(),
                     handle,
+                    owner: Owner {
+                        number,
+                        bytes: K::BUCKETS.map_or(0, |default| {
+                            bounds.as_ref().map_or(default, Vec::len) * size_of::<u64>()
+                        }),
+                    },
                     clash_was_logged: false,
                 });
                 instrument.as_kind(&label, &options.unit, &bounds)
@@ -201,10 +226,13 @@ impl Instrument {
         name: &str,
         unit: &str,
         bounds: &Option<Vec<f64>>,
-    ) -> Result<K, wit::InstrumentError> {
+    ) -> Result<Opened<K>, wit::InstrumentError> {
         let same = self.unit == unit && (bounds.is_none() || self.bounds == *bounds);
         if let Some(instrument) = K::of(&self.handle).filter(|_| same) {
-            return Ok(instrument);
+            return Ok(Opened {
+                instrument,
+                owner: self.owner,
+            });
         }
         let known = format!(
             "{} with unit {:?} and {}",
@@ -274,16 +302,18 @@ mod tests {
 
     fn instruments(limit: usize) -> Instruments {
         let meters = SdkMeterProvider::builder().build();
-        Instruments::new(meters, limit, Arc::default())
+        let limits = GuestLimits {
+            instruments: limit,
+            ..GuestLimits::default()
+        };
+        Instruments::new(meters, &limits, Arc::default())
     }
 
     #[test]
     fn an_instrument_is_found_again_and_a_clash_says_what_it_is() {
         let known = instruments(9);
-        let limits = SpanLimits::default();
-        let open = |name: &str, unit: &str| {
-            known.open::<Counter<u64>>(name.into(), options(unit), None, &limits)
-        };
+        let open =
+            |name: &str, unit: &str| known.open::<Counter<u64>>(name.into(), options(unit), None);
         assert!(open("app.requests", "1").is_ok());
         assert!(open("App.Requests", "1").is_ok());
         let clash = open("app.requests", "ms").err();
@@ -291,20 +321,19 @@ mod tests {
             unreachable!("{clash:?}")
         };
         assert_eq!(what, "counter-u64 with unit \"1\" and default bounds");
-        let other = known.open::<Gauge<i64>>("app.requests".into(), options("1"), None, &limits);
+        let other = known.open::<Gauge<i64>>("app.requests".into(), options("1"), None);
         assert!(matches!(other, Err(wit::InstrumentError::Conflict(_))));
     }
 
     #[test]
     fn the_number_of_instruments_is_bounded() {
         let known = instruments(1);
-        let limits = SpanLimits::default();
         assert!(
             known
-                .open::<Gauge<i64>>("a".into(), options(""), None, &limits)
+                .open::<Gauge<i64>>("a".into(), options(""), None)
                 .is_ok()
         );
-        let over = known.open::<Gauge<i64>>("b".into(), options(""), None, &limits);
+        let over = known.open::<Gauge<i64>>("b".into(), options(""), None);
         assert!(matches!(over, Err(wit::InstrumentError::LimitReached)));
         assert!(known.dropped.read().contains(&("instrument", 1)));
     }

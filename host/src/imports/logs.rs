@@ -7,12 +7,13 @@ use std::time::SystemTime;
 use opentelemetry::logs::{LogRecord as _, Logger as _, LoggerProvider as _, Severity};
 use opentelemetry::trace::SpanContext;
 use opentelemetry::{InstrumentationScope, KeyValue, Value};
-use opentelemetry_sdk::logs::SdkLoggerProvider;
+use opentelemetry_sdk::logs::{SdkLogRecord, SdkLoggerProvider};
 use wasmtime::Result;
 
-use super::attributes::{any_value, convert, cut, time, value};
+use super::attributes::{any_value, cut, time, value};
 use super::bindings::fanlight::telemetry::logs as wit;
 use super::{GuestTelemetryView, scope};
+use crate::telemetry::sizes;
 
 /// The most names of events that become `event_name`; the SDK wants them to
 /// live for ever, so what is kept has to be few. Later ones become an attribute.
@@ -91,18 +92,26 @@ impl wit::Host for GuestTelemetryView<'_> {
     fn emit(&mut self, record: wit::LogRecord) -> Result<()> {
         let telemetry = &*self.telemetry;
         let signals = &telemetry.signals;
-        if !telemetry.stdio.take_from_budget() {
+        let limits = signals.span_limits();
+        let body = value(record.body, limits);
+        let scope = scope(record.scope);
+        let event_name = record.event_name.map(|name| cut(name, limits.text_bytes));
+        let bytes = size_of::<SdkLogRecord>()
+            + sizes::value(&body)
+            + sizes::scope(&scope)
+            + event_name.as_ref().map_or(0, String::len);
+        if !telemetry.stdio.take_from_budget(bytes) {
             return Ok(());
         }
-        let limits = signals.span_limits();
         let now = || telemetry.server.clock().now();
+        let (attributes, _) = telemetry.converted(record.attributes);
         let record = Record {
             severity: severity(record.severity),
-            body: value(record.body, limits),
-            attributes: convert(record.attributes, limits, signals.dropped()),
-            event_name: record.event_name.map(|name| cut(name, limits.text_bytes)),
+            body,
+            attributes,
+            event_name,
             time: record.time.map_or_else(now, time),
-            scope: scope(record.scope, limits),
+            scope,
         };
         signals.logs.emit(record, &telemetry.current.context());
         Ok(())

@@ -2,6 +2,7 @@
 //!
 //! A clash is an error value to the guest and one line in the log, never a trap.
 
+use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge, Histogram, UpDownCounter};
 use wasmtime::Result;
 use wasmtime::component::Resource;
@@ -10,7 +11,11 @@ use super::GuestTelemetryView;
 use super::attributes::convert;
 use super::bindings::fanlight::telemetry::metrics as wit;
 use super::bindings::fanlight::telemetry::types::Attribute;
-use super::instruments::Kind;
+use super::instruments::{Kind, Opened};
+use super::series::Owner;
+
+/// The SDK's own name for what is over its bound on series.
+const OVERFLOW: &str = "otel.metric.overflow";
 
 #[expect(unreachable_pub, reason = "the generated bindings re-export them")]
 pub(crate) mod handles {
@@ -18,13 +23,15 @@ pub(crate) mod handles {
 
     use opentelemetry::metrics::{Counter, Gauge, Histogram, UpDownCounter};
 
-    pub type CounterU64 = Counter<u64>;
-    pub type CounterF64 = Counter<f64>;
-    pub type UpDownCounterS64 = UpDownCounter<i64>;
-    pub type UpDownCounterF64 = UpDownCounter<f64>;
-    pub type HistogramF64 = Histogram<f64>;
-    pub type GaugeS64 = Gauge<i64>;
-    pub type GaugeF64 = Gauge<f64>;
+    use super::super::instruments::Opened;
+
+    pub type CounterU64 = Opened<Counter<u64>>;
+    pub type CounterF64 = Opened<Counter<f64>>;
+    pub type UpDownCounterS64 = Opened<UpDownCounter<i64>>;
+    pub type UpDownCounterF64 = Opened<UpDownCounter<f64>>;
+    pub type HistogramF64 = Opened<Histogram<f64>>;
+    pub type GaugeS64 = Opened<Gauge<i64>>;
+    pub type GaugeF64 = Opened<Gauge<f64>>;
 }
 
 impl GuestTelemetryView<'_> {
@@ -33,20 +40,24 @@ impl GuestTelemetryView<'_> {
         name: String,
         options: wit::InstrumentOptions,
         bounds: Option<Vec<f64>>,
-    ) -> Result<std::result::Result<Resource<K>, wit::InstrumentError>> {
-        let signals = &self.telemetry.signals;
-        let opened = signals
-            .instruments
-            .open::<K>(name, options, bounds, signals.span_limits());
-        Ok(match opened {
+    ) -> Result<std::result::Result<Resource<Opened<K>>, wit::InstrumentError>> {
+        let instruments = &self.telemetry.signals.instruments;
+        Ok(match instruments.open::<K>(name, options, bounds) {
             Ok(instrument) => Ok(self.table.push(instrument)?),
             Err(error) => Err(error),
         })
     }
 
-    fn measured(&self, attributes: Vec<Attribute>) -> Vec<opentelemetry::KeyValue> {
+    /// The attributes of a point: those of the overflow, where its series
+    /// finds no room.
+    fn measured(&self, owner: Owner, attributes: Vec<Attribute>) -> Vec<KeyValue> {
         let signals = &self.telemetry.signals;
-        convert(attributes, signals.span_limits(), signals.dropped())
+        let attributes = convert(attributes, signals.span_limits(), signals.dropped());
+        if signals.instruments.series.admit(owner, &attributes) {
+            return attributes;
+        }
+        signals.dropped().series(1);
+        vec![KeyValue::new(OVERFLOW, true)]
     }
 }
 
@@ -59,25 +70,26 @@ macro_rules! host_instrument {
                 &mut self,
                 name: String,
                 options: wit::InstrumentOptions,
-            ) -> Result<std::result::Result<Resource<$type>, wit::InstrumentError>> {
+            ) -> Result<std::result::Result<Resource<Opened<$type>>, wit::InstrumentError>> {
                 self.open::<$type>(name, options, None)
             }
 
             fn $method(
                 &mut self,
-                instrument: Resource<$type>,
+                instrument: Resource<Opened<$type>>,
                 value: $value,
                 attributes: Vec<Attribute>,
             ) -> Result<()> {
                 let accepts: fn(&$value) -> bool = $accepts;
                 if accepts(&value) {
-                    let attributes = self.measured(attributes);
-                    self.table.get(&instrument)?.$call(value, &attributes);
+                    let opened = self.table.get(&instrument)?;
+                    let attributes = self.measured(opened.owner, attributes);
+                    opened.instrument.$call(value, &attributes);
                 }
                 Ok(())
             }
 
-            fn drop(&mut self, instrument: Resource<$type>) -> Result<()> {
+            fn drop(&mut self, instrument: Resource<Opened<$type>>) -> Result<()> {
                 self.table.delete(instrument)?;
                 Ok(())
             }
@@ -115,24 +127,25 @@ impl wit::HostHistogram for GuestTelemetryView<'_> {
         name: String,
         options: wit::InstrumentOptions,
         bounds: Option<Vec<f64>>,
-    ) -> Result<std::result::Result<Resource<Histogram<f64>>, wit::InstrumentError>> {
+    ) -> Result<std::result::Result<Resource<Opened<Histogram<f64>>>, wit::InstrumentError>> {
         self.open::<Histogram<f64>>(name, options, bounds)
     }
 
     fn record(
         &mut self,
-        instrument: Resource<Histogram<f64>>,
+        instrument: Resource<Opened<Histogram<f64>>>,
         value: f64,
         attributes: Vec<Attribute>,
     ) -> Result<()> {
         if value.is_finite() {
-            let attributes = self.measured(attributes);
-            self.table.get(&instrument)?.record(value, &attributes);
+            let opened = self.table.get(&instrument)?;
+            let attributes = self.measured(opened.owner, attributes);
+            opened.instrument.record(value, &attributes);
         }
         Ok(())
     }
 
-    fn drop(&mut self, instrument: Resource<Histogram<f64>>) -> Result<()> {
+    fn drop(&mut self, instrument: Resource<Opened<Histogram<f64>>>) -> Result<()> {
         self.table.delete(instrument)?;
         Ok(())
     }

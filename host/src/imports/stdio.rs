@@ -16,13 +16,17 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
 use super::current_span::CurrentSpan;
 use super::logs::Record;
+use super::room::Room;
 use super::{GUEST_SCOPE, GuestSignals};
-use crate::span::RequestClock;
+use crate::printable::Printable;
+use crate::request_clock::RequestClock;
 
 /// The longest line, in bytes; a longer one is told in parts.
 const MAX_LINE: usize = 8 * 1024;
 /// What is kept of the end of stderr for the event of a trap.
 const STDERR_TAIL: usize = 4 * 1024;
+/// What a log record of a line takes besides its text.
+const RECORD_BYTES: usize = 256;
 /// What a stream takes in one write.
 const WRITE_BUDGET: usize = 64 * 1024;
 
@@ -51,6 +55,8 @@ pub(super) struct StdioShared {
     clock: RequestClock,
     /// Log records that the request may still make, by either way.
     budget: AtomicUsize,
+    /// The bytes of telemetry that it may still leave here.
+    room: Arc<Room>,
     text: Mutex<Text>,
 }
 
@@ -62,8 +68,13 @@ struct Text {
 }
 
 impl StdioShared {
-    pub(super) fn new(signals: Arc<GuestSignals>, current: Arc<CurrentSpan>) -> Self {
+    pub(super) fn new(
+        signals: Arc<GuestSignals>,
+        current: Arc<CurrentSpan>,
+        room: Arc<Room>,
+    ) -> Self {
         Self {
+            room,
             budget: AtomicUsize::new(signals.limits.log_records),
             signals,
             current,
@@ -72,17 +83,22 @@ impl StdioShared {
         }
     }
 
-    /// Whether another log record may be made; counts the one that may not.
-    pub(super) fn take_from_budget(&self) -> bool {
-        let taken = self
-            .budget
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-                left.checked_sub(1)
-            });
-        if taken.is_err() {
+    /// Whether another log record of that many bytes may be made; counts the
+    /// one that may not.
+    pub(super) fn take_from_budget(&self, bytes: usize) -> bool {
+        let taken = self.room.take(bytes) && self.take_record();
+        if !taken {
             self.signals.dropped().log_records(1);
         }
-        taken.is_ok()
+        taken
+    }
+
+    fn take_record(&self) -> bool {
+        self.budget
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                left.checked_sub(1)
+            })
+            .is_ok()
     }
 
     pub(super) fn stderr_tail(&self) -> String {
@@ -139,11 +155,11 @@ impl StdioShared {
     }
 
     fn tell(&self, stream: Stream, line: &[u8]) {
-        let line = String::from_utf8_lossy(line);
-        let line = line.trim_end_matches('\r');
-        if line.is_empty() || !self.take_from_budget() {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.is_empty() || !self.take_from_budget(line.len() + RECORD_BYTES) {
             return;
         }
+        let line = &*String::from_utf8_lossy(line);
         let context = self.current.context();
         ::tracing::info!(
             target: "guest",
@@ -168,23 +184,6 @@ impl StdioShared {
 
     fn lock(&self) -> MutexGuard<'_, Text> {
         self.text.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A line without control characters: a guest must not steer the operator's terminal.
-struct Printable<'a>(&'a str);
-
-impl std::fmt::Display for Printable<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        use std::fmt::Write as _;
-        for character in self.0.chars() {
-            if character.is_control() && character != '\t' {
-                write!(f, "{}", character.escape_default())?;
-            } else {
-                f.write_char(character)?;
-            }
-        }
-        Ok(())
     }
 }
 
@@ -257,15 +256,5 @@ impl AsyncWrite for GuestStdio {
 
     fn poll_shutdown(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_cannot_steer_the_terminal() {
-        assert_eq!(Printable("a\tb\u{1b}[2Jc").to_string(), "a\tb\\u{1b}[2Jc");
     }
 }

@@ -1,109 +1,46 @@
 //! `fanlight:telemetry/tracing`: spans, and what a guest may say of the server span.
 
-use std::time::SystemTime;
+use std::sync::Arc;
 
-use opentelemetry::KeyValue;
-use opentelemetry::trace::{
-    Event, Link, SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState,
-};
 use wasmtime::component::{Access, Resource};
 use wasmtime::{AsContext, Result, WasmBacktrace};
 use wasmtime_wasi::p2::bindings::clocks::wall_clock::Datetime;
 
-use super::attributes::{convert, convert_counting, cut, time};
+use super::attributes::cut;
 use super::bindings::fanlight::telemetry::tracing as wit;
 use super::bindings::fanlight::telemetry::types::Attribute;
+use super::contexts::wit_context;
 use super::current_span::ScopeHandle;
 use super::guest_spans::SpanHandle;
-use super::{GuestTelemetryView, TelemetryImports, scope};
+use super::room::NoRoom;
+use super::{GuestTelemetryView, TelemetryImports};
 use crate::error::backtrace_text;
-use crate::propagation::bytes_of;
-use crate::span::{Parent, Span, SpanStart};
 
-/// W3C trace context level 2: the trace id's right half is random.
-const RANDOM_FLAG: u8 = 0x02;
+/// The longest route, in bytes: it stands in every series of the host's metrics.
+const MAX_ROUTE: usize = 255;
 
 impl wit::HostSpan for GuestTelemetryView<'_> {
     fn start(&mut self, name: String, options: wit::SpanOptions) -> Result<Resource<SpanHandle>> {
-        let telemetry = &mut *self.telemetry;
-        let named;
-        let current;
-        let parent = match options.parent {
-            wit::SpanParent::Current => {
-                current = telemetry.current.context();
-                Parent::Local(&current)
-            }
-            wit::SpanParent::Root => Parent::Root,
-            wit::SpanParent::Context(context) => match span_context(&context) {
-                Some(context) => {
-                    named = context;
-                    // A span of this very trace was sampled when it was made here.
-                    if named.trace_id() == telemetry.server.context().trace_id()
-                        && !named.is_remote()
-                    {
-                        Parent::Local(&named)
-                    } else {
-                        Parent::Remote(&named)
-                    }
-                }
-                None => Parent::Root,
-            },
-        };
-        let signals = &telemetry.signals;
-        let unsampled = matches!(&parent, Parent::Local(parent) if !parent.is_sampled());
-        // What is not sampled is not worth converting, nor is it in the budget.
-        if unsampled || !telemetry.spans.take_from_budget() {
-            let parent = match &parent {
-                Parent::Local(parent) | Parent::Remote(parent) => (*parent).clone(),
-                Parent::Root => telemetry.server.context().clone(),
-            };
-            if !unsampled {
-                signals.dropped().spans(1);
-            }
-            // Children of a span that is left out hang below the next one that
-            // is kept: its own parent.
-            let span = Span::non_recording(if unsampled {
-                signals.tracer.non_recording(&parent)
-            } else {
-                parent
-            });
-            return Ok(self.table.push(telemetry.spans.keep(span))?);
-        }
-        let limits = signals.span_limits();
-        let links = options
-            .links
-            .into_iter()
-            .filter_map(|link| self::link(link, telemetry))
-            .collect();
-        let span = signals.tracer.start(SpanStart {
-            name: cut(name, limits.text_bytes).into(),
-            kind: match options.kind {
-                wit::SpanKind::Internal => SpanKind::Internal,
-                wit::SpanKind::Server => SpanKind::Server,
-                wit::SpanKind::Client => SpanKind::Client,
-                wit::SpanKind::Producer => SpanKind::Producer,
-                wit::SpanKind::Consumer => SpanKind::Consumer,
-            },
-            parent,
-            attributes: convert(options.attributes, limits, signals.dropped()),
-            links,
-            time: telemetry.at(options.start_time),
-            scope: scope(options.scope, limits),
-        });
-        Ok(self.table.push(telemetry.spans.keep(span))?)
+        let handle = self.telemetry.start_span(name, options);
+        Ok(self.table.push(handle)?)
     }
 
     fn enter(&mut self, span: Resource<SpanHandle>) -> Result<Resource<ScopeHandle>> {
-        let context = self.table.get(&span)?.context.clone();
+        let context = Arc::clone(&self.table.get(&span)?.context);
         let scope = self.telemetry.current.enter(context);
         Ok(self.table.push(scope)?)
     }
 
     fn set_attributes(&mut self, span: Resource<SpanHandle>, list: Vec<Attribute>) -> Result<()> {
         let handle = self.table.get(&span)?;
-        let signals = &self.telemetry.signals;
-        if let Some(span) = self.telemetry.spans.get(handle) {
-            for attribute in convert(list, signals.span_limits(), signals.dropped()) {
+        let telemetry = &mut *self.telemetry;
+        if telemetry.spans.get(handle).is_none() {
+            return Ok(());
+        }
+        let (attributes, over) = telemetry.converted(list);
+        if let Some(span) = telemetry.spans.get(handle) {
+            span.lose_attributes(over);
+            for attribute in attributes {
                 span.set_attribute(attribute);
             }
         }
@@ -118,40 +55,49 @@ impl wit::HostSpan for GuestTelemetryView<'_> {
         when: Option<Datetime>,
     ) -> Result<()> {
         let handle = self.table.get(&span)?;
-        let when = self.telemetry.at(when);
-        let signals = &self.telemetry.signals;
-        if let Some(span) = self.telemetry.spans.get(handle) {
-            let limits = signals.span_limits();
-            let (attributes, dropped) = convert_counting(attributes, limits, signals.dropped());
-            let name = cut(name, limits.text_bytes);
-            span.add_event(Event::new(name, when, attributes, dropped), 0);
+        let telemetry = &mut *self.telemetry;
+        if !telemetry.spans.takes_event(handle) {
+            return Ok(());
         }
+        let event = telemetry.event(name, attributes, when);
+        telemetry.spans.add_event(handle, event);
         Ok(())
     }
 
     fn set_status(&mut self, span: Resource<SpanHandle>, status: wit::Status) -> Result<()> {
         let handle = self.table.get(&span)?;
-        let limit = self.telemetry.signals.span_limits().text_bytes;
+        let status = self.telemetry.status(status);
         if let Some(span) = self.telemetry.spans.get(handle) {
-            span.set_status(self::status(status, limit));
+            span.set_status(status);
         }
         Ok(())
     }
 
     fn update_name(&mut self, span: Resource<SpanHandle>, name: String) -> Result<()> {
         let handle = self.table.get(&span)?;
-        let limit = self.telemetry.signals.span_limits().text_bytes;
-        if let Some(span) = self.telemetry.spans.get(handle) {
-            span.update_name(cut(name, limit).into());
+        let telemetry = &mut *self.telemetry;
+        let name = cut(name, telemetry.signals.span_limits().text_bytes);
+        if let Some(span) = telemetry.spans.get(handle)
+            && telemetry.room.take(name.len())
+        {
+            span.update_name(name.into());
         }
         Ok(())
     }
 
     fn add_link(&mut self, span: Resource<SpanHandle>, link: wit::Link) -> Result<()> {
         let handle = self.table.get(&span)?;
-        let link = self::link(link, self.telemetry);
-        if let (Some(span), Some(link)) = (self.telemetry.spans.get(handle), link) {
-            span.add_link(link);
+        let telemetry = &mut *self.telemetry;
+        if telemetry.spans.get(handle).is_none() {
+            return Ok(());
+        }
+        let link = telemetry.link(link);
+        if let Some(span) = telemetry.spans.get(handle) {
+            match link {
+                Ok(Some(link)) => span.add_link(link),
+                Ok(None) => {}
+                Err(NoRoom) => span.lose_link(),
+            }
         }
         Ok(())
     }
@@ -192,16 +138,14 @@ impl<T> wit::HostSpanWithStore<T> for TelemetryImports {
     ) -> Result<()> {
         let view = host.get();
         let handle = view.table.get(&span)?;
-        if view.telemetry.spans.get(handle).is_none() {
+        if !view.telemetry.spans.takes_event(handle) {
             return Ok(());
         }
         let exception = with_stack(exception, &host);
         let view = host.get();
         let event = view.telemetry.exception(exception, attributes, when);
         let handle = view.table.get(&span)?;
-        if let Some(span) = view.telemetry.spans.get(handle) {
-            span.add_event(event, 0);
-        }
+        view.telemetry.spans.add_event(handle, event);
         Ok(())
     }
 }
@@ -224,25 +168,22 @@ impl wit::Host for GuestTelemetryView<'_> {
     }
 
     fn set_server_route(&mut self, route: String) -> Result<()> {
-        let limit = self.telemetry.signals.span_limits().text_bytes;
-        self.telemetry.server.set_route(cut(route, limit));
+        self.telemetry.server.set_route(cut(route, MAX_ROUTE));
         Ok(())
     }
 
     fn set_server_attributes(&mut self, attributes: Vec<Attribute>) -> Result<()> {
-        let signals = &self.telemetry.signals;
-        if self.telemetry.server.is_recording() {
-            let (attributes, over) =
-                convert_counting(attributes, signals.span_limits(), signals.dropped());
-            let dropped = self.telemetry.server.set_guest_attributes(attributes, over);
-            signals.dropped().attributes(dropped);
+        let telemetry = &*self.telemetry;
+        if telemetry.server.is_recording() {
+            let (attributes, over) = telemetry.converted(attributes);
+            let dropped = telemetry.server.set_guest_attributes(attributes, over);
+            telemetry.signals.dropped().attributes(dropped);
         }
         Ok(())
     }
 
     fn set_server_status(&mut self, status: wit::Status) -> Result<()> {
-        let limit = self.telemetry.signals.span_limits().text_bytes;
-        let status = self::status(status, limit);
+        let status = self.telemetry.status(status);
         self.telemetry.server.set_guest_status(status);
         Ok(())
     }
@@ -255,44 +196,16 @@ impl<T> wit::HostWithStore<T> for TelemetryImports {
         attributes: Vec<Attribute>,
         when: Option<Datetime>,
     ) -> Result<()> {
-        if !host.get().telemetry.server.is_recording() {
+        if !host.get().telemetry.server.takes_guest_event() {
             return Ok(());
         }
         let exception = with_stack(exception, &host);
         let view = host.get();
-        let event = view.telemetry.exception(exception, attributes, when);
-        view.telemetry.server.add_guest_event(event);
-        Ok(())
-    }
-}
-
-impl super::GuestTelemetry {
-    /// The time given, or now by the request's clock.
-    fn at(&self, when: Option<Datetime>) -> SystemTime {
-        when.map_or_else(|| self.server.clock().now(), time)
-    }
-
-    fn exception(
-        &self,
-        exception: wit::Exception,
-        attributes: Vec<Attribute>,
-        when: Option<Datetime>,
-    ) -> Event {
-        let limits = self.signals.span_limits();
-        let (mut attributes, dropped) =
-            convert_counting(attributes, limits, self.signals.dropped());
-        let named = [
-            ("exception.type", Some(exception.exception_type)),
-            ("exception.message", Some(exception.message)),
-            ("exception.stacktrace", exception.stacktrace),
-        ];
-        for (key, text) in named {
-            if let Some(text) = text {
-                attributes.retain(|attribute| attribute.key.as_str() != key);
-                attributes.push(KeyValue::new(key, cut(text, limits.text_bytes)));
-            }
+        match view.telemetry.exception(exception, attributes, when) {
+            Ok(event) => view.telemetry.server.add_guest_event(event),
+            Err(NoRoom) => view.telemetry.server.lose_guest_event(),
         }
-        Event::new("exception", self.at(when), attributes, dropped)
+        Ok(())
     }
 }
 
@@ -303,55 +216,4 @@ fn with_stack(mut exception: wit::Exception, store: impl AsContext) -> wit::Exce
         exception.stacktrace = Some(backtrace_text(&backtrace));
     }
     exception
-}
-
-fn status(status: wit::Status, limit: usize) -> Status {
-    match status {
-        wit::Status::Unset => Status::Unset,
-        wit::Status::Ok => Status::Ok,
-        wit::Status::Error(description) => Status::error(cut(description, limit)),
-    }
-}
-
-fn link(link: wit::Link, telemetry: &super::GuestTelemetry) -> Option<Link> {
-    let context = span_context(&link.context)?;
-    let signals = &telemetry.signals;
-    let limits = signals.span_limits();
-    let (attributes, dropped) = convert_counting(link.attributes, limits, signals.dropped());
-    Some(Link::new(context, attributes, dropped))
-}
-
-/// Reads a context that a guest names; none where an id is no id.
-fn span_context(context: &wit::SpanContext) -> Option<SpanContext> {
-    let trace_id = TraceId::from_bytes(bytes_of(context.trace_id.as_bytes())?);
-    let span_id = SpanId::from_bytes(bytes_of(context.span_id.as_bytes())?);
-    let mut flags = TraceFlags::NOT_SAMPLED.to_u8();
-    if context.trace_flags.contains(wit::TraceFlags::SAMPLED) {
-        flags |= TraceFlags::SAMPLED.to_u8();
-    }
-    if context.trace_flags.contains(wit::TraceFlags::RANDOM) {
-        flags |= RANDOM_FLAG;
-    }
-    // A state that does not parse is as good as none, as on the wire.
-    let state = context.trace_state.parse().unwrap_or(TraceState::NONE);
-    let flags = TraceFlags::new(flags);
-    let context = SpanContext::new(trace_id, span_id, flags, context.is_remote, state);
-    context.is_valid().then_some(context)
-}
-
-fn wit_context(context: &SpanContext) -> wit::SpanContext {
-    let mut flags = wit::TraceFlags::empty();
-    if context.is_sampled() {
-        flags |= wit::TraceFlags::SAMPLED;
-    }
-    if context.trace_flags().to_u8() & RANDOM_FLAG != 0 {
-        flags |= wit::TraceFlags::RANDOM;
-    }
-    wit::SpanContext {
-        trace_id: context.trace_id().to_string(),
-        span_id: context.span_id().to_string(),
-        trace_flags: flags,
-        trace_state: context.trace_state().header(),
-        is_remote: context.is_remote(),
-    }
 }

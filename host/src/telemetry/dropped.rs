@@ -11,6 +11,7 @@ pub(crate) struct Dropped {
     links: AtomicU64,
     log_records: AtomicU64,
     instruments: AtomicU64,
+    series: AtomicU64,
 }
 
 impl Dropped {
@@ -38,8 +39,13 @@ impl Dropped {
         self.instruments.fetch_add(count, Ordering::Relaxed);
     }
 
+    /// Points whose series found no room; they are in the overflow's.
+    pub(crate) fn series(&self, count: u64) {
+        self.series.fetch_add(count, Ordering::Relaxed);
+    }
+
     /// The counts by the value of the attribute `item`.
-    pub(crate) fn read(&self) -> [(&'static str, u64); 6] {
+    pub(crate) fn read(&self) -> [(&'static str, u64); 7] {
         [
             ("span", self.spans.load(Ordering::Relaxed)),
             ("attribute", self.attributes.load(Ordering::Relaxed)),
@@ -47,6 +53,7 @@ impl Dropped {
             ("link", self.links.load(Ordering::Relaxed)),
             ("log_record", self.log_records.load(Ordering::Relaxed)),
             ("instrument", self.instruments.load(Ordering::Relaxed)),
+            ("series", self.series.load(Ordering::Relaxed)),
         ]
     }
 }

@@ -1,7 +1,6 @@
 //! What the export queues hold, and the exporters they empty into.
 
-use opentelemetry::logs::AnyValue;
-use opentelemetry::{Array, InstrumentationScope, KeyValue, Value};
+use opentelemetry::InstrumentationScope;
 use opentelemetry_otlp::{LogExporter, SpanExporter};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
@@ -12,40 +11,11 @@ use std::time::Duration;
 
 use super::gate::Gate;
 use super::queue::{Delivery, ExportQueue, Item, Sink};
+use super::sizes;
 
 impl Item for SpanData {
     fn estimated_bytes(&self) -> usize {
-        let events: usize = self
-            .events
-            .iter()
-            .map(|event| 96 + event.name.len() + attributes_bytes(&event.attributes))
-            .sum();
-        let links: usize = self
-            .links
-            .iter()
-            .map(|link| 96 + attributes_bytes(&link.attributes))
-            .sum();
-        size_of::<Self>() + self.name.len() + attributes_bytes(&self.attributes) + events + links
-    }
-}
-
-fn attributes_bytes(attributes: &[KeyValue]) -> usize {
-    attributes
-        .iter()
-        .map(|attribute| 64 + attribute.key.as_str().len() + value_bytes(&attribute.value))
-        .sum()
-}
-
-fn value_bytes(value: &Value) -> usize {
-    match value {
-        Value::String(text) => text.as_str().len(),
-        Value::Array(Array::String(texts)) => {
-            texts.iter().map(|text| 24 + text.as_str().len()).sum()
-        }
-        Value::Array(Array::Bool(list)) => list.len(),
-        Value::Array(Array::I64(list)) => list.len() * 8,
-        Value::Array(Array::F64(list)) => list.len() * 8,
-        _ => 8,
+        sizes::span(self)
     }
 }
 
@@ -67,25 +37,7 @@ pub(crate) struct ScopedLogRecord {
 
 impl Item for ScopedLogRecord {
     fn estimated_bytes(&self) -> usize {
-        let attributes: usize = self
-            .record
-            .attributes_iter()
-            .map(|(key, value)| 64 + key.as_str().len() + any_value_bytes(value))
-            .sum();
-        size_of::<Self>() + attributes + self.record.body().map_or(0, any_value_bytes)
-    }
-}
-
-fn any_value_bytes(value: &AnyValue) -> usize {
-    match value {
-        AnyValue::String(text) => text.as_str().len(),
-        AnyValue::Bytes(bytes) => bytes.len(),
-        AnyValue::ListAny(list) => list.iter().map(|value| 24 + any_value_bytes(value)).sum(),
-        AnyValue::Map(map) => map
-            .iter()
-            .map(|(key, value)| 64 + key.as_str().len() + any_value_bytes(value))
-            .sum(),
-        _ => 8,
+        size_of::<Self>() + sizes::log_record(&self.record) + sizes::scope(&self.scope)
     }
 }
 

@@ -7,11 +7,13 @@
 
 mod admin;
 mod bodies;
+mod body_limit;
 mod concurrency;
 mod contract;
 mod contract_signals;
 mod endpoints;
 mod export;
+mod hostile_guests;
 mod outcomes;
 mod program;
 mod protocol;

@@ -8,8 +8,11 @@ use std::time::Duration;
 use fanlight_guest::bindings::wasi::http::types::{ErrorCode, IncomingRequest, ResponseOutparam};
 use fanlight_guest::{Request, Response, block_on, sleep, span};
 
+mod flood;
 mod forgery;
 mod greed;
+mod hoard;
+mod intake;
 mod outside;
 mod trap;
 
@@ -36,7 +39,10 @@ async fn answer(request: Request) -> Response {
         "/trap" => trap::with_open_span(),
         "/panic" => trap::panic_with_message(),
         "/trap-after-head" => trap::after_head(),
-        "/trap-after-last-byte" => trap::after_last_byte(milliseconds(&request)),
+        "/trap-after-last-byte" => {
+            let status = u16::try_from(number(&request, "code", 200)).unwrap_or(0);
+            trap::after_last_byte(status, milliseconds(&request))
+        }
         "/abort-after-head" => trap::abort_after_head(),
         "/informational" => Response::new(103),
         "/status" => Response::new(u16::try_from(number(&request, "code", 200)).unwrap_or(0)),
@@ -62,7 +68,45 @@ async fn answer(request: Request) -> Response {
         "/env" => outside::env(),
         "/headers" => headers(&request),
         "/version" => version(&request),
+        "/read" => intake::read(request).await,
+        "/read-late" => intake::read_late(request),
+        path if path.starts_with("/flood/") => flood(&request),
+        path if path.starts_with("/hoard/") => hoard(&request),
         _ => Response::text("no such fault\n").status(404),
+    }
+}
+
+/// Says too much; how much is in the query.
+fn flood(request: &Request) -> Response {
+    let count = number(request, "count", 1);
+    let bytes = usize::try_from(number(request, "bytes", 0)).unwrap_or(0);
+    match request.path() {
+        "/flood/spans" => flood::spans(count, bytes),
+        "/flood/open-spans" => flood::open_spans(count, number(request, "events", 1), bytes),
+        "/flood/handles" => flood::handles(count, bytes),
+        "/flood/scopes" => flood::scopes(count),
+        "/flood/exceptions" => flood::exceptions(count, number(request, "depth", 0)),
+        "/flood/logs" => flood::logs(count, bytes),
+        "/flood/print" => flood::print(number(request, "bytes", 0)),
+        "/flood/series" => flood::series(count, bytes),
+        "/flood/instruments" => flood::instruments(count),
+        _ => Response::new(404),
+    }
+}
+
+/// Makes the host keep things; how many and how large is in the query.
+fn hoard(request: &Request) -> Response {
+    let count = number(request, "count", 1);
+    let bytes = number(request, "bytes", 0);
+    let size = usize::try_from(bytes).unwrap_or(0);
+    match request.path() {
+        "/hoard/fields" => hoard::fields(count, size),
+        "/hoard/requests" => hoard::requests(count, size),
+        "/hoard/bodies" => hoard::bodies(count),
+        "/hoard/headers" => hoard::headers(count, size),
+        "/hoard/timers" => hoard::timers(count),
+        "/hoard/random" => hoard::random(bytes),
+        _ => Response::new(404),
     }
 }
 

@@ -35,13 +35,15 @@ pub(crate) fn after_head() -> Response {
     })
 }
 
-pub(crate) fn after_last_byte(delay: Duration) -> Response {
-    Response::text("complete\n").after(async move {
-        if !delay.is_zero() {
-            sleep(delay).await;
-        }
-        trap_on_purpose()
-    })
+pub(crate) fn after_last_byte(status: u16, delay: Duration) -> Response {
+    Response::text("complete\n")
+        .status(status)
+        .after(async move {
+            if !delay.is_zero() {
+                sleep(delay).await;
+            }
+            trap_on_purpose()
+        })
 }
 
 /// Gives up in the midst of the body, without a trap.

@@ -1,0 +1,131 @@
+//! The memory that telemetry takes while it waits, about.
+//!
+//! Whatever a guest can make long is counted: a bound in bytes is worth no more
+//! than the count it stands on.
+
+use opentelemetry::logs::AnyValue;
+use opentelemetry::trace::{Event, Link, SpanContext, Status, TraceState};
+use opentelemetry::{Array, InstrumentationScope, KeyValue, Value};
+use opentelemetry_sdk::logs::SdkLogRecord;
+use opentelemetry_sdk::trace::SpanData;
+
+/// A list or map holds this much for each of its members.
+const MEMBER: usize = 64;
+/// The same of an event or a link.
+const EVENT: usize = 96;
+/// A key and a value of a trace state, each with a place on the heap.
+const STATE_MEMBER: usize = 96;
+
+/// A span that has ended.
+pub(crate) fn span(span: &SpanData) -> usize {
+    size_of::<SpanData>()
+        + context(&span.span_context)
+        + span.name.len()
+        + scope(&span.instrumentation_scope)
+        + attributes(&span.attributes)
+        + span.events.iter().map(event).sum::<usize>()
+        + span.links.iter().map(link).sum::<usize>()
+        + match &span.status {
+            Status::Error { description } => description.len(),
+            Status::Unset | Status::Ok => 0,
+        }
+}
+
+/// An event of a span.
+pub(crate) fn event(event: &Event) -> usize {
+    EVENT + event.name.len() + attributes(&event.attributes)
+}
+
+/// A link of a span.
+pub(crate) fn link(link: &Link) -> usize {
+    EVENT + context(&link.span_context) + attributes(&link.attributes)
+}
+
+/// A log record without its scope.
+pub(crate) fn log_record(record: &SdkLogRecord) -> usize {
+    let attributes: usize = record
+        .attributes_iter()
+        .map(|(key, value)| MEMBER + key.as_str().len() + any_value(value))
+        .sum();
+    attributes + record.body().map_or(0, any_value)
+}
+
+/// The name and version of a library.
+pub(crate) fn scope(scope: &InstrumentationScope) -> usize {
+    scope.name().len() + scope.version().map_or(0, str::len)
+}
+
+/// What a context has on the heap: its trace state.
+pub(crate) fn context(context: &SpanContext) -> usize {
+    // Nearly all have none, and counting allocates.
+    if *context.trace_state() == TraceState::NONE {
+        return 0;
+    }
+    let header = context.trace_state().header();
+    header.len() + header.split(',').count() * STATE_MEMBER
+}
+
+pub(crate) fn attributes(attributes: &[KeyValue]) -> usize {
+    attributes.iter().map(attribute).sum()
+}
+
+/// A key and its value.
+pub(crate) fn attribute(attribute: &KeyValue) -> usize {
+    MEMBER + attribute.key.as_str().len() + value(&attribute.value)
+}
+
+/// What a value has on the heap.
+pub(crate) fn value(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.as_str().len(),
+        Value::Array(Array::String(texts)) => {
+            texts.iter().map(|text| 24 + text.as_str().len()).sum()
+        }
+        Value::Array(Array::Bool(list)) => list.len(),
+        Value::Array(Array::I64(list)) => list.len() * 8,
+        Value::Array(Array::F64(list)) => list.len() * 8,
+        _ => 8,
+    }
+}
+
+fn any_value(value: &AnyValue) -> usize {
+    match value {
+        AnyValue::String(text) => text.as_str().len(),
+        AnyValue::Bytes(bytes) => bytes.len(),
+        AnyValue::ListAny(list) => list.iter().map(|value| 24 + any_value(value)).sum(),
+        AnyValue::Map(map) => map
+            .iter()
+            .map(|(key, value)| MEMBER + key.as_str().len() + any_value(value))
+            .sum(),
+        _ => 8,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry::trace::{SpanId, TraceFlags, TraceId};
+
+    use super::*;
+
+    #[test]
+    fn everything_that_a_guest_can_make_long_is_counted() {
+        let long = "x".repeat(1_000);
+        let state = TraceState::from_key_value([("k", "v".repeat(200))]).unwrap();
+        let remote = SpanContext::new(
+            TraceId::from_bytes([1; 16]),
+            SpanId::from_bytes([1; 8]),
+            TraceFlags::SAMPLED,
+            true,
+            state,
+        );
+        let attributes = vec![KeyValue::new(long.clone(), long.clone())];
+        let at = std::time::SystemTime::UNIX_EPOCH;
+        let big_event = Event::new(long.clone(), at, attributes.clone(), 0);
+        assert!(event(&big_event) >= 3_000);
+        assert!(link(&Link::new(remote, attributes.clone(), 0)) >= 2_200);
+        let library = InstrumentationScope::builder(long.clone()).with_version(long);
+        assert_eq!(scope(&library.build()), 2_000);
+        let empty_texts = Value::Array(Array::String(vec!["".into(); 10]));
+        assert_eq!(value(&empty_texts), 240);
+    }
+}
