@@ -4,6 +4,7 @@
 
 mod config;
 mod dropped;
+mod env;
 mod exporters;
 mod gate;
 mod health;
@@ -12,7 +13,6 @@ mod sinks;
 pub(crate) mod sizes;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use opentelemetry::metrics::{Meter, MeterProvider as _};
@@ -52,8 +52,7 @@ pub struct Telemetry {
     meters: SdkMeterProvider,
     loggers: SdkLoggerProvider,
     flushes: Vec<mpsc::Sender<FlushRequest>>,
-    flush_timeout: Duration,
-    summary: Vec<(&'static str, String)>,
+    config: TelemetryConfig,
 }
 
 impl Telemetry {
@@ -136,15 +135,13 @@ impl Telemetry {
         let meters = meters.build();
         drop(entered);
 
-        runtime.spawn(notice_absent_collector(config.clone()));
         observe(&meters, counts, &dropped, &spans, &records);
         Ok(Self {
             tracer: Tracer::new(config.sampler.clone(), config.span_limits, spans, dropped),
             meters,
             loggers: loggers.build(),
             flushes,
-            flush_timeout: config.flush_timeout,
-            summary: summary(config),
+            config: config.clone(),
             runtime: OwnRuntime(Some(runtime)),
         })
     }
@@ -169,11 +166,16 @@ impl Telemetry {
         &self.loggers
     }
 
-    /// Where each signal goes, for the line at start.
-    pub fn summary(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        self.summary
-            .iter()
-            .map(|(signal, text)| (*signal, text.as_str()))
+    /// Tells the log where each signal goes, and soon whether nobody listens
+    /// where nobody was told to. Later than the start itself, so that what
+    /// fails before serving is all that is said then.
+    pub fn announce(&self) {
+        for (signal, way) in summary(&self.config) {
+            tracing::info!("{signal}: {way}");
+        }
+        if let Some(runtime) = &self.runtime.0 {
+            runtime.spawn(notice_absent_collector(self.config.clone()));
+        }
     }
 
     /// Exports what is queued, within the flush timeout.
@@ -197,8 +199,11 @@ impl Telemetry {
             // Trouble is in the log already, by the exporter's own account.
             let _ = metrics.await;
         };
-        if tokio::time::timeout(self.flush_timeout, all).await.is_err() {
-            tracing::warn!(timeout = ?self.flush_timeout, "telemetry was not flushed in time");
+        if tokio::time::timeout(self.config.flush_timeout, all)
+            .await
+            .is_err()
+        {
+            tracing::warn!(timeout = ?self.config.flush_timeout, "telemetry was not flushed in time");
         }
     }
 
@@ -208,7 +213,7 @@ impl Telemetry {
         let Self {
             meters, runtime, ..
         } = self;
-        let timeout = self.flush_timeout;
+        let timeout = self.config.flush_timeout;
         // The reader's shutdown waits for its thread, which waits for the
         // runtime: it belongs where waiting holds up nobody.
         let ended = tokio::task::spawn_blocking(move || {

@@ -2,8 +2,10 @@
 //! protobuf, and keeps what it was sent.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -32,6 +34,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 use prost::Message;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 use tonic::transport::server::TcpIncoming;
 
 use crate::collected::{self, CollectedLog, CollectedPoint, CollectedSpan};
@@ -43,10 +46,26 @@ pub struct Collector {
     grpc: String,
     http: String,
     tasks: Vec<JoinHandle<()>>,
+    stop: CancellationToken,
+}
+
+/// How a collector answers.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Mood {
+    /// It takes what comes.
+    #[default]
+    Well,
+    /// It takes it after a while.
+    Slow(Duration),
+    /// It answers that it cannot.
+    Failing,
+    /// It takes the request and never answers.
+    Hanging,
 }
 
 #[derive(Default)]
 struct Kept {
+    mood: Mutex<Mood>,
     spans: Mutex<Vec<CollectedSpan>>,
     logs: Mutex<Vec<CollectedLog>>,
     points: Mutex<Vec<CollectedPoint>>,
@@ -56,17 +75,23 @@ struct Kept {
 impl Collector {
     /// Starts one that takes everything.
     pub async fn start() -> Self {
-        Self::start_taking(true).await
+        Self::start_taking(true, [free(), free()]).await
+    }
+
+    /// Starts one where another has stopped.
+    pub async fn start_at(grpc: SocketAddr, http: SocketAddr) -> Self {
+        Self::start_taking(true, [grpc, http]).await
     }
 
     /// Starts one that takes traces and has no service for the rest, as Jaeger.
     pub async fn for_traces_alone() -> Self {
-        Self::start_taking(false).await
+        Self::start_taking(false, [free(), free()]).await
     }
 
-    async fn start_taking(everything: bool) -> Self {
+    async fn start_taking(everything: bool, addresses: [SocketAddr; 2]) -> Self {
         let kept = Arc::new(Kept::default());
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let stop = CancellationToken::new();
+        let listener = TcpListener::bind(addresses[0]).await.expect("a free port");
         let grpc = format!("http://{}", listener.local_addr().expect("it is bound"));
         let service = Service(Arc::clone(&kept));
         let mut router = tonic::transport::Server::builder()
@@ -77,21 +102,48 @@ impl Collector {
                 .add_service(LogsServiceServer::new(service.clone()));
         }
         let incoming = TcpIncoming::from(listener);
+        let stopped = stop.clone().cancelled_owned();
         let grpc_task = tokio::spawn(async move {
             router
-                .serve_with_incoming(incoming)
+                .serve_with_incoming_shutdown(incoming, stopped)
                 .await
                 .expect("it serves");
         });
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let listener = TcpListener::bind(addresses[1]).await.expect("a free port");
         let http = format!("http://{}", listener.local_addr().expect("it is bound"));
-        let http_task = tokio::spawn(serve_http(listener, Arc::clone(&kept), everything));
+        let http_task = tokio::spawn(serve_http(
+            listener,
+            Arc::clone(&kept),
+            everything,
+            stop.clone(),
+        ));
         Self {
             kept,
             grpc,
             http,
             tasks: vec![grpc_task, http_task],
+            stop,
         }
+    }
+
+    /// Changes how it answers from now on.
+    pub fn set_mood(&self, mood: Mood) {
+        *lock(&self.kept.mood) = mood;
+    }
+
+    /// Stops it and closes its connections; gives back where it was, by gRPC
+    /// and by HTTP.
+    pub async fn stop(mut self) -> (SocketAddr, SocketAddr) {
+        self.stop.cancel();
+        for task in std::mem::take(&mut self.tasks) {
+            // A connection in the midst of a request is not waited for.
+            let _ = tokio::time::timeout(Duration::from_millis(500), task).await;
+        }
+        let address = |url: &str| {
+            let text = url.strip_prefix("http://").expect("an http URL");
+            text.parse().expect("an address")
+        };
+        (address(&self.grpc), address(&self.http))
     }
 
     /// Where it takes gRPC.
@@ -189,6 +241,7 @@ impl Collector {
 
 impl Drop for Collector {
     fn drop(&mut self) {
+        self.stop.cancel();
         for task in &self.tasks {
             task.abort();
         }
@@ -201,7 +254,28 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
         .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
+fn free() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
 impl Kept {
+    /// Waits as the mood has it.
+    ///
+    /// # Errors
+    /// Where it is to fail.
+    async fn answer(&self) -> Result<(), tonic::Status> {
+        let mood = *lock(&self.mood);
+        match mood {
+            Mood::Well => Ok(()),
+            Mood::Slow(while_) => {
+                tokio::time::sleep(while_).await;
+                Ok(())
+            }
+            Mood::Failing => Err(tonic::Status::internal("not now")),
+            Mood::Hanging => std::future::pending().await,
+        }
+    }
+
     fn traces(&self, request: ExportTraceServiceRequest) {
         let spans = collected::spans(request);
         lock(&self.spans).extend(spans);
@@ -227,6 +301,7 @@ impl TraceService for Service {
         &self,
         request: tonic::Request<ExportTraceServiceRequest>,
     ) -> Result<tonic::Response<ExportTraceServiceResponse>, tonic::Status> {
+        self.0.answer().await?;
         self.0.traces(request.into_inner());
         Ok(tonic::Response::new(ExportTraceServiceResponse::default()))
     }
@@ -238,6 +313,7 @@ impl MetricsService for Service {
         &self,
         request: tonic::Request<ExportMetricsServiceRequest>,
     ) -> Result<tonic::Response<ExportMetricsServiceResponse>, tonic::Status> {
+        self.0.answer().await?;
         self.0.metrics(request.into_inner());
         Ok(tonic::Response::new(ExportMetricsServiceResponse::default()))
     }
@@ -249,20 +325,36 @@ impl LogsService for Service {
         &self,
         request: tonic::Request<ExportLogsServiceRequest>,
     ) -> Result<tonic::Response<ExportLogsServiceResponse>, tonic::Status> {
+        self.0.answer().await?;
         self.0.logs(request.into_inner());
         Ok(tonic::Response::new(ExportLogsServiceResponse::default()))
     }
 }
 
-async fn serve_http(listener: TcpListener, kept: Arc<Kept>, everything: bool) {
-    while let Ok((stream, _)) = listener.accept().await {
-        let kept = Arc::clone(&kept);
+async fn serve_http(
+    listener: TcpListener,
+    kept: Arc<Kept>,
+    everything: bool,
+    stop: CancellationToken,
+) {
+    loop {
+        let stream = tokio::select! {
+            () = stop.cancelled() => return,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(_) => return,
+            },
+        };
+        let (kept, stop) = (Arc::clone(&kept), stop.clone());
         tokio::spawn(async move {
             let service = service_fn(move |request| take(request, Arc::clone(&kept), everything));
+            let connection = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service);
             // A client that goes away is no matter here.
-            let _ = hyper::server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
+            tokio::select! {
+                _ = connection => {}
+                () = stop.cancelled() => {}
+            }
         });
     }
 }
@@ -280,7 +372,9 @@ async fn take(
         .expect("a whole request")
         .to_bytes();
     let mut status = StatusCode::OK;
+    let well = kept.answer().await;
     match path.as_str() {
+        _ if well.is_err() => status = StatusCode::INTERNAL_SERVER_ERROR,
         "/v1/traces" => kept.traces(Message::decode(body).expect("it is protobuf")),
         "/v1/metrics" if everything => kept.metrics(Message::decode(body).expect("protobuf")),
         "/v1/logs" if everything => kept.logs(Message::decode(body).expect("it is protobuf")),

@@ -90,7 +90,11 @@ impl ServeArgs {
         let served = self.serve(slot, &telemetry, access, watch).await;
         telemetry.shutdown().await;
         match served {
-            Ok(()) => ExitCode::SUCCESS,
+            Ok(()) => {
+                // The last line: flushing may have its own to say.
+                tracing::info!("drained");
+                ExitCode::SUCCESS
+            }
             Err(error) => failed(&error, FAILED),
         }
     }
@@ -131,9 +135,7 @@ impl ServeArgs {
         );
         // Held, it would count as a request on the first component.
         drop(component);
-        for (signal, way) in telemetry.summary() {
-            tracing::info!("{signal}: {way}");
-        }
+        telemetry.announce();
         let reloader = Arc::new(Reloader::new(slot, telemetry, probe));
         let admin = match admin {
             Some((admin, access)) => {
@@ -165,7 +167,6 @@ impl ServeArgs {
             })
             .await;
         drop(admin);
-        tracing::info!("drained");
         Ok(())
     }
 

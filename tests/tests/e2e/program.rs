@@ -98,6 +98,13 @@ async fn a_port_in_use_is_a_failure_that_names_it() {
     let hello = HELLO.path();
     let arguments = ["serve", hello.to_str().unwrap(), "--listen", &address];
     demand_refusal(Program::new(arguments), 1, &address).await;
+    // With telemetry on its way to nobody, it is all that is said.
+    let program = Program::new(arguments).env("OTEL_SDK_DISABLED", "");
+    let (_, said) = program.output().await;
+    assert!(
+        said.starts_with("error: ") && said.lines().count() == 1,
+        "{said}"
+    );
     let arguments = [
         "serve",
         hello.to_str().unwrap(),

@@ -1,0 +1,138 @@
+//! Backends that make trouble: requests go on, what is lost is counted and
+//! told once there is somebody to tell, and recovery needs no restart.
+
+use std::time::{Duration, Instant};
+
+use fanlight_runner::client::Answer;
+use fanlight_tests::client::trace_of;
+use fanlight_tests::collected::CollectedPoint;
+use fanlight_tests::collector::{Collector, Mood};
+use fanlight_tests::eventually;
+use fanlight_tests::fixture::DEMO;
+use fanlight_tests::host::{RunningHost, TestHost};
+use serde_json::json;
+
+/// Requests that are served while the backend makes trouble.
+const REQUESTS: usize = 30;
+const PROTOCOLS: [&str; 2] = ["grpc", "http/protobuf"];
+
+async fn exporting(collector: &Collector, protocol: &str) -> RunningHost {
+    let endpoint = match protocol {
+        "grpc" => collector.grpc(),
+        _ => collector.http(),
+    };
+    TestHost::serving(DEMO)
+        .exporting(&[
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "300"),
+        ])
+        .start()
+        .await
+}
+
+/// Serves requests; none of them fails, or waits for the backend.
+async fn serve(host: &RunningHost) -> Vec<Answer> {
+    let begun = Instant::now();
+    let mut answers = Vec::new();
+    for _ in 0..REQUESTS {
+        let answer = host.get("/health").send().await;
+        assert_eq!(answer.status, 200);
+        answers.push(answer);
+    }
+    // Had each waited for an export, it were 30 times the timeout of 300 ms.
+    assert!(
+        begun.elapsed() < Duration::from_secs(8),
+        "{:?}",
+        begun.elapsed()
+    );
+    answers
+}
+
+/// Demands that a request served now arrives, over the same host.
+async fn demand_recovery(collector: &Collector, host: &RunningHost) {
+    // What was under way may still fail; one of the next arrives.
+    let deadline = Instant::now() + fanlight_tests::PATIENCE;
+    loop {
+        let answer = host.get("/health").send().await;
+        assert_eq!(answer.status, 200);
+        let trace = trace_of(&answer).trace_id;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        if collector.spans().iter().any(|span| span.trace_id == trace) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "nothing arrives any more");
+    }
+}
+
+fn lost_traces(points: &[CollectedPoint]) -> f64 {
+    let of_traces = points
+        .iter()
+        .filter(|point| point.attributes["signal"] == json!("traces"));
+    of_traces.map(|point| point.value).sum()
+}
+
+/// Demands that each of the answers' spans arrived or is told as lost.
+async fn demand_account(collector: &Collector, answers: &[Answer]) {
+    let traces: Vec<_> = answers.iter().map(|it| trace_of(it).trace_id).collect();
+    let arrived = || {
+        let spans = collector.spans();
+        spans
+            .iter()
+            .filter(|span| traces.contains(&span.trace_id))
+            .count()
+    };
+    #[expect(clippy::cast_precision_loss, reason = "thirty")]
+    let enough =
+        |points: &[CollectedPoint]| lost_traces(points) + arrived() as f64 >= answers.len() as f64;
+    collector.points("fanlight.telemetry.lost", enough).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_that_is_down_and_comes_back_is_told_what_was_lost() {
+    for protocol in PROTOCOLS {
+        let collector = Collector::start().await;
+        let host = exporting(&collector, protocol).await;
+        demand_recovery(&collector, &host).await;
+        let (grpc, http) = collector.stop().await;
+        let answers = serve(&host).await;
+        let collector = Collector::start_at(grpc, http).await;
+        demand_recovery(&collector, &host).await;
+        demand_account(&collector, &answers).await;
+        host.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_that_fails_or_hangs_for_a_while_is_told_what_was_lost() {
+    for protocol in PROTOCOLS {
+        for mood in [Mood::Failing, Mood::Hanging] {
+            let collector = Collector::start().await;
+            let host = exporting(&collector, protocol).await;
+            demand_recovery(&collector, &host).await;
+            collector.set_mood(mood);
+            let answers = serve(&host).await;
+            collector.set_mood(Mood::Well);
+            demand_recovery(&collector, &host).await;
+            demand_account(&collector, &answers).await;
+            host.stop().await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_backend_loses_nothing_and_holds_up_nobody() {
+    for protocol in PROTOCOLS {
+        let collector = Collector::start().await;
+        let host = exporting(&collector, protocol).await;
+        collector.set_mood(Mood::Slow(Duration::from_millis(150)));
+        let answers = serve(&host).await;
+        eventually("all spans", || {
+            (collector.spans().len() >= answers.len()).then_some(())
+        })
+        .await;
+        let lost = collector.points("fanlight.telemetry.lost", |_| true).await;
+        assert!(lost_traces(&lost).abs() < 0.5, "{lost:#?}");
+        host.stop().await;
+    }
+}
