@@ -23,7 +23,7 @@ use wasmtime::component::{HasData, Linker, ResourceTable};
 
 use crate::server_span::ServerSpan;
 use crate::span::{SpanLimits, Tracer};
-use crate::telemetry::{Dropped, Telemetry};
+use crate::telemetry::{Dropped, GUEST_SCOPE, HOST_SCOPE, Telemetry};
 use current_span::CurrentSpan;
 use guest_spans::GuestSpans;
 pub(crate) use guest_spans::SpansEnded;
@@ -31,9 +31,6 @@ use instruments::Instruments;
 use logs::GuestLogs;
 use room::Room;
 pub(crate) use stdio::{GuestStdio, Stream};
-
-/// The instrumentation scope of what a guest says without naming one.
-const GUEST_SCOPE: &str = "fanlight.guest";
 
 pub(crate) mod bindings {
     //! What `wasmtime` makes of the WIT.
@@ -232,7 +229,9 @@ const MAX_SCOPE: usize = 255;
 fn scope(
     named: Option<bindings::fanlight::telemetry::types::InstrumentationScope>,
 ) -> InstrumentationScope {
-    let Some(named) = named else {
+    // The host's own name is not a guest's to speak by: it would add to the
+    // host's own instruments.
+    let Some(named) = named.filter(|named| named.name != HOST_SCOPE) else {
         return InstrumentationScope::builder(GUEST_SCOPE).build();
     };
     let scope = InstrumentationScope::builder(attributes::cut(named.name, MAX_SCOPE));

@@ -63,5 +63,7 @@ pub use reload::{Outcome, Reloader, Swapped};
 pub use server::{Readiness, Server};
 pub use span::{SpanLimits, Tracer};
 pub use swap_error::SwapError;
-pub use telemetry::{BatchConfig, Protocol, SignalConfig, Telemetry, TelemetryConfig};
+pub use telemetry::{
+    BatchConfig, PrometheusText, Protocol, SignalConfig, Telemetry, TelemetryConfig,
+};
 pub use watch::{Stamp, Watch};

@@ -9,7 +9,8 @@ use opentelemetry::trace::{Link, SpanContext, SpanKind, Status};
 use opentelemetry::{InstrumentationScope, KeyValue};
 
 use crate::component::LoadedComponent;
-use crate::span::{Parent, RequestClock, Span, SpanStart, Tracer};
+use crate::request_clock::RequestClock;
+use crate::span::{Parent, Span, SpanStart, Tracer};
 use crate::swap_error::SwapError;
 use crate::telemetry::HOST_SCOPE;
 

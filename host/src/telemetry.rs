@@ -8,6 +8,7 @@ mod env;
 mod exporters;
 mod gate;
 mod health;
+mod prometheus;
 mod queue;
 mod sinks;
 pub(crate) mod sizes;
@@ -27,6 +28,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use config::{Protocol, SignalConfig, TelemetryConfig};
 pub(crate) use dropped::Dropped;
+pub use prometheus::PrometheusText;
 pub use queue::BatchConfig;
 pub(crate) use queue::ExportQueue;
 
@@ -39,6 +41,8 @@ use sinks::{LogQueueProcessor, LogSink, ScopedLogRecord, SpanSink};
 
 /// The instrumentation scope of what the host itself says.
 pub(crate) const HOST_SCOPE: &str = "fanlight";
+/// The instrumentation scope of what a guest says without naming one.
+pub(crate) const GUEST_SCOPE: &str = "fanlight.guest";
 
 /// Traces, metrics and logs on their way out.
 ///
@@ -51,6 +55,7 @@ pub struct Telemetry {
     tracer: Tracer,
     meters: SdkMeterProvider,
     loggers: SdkLoggerProvider,
+    prometheus: Option<PrometheusText>,
     flushes: Vec<mpsc::Sender<FlushRequest>>,
     config: TelemetryConfig,
 }
@@ -132,6 +137,12 @@ impl Telemetry {
                 .build();
             meters = meters.with_reader(reader);
         }
+        let mut prometheus = None;
+        if config.prometheus {
+            let (text, reader) = PrometheusText::new().context("the reader for Prometheus")?;
+            meters = meters.with_reader(reader);
+            prometheus = Some(text);
+        }
         let meters = meters.build();
         drop(entered);
 
@@ -140,6 +151,7 @@ impl Telemetry {
             tracer: Tracer::new(config.sampler.clone(), config.span_limits, spans, dropped),
             meters,
             loggers: loggers.build(),
+            prometheus,
             flushes,
             config: config.clone(),
             runtime: OwnRuntime(Some(runtime)),
@@ -154,6 +166,11 @@ impl Telemetry {
     /// The meter of the host's own instruments.
     pub fn meter(&self) -> Meter {
         self.meters.meter(HOST_SCOPE)
+    }
+
+    /// The metrics as Prometheus scrapes them, unless telemetry is off.
+    pub fn prometheus(&self) -> Option<PrometheusText> {
+        self.prometheus.clone()
     }
 
     /// The meters of guests, by scope.

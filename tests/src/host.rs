@@ -9,7 +9,8 @@ use bytes::Bytes;
 
 use fanlight::{
     Access, Admin, AdminState, AdminToken, ComponentSlot, EngineConfig, GuestLimits, Probe,
-    Readiness, Reloader, RequestLimits, Server, ServerLimits, Telemetry, TelemetryConfig, Watch,
+    PrometheusText, Readiness, Reloader, RequestLimits, Server, ServerLimits, Telemetry,
+    TelemetryConfig, Watch,
 };
 use fanlight_runner::client::Answer;
 use http::Method;
@@ -138,6 +139,7 @@ impl TestHost {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let readiness = server.readiness();
+        let prometheus = telemetry.prometheus();
         let admin_listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let admin = admin_listener.local_addr().expect("it is bound");
         let token = self.admin_token.as_deref();
@@ -165,6 +167,7 @@ impl TestHost {
             address,
             admin,
             readiness,
+            prometheus,
             stop: Some(stop),
             task,
         }
@@ -179,6 +182,8 @@ pub struct RunningHost {
     pub admin: SocketAddr,
     /// Whether it says that it is ready.
     pub readiness: Readiness,
+    /// Its metrics as Prometheus scrapes them.
+    pub prometheus: Option<PrometheusText>,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
 }

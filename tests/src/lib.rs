@@ -19,6 +19,7 @@ pub mod fixture;
 pub mod host;
 pub mod jaeger;
 pub mod program;
+pub mod prometheus;
 
 use std::time::Duration;
 

@@ -83,7 +83,10 @@ impl ServeArgs {
             Ok(slot) => Arc::new(slot),
             Err(error) => return failed(&self.named(error), BAD_USE),
         };
-        let telemetry = match Telemetry::init(&TelemetryConfig::from_env(&self.service_name())) {
+        let mut config = TelemetryConfig::from_env(&self.service_name());
+        // Without the admin port nobody could read it.
+        config.prometheus &= self.admin != AdminAddress::Off;
+        let telemetry = match Telemetry::init(&config) {
             Ok(telemetry) => telemetry,
             Err(error) => return failed(&error, BAD_USE),
         };

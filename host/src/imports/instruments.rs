@@ -207,8 +207,8 @@ impl Instruments {
                     handle,
                     owner: Owner {
                         number,
-                        bytes: K::BUCKETS.map_or(0, |default| {
-                            bounds.as_ref().map_or(default, Vec::len) * size_of::<u64>()
+                        buckets: K::BUCKETS.map_or(0, |default| {
+                            bounds.as_ref().map_or(default, |bounds| bounds.len() + 1)
                         }),
                     },
                     clash_was_logged: false,
@@ -256,9 +256,21 @@ impl Instrument {
     }
 }
 
+/// Whether the name, as Prometheus would write it, could be one of the host's
+/// own metrics: a guest must neither add to them nor hide them.
+fn is_the_hosts(name: &str) -> bool {
+    let name = name.to_ascii_lowercase().replace(['.', '-', '/'], "_");
+    ["http_server_", "fanlight_", "target_info"]
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
+}
+
 /// Checks what the specification demands of a name, a unit and bounds.
 fn check(name: &str, unit: &str, bounds: Option<&[f64]>) -> Result<(), wit::InstrumentError> {
     let invalid = |why: &str| Err(wit::InstrumentError::Invalid(why.to_owned()));
+    if is_the_hosts(name) {
+        return invalid("http.server.*, fanlight.* and target.info are the host's");
+    }
     let mut bytes = name.bytes();
     if !bytes
         .next()
@@ -340,6 +352,10 @@ mod tests {
 
     #[test]
     fn names_units_and_bounds_follow_the_rules() {
+        for name in ["http.server.request.duration", "Fanlight/x", "target_info"] {
+            assert!(check(name, "", None).is_err(), "{name:?}");
+        }
+        assert!(check("http.client.request.duration", "s", None).is_ok());
         for name in ["", "1a", "_a", "a b", "ä", &"a".repeat(256)] {
             assert!(check(name, "", None).is_err(), "{name:?}");
         }

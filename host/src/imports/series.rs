@@ -16,8 +16,13 @@ use crate::telemetry::sizes;
 /// What all series together may take, about: some 1,600 bytes for each of the
 /// default number.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
+/// What all of them together may take in Prometheus' text, where each bucket
+/// has a line with all attributes.
+const MAX_TEXT: usize = 64 * 1024 * 1024;
 /// What a series takes besides its attributes and buckets.
 const SERIES_BYTES: usize = 256;
+/// What a line of the text takes besides them.
+const LINE_BYTES: usize = 96;
 
 /// The series of all guests' instruments.
 pub(super) struct Series {
@@ -30,6 +35,7 @@ pub(super) struct Series {
 struct Known {
     hashes: HashSet<u64>,
     bytes: usize,
+    text: usize,
 }
 
 /// An instrument as its series see it.
@@ -37,8 +43,8 @@ struct Known {
 pub(super) struct Owner {
     /// Tells it from all others.
     pub(super) number: usize,
-    /// What its aggregation takes in each series.
-    pub(super) bytes: usize,
+    /// The buckets in each of its series; none but for a histogram.
+    pub(super) buckets: usize,
 }
 
 impl Series {
@@ -63,15 +69,23 @@ impl Series {
             return true;
         }
         drop(known);
-        let bytes = SERIES_BYTES + owner.bytes + sizes::attributes(attributes);
+        let bytes = SERIES_BYTES + owner.buckets * size_of::<u64>() + sizes::attributes(attributes);
+        let labels = attributes
+            .iter()
+            .map(|label| label.key.as_str().len() + sizes::value(&label.value));
+        let text = (owner.buckets + 1) * (LINE_BYTES + labels.sum::<usize>());
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if known.hashes.contains(&hash) {
             return true;
         }
-        if known.hashes.len() >= self.limit || known.bytes + bytes > MAX_BYTES {
+        if known.hashes.len() >= self.limit
+            || known.bytes + bytes > MAX_BYTES
+            || known.text + text > MAX_TEXT
+        {
             return false;
         }
         known.bytes += bytes;
+        known.text += text;
         known.hashes.insert(hash)
     }
 }
@@ -82,7 +96,7 @@ mod tests {
 
     const OWNER: Owner = Owner {
         number: 1,
-        bytes: 0,
+        buckets: 0,
     };
 
     #[test]
@@ -104,6 +118,19 @@ mod tests {
         let long = "x".repeat(MAX_BYTES / 4);
         let of = |n: i64| [KeyValue::new("n", n), KeyValue::new("long", long.clone())];
         let admitted = (0..9).filter(|n| series.admit(OWNER, &of(*n))).count();
+        assert_eq!(admitted, 3);
+    }
+
+    #[test]
+    fn series_are_bounded_in_the_text_that_they_make() {
+        let series = Series::new(usize::MAX);
+        let histogram = Owner {
+            buckets: 255,
+            ..OWNER
+        };
+        let long = "x".repeat(MAX_TEXT / 256 / 4);
+        let of = |n: i64| [KeyValue::new("n", n), KeyValue::new("long", long.clone())];
+        let admitted = (0..9).filter(|n| series.admit(histogram, &of(*n))).count();
         assert_eq!(admitted, 3);
     }
 }

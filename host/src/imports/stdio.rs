@@ -14,12 +14,13 @@ use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
+use super::GuestSignals;
 use super::current_span::CurrentSpan;
 use super::logs::Record;
 use super::room::Room;
-use super::{GUEST_SCOPE, GuestSignals};
 use crate::printable::Printable;
 use crate::request_clock::RequestClock;
+use crate::telemetry::GUEST_SCOPE;
 
 /// The longest line, in bytes; a longer one is told in parts.
 const MAX_LINE: usize = 8 * 1024;

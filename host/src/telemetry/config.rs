@@ -23,6 +23,9 @@ pub struct TelemetryConfig {
     pub traces: SignalConfig,
     /// Where metrics go.
     pub metrics: SignalConfig,
+    /// Whether metrics can be read in Prometheus' format as well. Where they are
+    /// pushed to, or whether at all, is no matter here.
+    pub prometheus: bool,
     /// Where log records go.
     pub logs: SignalConfig,
     /// Which traces are kept.
@@ -109,6 +112,7 @@ impl TelemetryConfig {
             resource,
             traces: env.signal("TRACES", "/v1/traces", disabled),
             metrics: env.signal("METRICS", "/v1/metrics", disabled),
+            prometheus: !disabled,
             logs: env.signal("LOGS", "/v1/logs", disabled),
             sampler: env.sampler(),
             span_batch: env.batch("BSP"),
@@ -165,6 +169,26 @@ mod tests {
         let odd = config(&[("OTEL_SDK_DISABLED", "1")]);
         assert!(odd.traces.enabled);
         assert_eq!(odd.warnings.len(), 1);
+    }
+
+    #[test]
+    fn prometheus_is_there_whether_or_not_metrics_are_pushed() {
+        for (exporter, pushed) in [
+            ("", true),
+            ("none", false),
+            ("prometheus", false),
+            ("otlp, prometheus", true),
+        ] {
+            let config = config(&[("OTEL_METRICS_EXPORTER", exporter)]);
+            assert_eq!(config.metrics.enabled, pushed, "{exporter}");
+            assert!(
+                config.prometheus && config.warnings.is_empty(),
+                "{exporter}"
+            );
+        }
+        assert!(!config(&[("OTEL_SDK_DISABLED", "true")]).prometheus);
+        let traces = config(&[("OTEL_TRACES_EXPORTER", "prometheus")]);
+        assert_eq!(traces.warnings.len(), 1);
     }
 
     #[test]

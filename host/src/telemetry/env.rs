@@ -124,17 +124,26 @@ impl Env {
         }
     }
 
+    /// Whether a signal is pushed: the variable is a list of exporters.
     fn is_exported(&mut self, signal: &str) -> bool {
         let name = format!("OTEL_{signal}_EXPORTER");
-        match self.text(&name).as_deref() {
-            None | Some("otlp") => true,
-            Some("none") => false,
-            Some(other) => {
-                let other = other.to_owned();
-                self.warn(&name, &other, "not supported; otlp is used");
-                true
+        let Some(text) = self.text(&name) else {
+            return true;
+        };
+        let mut pushed = false;
+        for exporter in text.split(',').map(str::trim) {
+            match exporter {
+                "otlp" => pushed = true,
+                "none" => {}
+                // It is read rather than pushed to, and always there.
+                "prometheus" if signal == "METRICS" => {}
+                other => {
+                    self.warn(&name, other, "not supported; otlp is used");
+                    pushed = true;
+                }
             }
         }
+        pushed
     }
 
     pub(super) fn batch(&mut self, processor: &str) -> BatchConfig {

@@ -1,0 +1,137 @@
+//! The metrics as Prometheus scrapes them.
+
+use fanlight_tests::collector::Collector;
+use fanlight_tests::fixture::{DEMO, FAULTS};
+use fanlight_tests::host::{RunningHost, TestHost};
+use fanlight_tests::prometheus::{Families, parse};
+
+async fn scraped(host: &RunningHost) -> Families {
+    let text = host.prometheus.clone().unwrap();
+    assert!(text.content_type().starts_with("text/plain; version=0.0.4"));
+    parse(&text.render().await.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn host_and_guest_are_read_by_the_right_names_types_and_units() {
+    // Nothing is pushed, or the backend takes no metrics: they are read all the same.
+    let for_traces = Collector::for_traces_alone().await;
+    for vars in [
+        [
+            ("OTEL_METRICS_EXPORTER", "none"),
+            ("OTEL_TRACES_EXPORTER", "none"),
+        ],
+        [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", for_traces.grpc()),
+            ("OTEL_LOGS_EXPORTER", "none"),
+        ],
+    ] {
+        let host = TestHost::serving(DEMO).exporting(&vars).start().await;
+        for _ in 0..7 {
+            assert_eq!(host.get("/health").send().await.status, 200);
+        }
+        for _ in 0..3 {
+            assert_eq!(host.get("/nowhere").send().await.status, 404);
+        }
+        let families = scraped(&host).await;
+        let duration = &families["http_server_request_duration_seconds"];
+        assert_eq!(duration.kind, "histogram");
+        assert_eq!(duration.help, "Duration of HTTP server requests");
+        let count = "http_server_request_duration_seconds_count";
+        let health = [
+            ("http_route", "/health"),
+            ("http_response_status_code", "200"),
+        ];
+        assert!((duration.sum(count, &health) - 7.0).abs() < 0.5);
+        assert!((duration.sum(count, &[]) - 10.0).abs() < 0.5);
+        let bounds = duration.of("http_server_request_duration_seconds_bucket", &health);
+        assert_eq!(bounds.len(), 15);
+        let labels: Vec<_> = bounds[0].labels.keys().map(String::as_str).collect();
+        assert_eq!(
+            labels,
+            [
+                "http_request_method",
+                "http_response_status_code",
+                "http_route",
+                "le",
+                "network_protocol_version",
+                "url_scheme"
+            ]
+        );
+        let active = &families["http_server_active_requests"];
+        assert_eq!(active.kind, "gauge");
+        assert!(active.sum("http_server_active_requests", &[]).abs() < 0.5);
+        for size in ["request", "response"] {
+            let name = format!("http_server_{size}_body_size_bytes");
+            assert_eq!(families[&name].kind, "histogram");
+        }
+        // The guest's own, by the host's hand.
+        let requests = &families["app_requests_total"];
+        let of_health = requests.sum("app_requests_total", &[("endpoint", "/health")]);
+        assert_eq!(requests.kind, "counter");
+        assert!((of_health - 7.0).abs() < 0.5, "{requests:#?}");
+        assert_eq!(
+            families["app_request_duration_milliseconds"].kind,
+            "histogram"
+        );
+        assert_eq!(families["fanlight_telemetry_dropped_total"].kind, "counter");
+        let target = &families["target_info"].samples[0].labels;
+        assert_eq!(target["service_name"], "under-test");
+        let all = families.values().flat_map(|family| &family.samples);
+        for sample in all {
+            let scoped = sample
+                .labels
+                .keys()
+                .any(|key| key.starts_with("otel_scope"));
+            assert!(!scoped, "{sample:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scraping_again_counts_on_and_pushing_goes_on_beside_it() {
+    let collector = Collector::start().await;
+    let host = TestHost::serving(DEMO)
+        .exporting_to(&collector)
+        .start()
+        .await;
+    let count = "http_server_request_duration_seconds_count";
+    for round in 1..=3 {
+        host.get("/health").send().await;
+        let families = scraped(&host).await;
+        let counted = families["http_server_request_duration_seconds"].sum(count, &[]);
+        assert!((counted - f64::from(round)).abs() < 0.5, "{counted}");
+    }
+    collector
+        .points("http.server.request.duration", |points| {
+            points.iter().map(|point| point.count).sum::<u64>() == 3
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_series_leaves_a_text_that_can_be_read() {
+    let host = TestHost::serving(FAULTS)
+        .exporting(&[
+            ("OTEL_METRICS_EXPORTER", "prometheus"),
+            ("OTEL_TRACES_EXPORTER", "none"),
+        ])
+        .guests(|limits| limits.series = 500)
+        .start()
+        .await;
+    let answer = host.get("/flood/series?count=2000&bytes=100").send().await;
+    assert_eq!(answer.status, 200);
+    let families = scraped(&host).await;
+    let flood = &families["flood_series_total"];
+    assert_eq!(flood.samples.len(), 501);
+    let over = flood.sum("flood_series_total", &[("otel_metric_overflow", "true")]);
+    assert!((over - 1_500.0).abs() < 0.5, "{over}");
+    let dropped = families["fanlight_telemetry_dropped_total"]
+        .sum("fanlight_telemetry_dropped_total", &[("item", "series")]);
+    assert!((dropped - 1_500.0).abs() < 0.5, "{dropped}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_read_where_telemetry_is_disabled() {
+    let host = TestHost::serving(DEMO).start().await;
+    assert!(host.prometheus.is_none());
+}
