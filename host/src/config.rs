@@ -18,6 +18,10 @@ pub struct RequestLimits {
     pub max_memory_bytes: usize,
     /// The most bytes of a request's body; none: it streams whatever its size.
     pub max_body_bytes: Option<u64>,
+    /// Header fields of a request.
+    pub max_headers: usize,
+    /// Bytes of a request's head.
+    pub max_header_bytes: usize,
     /// Whether answers carry `traceresponse`.
     pub trace_header: bool,
 }
@@ -31,6 +35,8 @@ impl Default for RequestLimits {
             max_instances: NonZeroU32::MIN.saturating_add(4_999),
             max_memory_bytes: 64 * 1024 * 1024,
             max_body_bytes: None,
+            max_headers: 100,
+            max_header_bytes: 32 * 1024,
             trace_header: true,
         }
     }
@@ -41,8 +47,10 @@ impl Default for RequestLimits {
 pub struct ServerLimits {
     /// Connections open at once; further ones wait in the kernel's queue.
     pub max_connections: usize,
-    /// How long a request's head may take, and a kept-alive connection idle.
+    /// How long a request's head may take, and a connection be without a request.
     pub header_timeout: Duration,
+    /// How long an answer's body may make no progress: no byte to the client.
+    pub stream_idle_timeout: Duration,
     /// How long running requests may take after the signal to stop.
     pub shutdown_grace: Duration,
     /// How long the server goes on, not ready, before it stops accepting.
@@ -54,6 +62,7 @@ impl Default for ServerLimits {
         Self {
             max_connections: 10_000,
             header_timeout: Duration::from_secs(10),
+            stream_idle_timeout: Duration::from_secs(30),
             shutdown_grace: Duration::from_secs(30),
             shutdown_delay: Duration::ZERO,
         }

@@ -18,6 +18,9 @@ pub enum HandleError {
     /// The request's body is over the bound.
     #[error("the request's body is too large")]
     BodyTooLarge,
+    /// The request's header section is over the bounds.
+    #[error("the request's headers are too many or too large")]
+    HeadersTooLarge,
     /// CONNECT and protocol upgrades are not served.
     #[error("not supported: {0}")]
     Unsupported(&'static str),
@@ -45,6 +48,12 @@ pub enum HandleError {
     /// The guest's response body was cut short by the guest itself.
     #[error("the guest aborted its response body")]
     BodyAborted,
+    /// The response made no progress for too long.
+    #[error("the response made no progress within the stream idle timeout")]
+    StreamIdle {
+        /// Whether it waited for the client to read, rather than for the guest.
+        waits_for_client: bool,
+    },
     /// The host could not make an instance.
     #[error("the host could not make an instance")]
     Instantiate(#[source] InstantiateError),
@@ -81,16 +90,19 @@ impl HandleError {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Unsupported(_) => StatusCode::NOT_IMPLEMENTED,
             Self::Overloaded | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
             Self::ErrorCode(code) if code.is_upstream() => StatusCode::BAD_GATEWAY,
-            // A client that left gets no answer; the status is never sent.
+            // A client that left gets no answer, and an answer that is cut short
+            // has its status: these are never sent.
             Self::NoResponse
             | Self::InvalidResponse(_)
             | Self::ErrorCode(_)
             | Self::Trap(_)
             | Self::BodyAborted
+            | Self::StreamIdle { .. }
             | Self::Instantiate(_)
             | Self::Cancelled => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -101,6 +113,7 @@ impl HandleError {
         match self {
             Self::BadRequest(_) => "bad_request",
             Self::BodyTooLarge => "body_too_large",
+            Self::HeadersTooLarge => "header_fields_too_large",
             Self::Unsupported(_) => "unsupported",
             Self::Overloaded => "overloaded",
             Self::Unavailable => "unavailable",
@@ -110,6 +123,7 @@ impl HandleError {
             Self::ErrorCode(code) => code.name(),
             Self::Trap(_) => "trap",
             Self::BodyAborted => "body_aborted",
+            Self::StreamIdle { .. } => "stream_idle_timeout",
             Self::Instantiate(_) => "instantiate",
             Self::Cancelled => "cancelled",
         }
@@ -118,16 +132,22 @@ impl HandleError {
     /// Who is to blame.
     pub fn blame(&self) -> Blame {
         match self {
-            Self::BadRequest(_) | Self::BodyTooLarge | Self::Unsupported(_) | Self::Cancelled => {
-                Blame::Client
+            Self::BadRequest(_)
+            | Self::BodyTooLarge
+            | Self::HeadersTooLarge
+            | Self::Unsupported(_)
+            | Self::StreamIdle {
+                waits_for_client: true,
             }
+            | Self::Cancelled => Blame::Client,
             Self::Overloaded | Self::Unavailable | Self::Instantiate(_) => Blame::Host,
             Self::Timeout
             | Self::NoResponse
             | Self::InvalidResponse(_)
             | Self::ErrorCode(_)
             | Self::Trap(_)
-            | Self::BodyAborted => Blame::Guest,
+            | Self::BodyAborted
+            | Self::StreamIdle { .. } => Blame::Guest,
         }
     }
 
@@ -136,6 +156,7 @@ impl HandleError {
         match self {
             Self::BadRequest(why) | Self::Unsupported(why) => why,
             Self::BodyTooLarge => "The request's body is too large",
+            Self::HeadersTooLarge => "The request's headers are too many or too large",
             Self::Overloaded => "The server is at its limit of concurrent requests",
             Self::Unavailable => "The server is shutting down",
             Self::Timeout => "The component did not answer in time",
@@ -144,7 +165,9 @@ impl HandleError {
             Self::ErrorCode(code) if code.is_upstream() => {
                 "The component could not reach a service it needs"
             }
-            Self::ErrorCode(_) | Self::Trap(_) | Self::BodyAborted => "The component failed",
+            Self::ErrorCode(_) | Self::Trap(_) | Self::BodyAborted | Self::StreamIdle { .. } => {
+                "The component failed"
+            }
             Self::Instantiate(_) => "The component could not be started",
             Self::Cancelled => "The client went away",
         }

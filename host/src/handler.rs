@@ -112,7 +112,7 @@ impl Handler {
     ) -> Result<Response<GuestBody>, HandleError> {
         // From the head on: the wait for a place is part of it.
         let deadline = tokio::time::Instant::now() + self.limits.request_timeout;
-        check(&request)?;
+        check(&request, &self.limits)?;
         let max_body = self.limits.max_body_bytes;
         let (head, body) = request.into_parts();
         let request = Request::from_parts(head, RequestBody::new(body, max_body, span.clone())?);
@@ -216,7 +216,11 @@ impl Drop for CancelledOnDrop {
 }
 
 /// Refuses what no guest can be asked.
-fn check<B>(request: &Request<B>) -> Result<(), HandleError> {
+fn check<B>(request: &Request<B>, limits: &RequestLimits) -> Result<(), HandleError> {
+    // HTTP/1.1's are bounded where they are parsed.
+    if request.headers().len() > limits.max_headers {
+        return Err(HandleError::HeadersTooLarge);
+    }
     if request.method() == Method::CONNECT {
         return Err(HandleError::Unsupported("CONNECT is not supported"));
     }

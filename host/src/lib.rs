@@ -5,17 +5,19 @@
 //! | floor | modules |
 //! |---|---|
 //! | roof | [`Cli`] |
-//! | http | `server` accepts and drains, `handler` is the envelope of a request, `admin` answers probes |
+//! | http | `server` accepts and drains, `connection` serves one, with `activity`, `watched_io` and `stream_body` for its watchdog, `handler` is the envelope of a request, `admin` answers probes |
 //! | component | `watch` and `reload` replace what is served, `request_body`, `span_body` and `guest_body` carry what is read and answered, `invocation` runs a guest, `component` holds what is served, `compiler` makes it |
 //! | store | `state` is the `T` of `Store<T>`, `memory_limit` and `holdings` bound it, `http_error_code` mends an import, `outbound` says what a guest may call |
 //! | edges | `imports` is the guest's side of telemetry, `server_span` the host's, with `server_metrics`, `request_facts` and `reserved` |
 //! | ground | `engine`, `pacer`, `telemetry`, `span`, `request_clock`, `propagation`, `config`, `failure_log`, `printable`, `error` |
 
+mod activity;
 mod admin;
 mod cli;
 mod compiler;
 mod component;
 mod config;
+mod connection;
 mod engine;
 mod error;
 mod failure_log;
@@ -44,10 +46,12 @@ mod server_span;
 mod span;
 mod span_body;
 mod state;
+mod stream_body;
 mod swap_error;
 mod swap_trace;
 mod telemetry;
 mod watch;
+mod watched_io;
 
 pub use admin::{Access, Admin, AdminAddress, AdminClient, AdminState, AdminToken};
 pub use cli::Cli;

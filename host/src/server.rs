@@ -2,22 +2,19 @@
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
 use crate::component::ComponentSlot;
 use crate::config::{RequestLimits, ServerLimits};
+use crate::connection::Connections;
 use crate::handler::Handler;
 use crate::imports::GuestLimits;
 use crate::telemetry::Telemetry;
@@ -25,13 +22,18 @@ use crate::telemetry::Telemetry;
 /// The wait after the system refused a connection: for want of descriptors,
 /// as a rule, which does not pass by asking again at once.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
+/// How often the log is told of that again.
+const TELL_AGAIN: Duration = Duration::from_secs(30);
 /// The time that answers to requests that were told to stop have to get out.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 /// Serves a component over HTTP/1.1 and HTTP/2.
 pub struct Server {
     handler: Arc<Handler>,
-    limits: ServerLimits,
+    connections: Connections,
+    max_connections: usize,
+    shutdown_grace: Duration,
+    shutdown_delay: Duration,
     readiness: Readiness,
 }
 
@@ -59,9 +61,14 @@ impl Server {
         limits: ServerLimits,
         guests: GuestLimits,
     ) -> Self {
+        let handler = Handler::new(slot, telemetry, requests.clone(), guests);
+        let handler = Arc::new(handler);
         Self {
-            handler: Arc::new(Handler::new(slot, telemetry, requests, guests)),
-            limits,
+            connections: Connections::new(Arc::clone(&handler), &requests, &limits),
+            handler,
+            max_connections: limits.max_connections,
+            shutdown_grace: limits.shutdown_grace,
+            shutdown_delay: limits.shutdown_delay,
             readiness: Readiness::default(),
         }
     }
@@ -74,25 +81,23 @@ impl Server {
     /// Serves until `shutdown` is ready, then drains: connections first, then
     /// guests that go on after their answers.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
-        let connections = Connections {
-            server: auto_builder(&self.limits),
-            graceful: GracefulShutdown::new(),
+        let accepting = Accepting {
+            connections: Arc::new(self.connections),
             tasks: TaskTracker::new(),
-            killed: CancellationToken::new(),
-            permits: Arc::new(Semaphore::new(self.limits.max_connections)),
-            handler: Arc::clone(&self.handler),
+            permits: Arc::new(Semaphore::new(self.max_connections)),
+            trouble: AcceptTrouble::default(),
         };
         self.readiness.set(true);
-        connections.accept_until(&listener, shutdown).await;
+        accepting.until(&listener, shutdown).await;
         self.readiness.set(false);
         self.handler.announce_close();
-        if !self.limits.shutdown_delay.is_zero() {
-            let delay = tokio::time::sleep(self.limits.shutdown_delay);
-            connections.accept_until(&listener, delay).await;
+        if !self.shutdown_delay.is_zero() {
+            let delay = tokio::time::sleep(self.shutdown_delay);
+            accepting.until(&listener, delay).await;
         }
         drop(listener);
-        let grace = tokio::time::Instant::now() + self.limits.shutdown_grace;
-        connections.drain(grace).await;
+        let grace = tokio::time::Instant::now() + self.shutdown_grace;
+        accepting.drain(grace, &self.handler).await;
         if tokio::time::timeout_at(grace, self.handler.drained())
             .await
             .is_err()
@@ -102,29 +107,17 @@ impl Server {
     }
 }
 
-fn auto_builder(limits: &ServerLimits) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout);
-    builder.http2().timer(TokioTimer::new());
-    builder
-}
-
-/// The connections that are open.
-struct Connections {
-    server: auto::Builder<TokioExecutor>,
-    graceful: GracefulShutdown,
+/// Accepts connections and keeps account of them.
+struct Accepting {
+    connections: Arc<Connections>,
     tasks: TaskTracker,
-    killed: CancellationToken,
     permits: Arc<Semaphore>,
-    handler: Arc<Handler>,
+    trouble: AcceptTrouble,
 }
 
-impl Connections {
+impl Accepting {
     /// Accepts connections until `end` is ready.
-    async fn accept_until(&self, listener: &TcpListener, end: impl Future<Output = ()>) {
+    async fn until(&self, listener: &TcpListener, end: impl Future<Output = ()>) {
         let mut end = pin!(end);
         loop {
             let permits = Arc::clone(&self.permits);
@@ -143,7 +136,7 @@ impl Connections {
                 // The client was gone before it was served.
                 Err(error) if is_clients(&error) => {}
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
+                    self.trouble.tell(&error);
                     tokio::select! {
                         () = &mut end => return,
                         () = tokio::time::sleep(ACCEPT_BACKOFF) => {}
@@ -153,43 +146,24 @@ impl Connections {
         }
     }
 
-    fn spawn(
-        &self,
-        stream: TcpStream,
-        peer: std::net::SocketAddr,
-        permit: Option<tokio::sync::OwnedSemaphorePermit>,
-    ) {
+    fn spawn(&self, stream: TcpStream, peer: SocketAddr, permit: Option<OwnedSemaphorePermit>) {
         // Answers are written whole; waiting for more to send only delays them.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "cannot set TCP_NODELAY");
         }
-        let handler = Arc::clone(&self.handler);
-        let service = service_fn(move |request| {
-            let handler = Arc::clone(&handler);
-            async move { handler.handle(request, peer).await }
-        });
-        let connection = self.server.serve_connection(TokioIo::new(stream), service);
-        let connection = self.graceful.watch(connection.into_owned());
-        let killed = self.killed.clone();
-        let handler = Arc::clone(&self.handler);
+        let connections = Arc::clone(&self.connections);
         self.tasks.spawn(async move {
             let _permit = permit;
-            tokio::select! {
-                ended = connection => if let Err(error) = ended {
-                    handler.metrics().connection_failed();
-                    tracing::debug!(error = &*error, %peer, "a connection ended with an error");
-                },
-                () = killed.cancelled() => {}
-            }
+            connections.serve(stream, peer).await;
         });
     }
 
     /// Waits for running requests until `grace`, tells those that are left,
     /// and ends what then remains.
-    async fn drain(self, grace: tokio::time::Instant) {
+    async fn drain(self, grace: tokio::time::Instant, handler: &Handler) {
         self.tasks.close();
-        let mut finished = pin!(self.graceful.shutdown());
-        if tokio::time::timeout_at(grace, finished.as_mut())
+        self.connections.drain();
+        if tokio::time::timeout_at(grace, self.tasks.wait())
             .await
             .is_err()
         {
@@ -197,12 +171,37 @@ impl Connections {
                 connections = self.tasks.len(),
                 "the time for draining is over; what still runs is ended"
             );
-            self.handler.stop();
+            handler.stop();
             // Whatever is not out by then has no reader.
-            let _ = tokio::time::timeout(LAST_ANSWERS, finished).await;
+            let _ = tokio::time::timeout(LAST_ANSWERS, self.tasks.wait()).await;
         }
-        self.killed.cancel();
+        self.connections.end();
         self.tasks.wait().await;
+    }
+}
+
+/// What the log is told of a system that refuses connections: the first time,
+/// and then now and again how often.
+#[derive(Default)]
+struct AcceptTrouble(Mutex<Option<Told>>);
+
+struct Told {
+    at: Instant,
+    since: u64,
+}
+
+impl AcceptTrouble {
+    fn tell(&self, error: &io::Error) {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        match &mut *told {
+            Some(told) if now - told.at < TELL_AGAIN => told.since += 1,
+            told => {
+                let since = told.take().map_or(0, |told| told.since);
+                tracing::warn!(%error, since, "cannot accept a connection");
+                *told = Some(Told { at: now, since: 0 });
+            }
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 
 use crate::error::HandleError;
+use crate::failure_log;
 use crate::guest_body::GuestBody;
 use crate::server_span::ServerSpan;
 
@@ -22,6 +23,11 @@ enum Source {
     /// The host's own answer.
     Host {
         body: Full<Bytes>,
+        bytes: u64,
+    },
+    /// It was ended where it stood; the error is what whoever polls it gets.
+    Aborted {
+        error: Option<HandleError>,
         bytes: u64,
     },
 }
@@ -58,6 +64,7 @@ impl Body for SpanBody {
             Source::Host { body, .. } => Pin::new(body)
                 .poll_frame(context)
                 .map_err(|never| match never {}),
+            Source::Aborted { error, .. } => return Poll::Ready(error.take().map(Err)),
         };
         match &polled {
             Poll::Ready(None) => self.span.end(self.bytes()),
@@ -74,6 +81,7 @@ impl Body for SpanBody {
         match &self.source {
             Source::Guest(body) => body.is_end_stream(),
             Source::Host { body, .. } => body.is_end_stream(),
+            Source::Aborted { .. } => false,
         }
     }
 
@@ -81,6 +89,7 @@ impl Body for SpanBody {
         match &self.source {
             Source::Guest(body) => body.size_hint(),
             Source::Host { body, .. } => body.size_hint(),
+            Source::Aborted { .. } => SizeHint::default(),
         }
     }
 }
@@ -89,19 +98,43 @@ impl SpanBody {
     fn bytes(&self) -> u64 {
         match &self.source {
             Source::Guest(body) => body.bytes(),
-            Source::Host { bytes, .. } => *bytes,
+            Source::Host { bytes, .. } | Source::Aborted { bytes, .. } => *bytes,
         }
+    }
+}
+
+impl SpanBody {
+    /// Whether the client has all, or is about to have it.
+    fn is_complete(&self) -> bool {
+        match &self.source {
+            Source::Guest(body) => body.is_complete(),
+            Source::Host { .. } => true,
+            Source::Aborted { .. } => false,
+        }
+    }
+
+    /// Ends it where it stands, with the guest behind it and the span. What is
+    /// complete already is left to whoever drops it.
+    pub(crate) fn abort(&mut self, error: HandleError) {
+        if self.is_complete() || matches!(self.source, Source::Aborted { .. }) {
+            return;
+        }
+        failure_log::tell(&error, self.span.context());
+        self.span.fail(&error);
+        let bytes = self.bytes();
+        // The guest goes first: what it left open is told on the span.
+        self.source = Source::Aborted {
+            error: Some(error),
+            bytes,
+        };
+        self.span.end(bytes);
     }
 }
 
 impl Drop for SpanBody {
     /// hyper drops a body when the client has it or has left.
     fn drop(&mut self) {
-        let complete = match &self.source {
-            Source::Guest(body) => body.is_complete(),
-            Source::Host { .. } => true,
-        };
-        if !complete {
+        if !self.is_complete() {
             self.span.fail(&HandleError::Cancelled);
         }
         let bytes = self.bytes();

@@ -1,6 +1,6 @@
 //! The flags that bound something, and what they come to.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
 
 use bytesize::ByteSize;
 use clap::Args;
@@ -29,6 +29,12 @@ pub(super) struct RequestArgs {
     /// Body of a request; a longer one gets 413 [default: none]
     #[arg(long, env = "FANLIGHT_MAX_BODY")]
     max_body: Option<ByteSize>,
+    /// Header fields of a request; more get 431
+    #[arg(long, env = "FANLIGHT_MAX_HEADERS", default_value = "100")]
+    max_headers: NonZeroU16,
+    /// The head of a request, from 8KiB; a larger one gets 431
+    #[arg(long, env = "FANLIGHT_MAX_HEADER_BYTES", default_value = "32KiB", value_parser = head_size)]
+    max_header_bytes: ByteSize,
 }
 
 #[derive(Debug, Args)]
@@ -37,9 +43,12 @@ pub(super) struct ServerArgs {
     /// Connections open at once
     #[arg(long, env = "FANLIGHT_MAX_CONNECTIONS", default_value = "10000")]
     max_connections: NonZeroU32,
-    /// How long a request's head may take on HTTP/1.1, and a connection idle
+    /// How long a request's head may take, and a connection be idle
     #[arg(long, env = "FANLIGHT_HEADER_TIMEOUT", default_value = "10s")]
     header_timeout: humantime::Duration,
+    /// How long an answer's body may move no byte to the client
+    #[arg(long, env = "FANLIGHT_STREAM_IDLE_TIMEOUT", default_value = "30s")]
+    stream_idle_timeout: humantime::Duration,
     /// How long running requests may take after SIGTERM or SIGINT
     #[arg(long, env = "FANLIGHT_SHUTDOWN_GRACE", default_value = "30s")]
     shutdown_grace: humantime::Duration,
@@ -77,6 +86,8 @@ impl RequestArgs {
             max_instances: self.max_instances,
             max_memory_bytes: bytes(self.max_memory),
             max_body_bytes: self.max_body.map(|size| size.as_u64()),
+            max_headers: usize::from(self.max_headers.get()),
+            max_header_bytes: bytes(self.max_header_bytes),
             trace_header: true,
         }
     }
@@ -87,6 +98,7 @@ impl ServerArgs {
         ServerLimits {
             max_connections: self.max_connections.get() as usize,
             header_timeout: self.header_timeout.into(),
+            stream_idle_timeout: self.stream_idle_timeout.into(),
             shutdown_grace: self.shutdown_grace.into(),
             shutdown_delay: self.shutdown_delay.into(),
         }
@@ -107,4 +119,15 @@ impl GuestArgs {
 
 pub(super) fn bytes(size: ByteSize) -> usize {
     usize::try_from(size.as_u64()).unwrap_or(usize::MAX)
+}
+
+/// Parses the bound on a head. HTTP/1.1 reads into a buffer that has its own
+/// least size, which is hyper's.
+fn head_size(text: &str) -> Result<ByteSize, String> {
+    let size: ByteSize = text.parse()?;
+    if (ByteSize::kib(8)..=ByteSize::mib(1)).contains(&size) {
+        Ok(size)
+    } else {
+        Err("from 8KiB to 1MiB".to_owned())
+    }
 }

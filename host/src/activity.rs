@@ -1,0 +1,161 @@
+//! What happens on one connection: the requests that are open, the streams that
+//! are under way, and when bytes last moved.
+//!
+//! Requests write it, the connection's watchdog reads it. A request that is
+//! answered at once costs a few atomic operations and no lock.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::config::ServerLimits;
+use crate::stream_body::Stream;
+
+/// How much of a timeout may pass unnoticed: a connection that is busy is looked
+/// at four times in each.
+const LOOKS: u32 = 4;
+
+/// The state of one connection.
+#[derive(Debug)]
+pub(crate) struct Activity {
+    begun: Instant,
+    open: AtomicUsize,
+    /// When the last open request ended, in milliseconds after the beginning.
+    idle_since: AtomicU64,
+    /// When bytes last moved to the client.
+    written_at: AtomicU64,
+    /// Whether a write waits for the client.
+    write_blocked: AtomicBool,
+    is_http2: AtomicBool,
+    streams: Mutex<Vec<Weak<Stream>>>,
+}
+
+/// A request from its head to the end of its answer, as the connection counts it.
+#[derive(Debug)]
+pub(crate) struct OpenRequest {
+    activity: Arc<Activity>,
+}
+
+/// What a look at a connection finds.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Finding {
+    /// Nothing is amiss; look again after this.
+    Well(Duration),
+    /// No request came for too long.
+    Idle,
+    /// The client does not read.
+    Stuck,
+}
+
+impl Activity {
+    pub(crate) fn new() -> Self {
+        Self {
+            begun: Instant::now(),
+            open: AtomicUsize::new(0),
+            idle_since: AtomicU64::new(0),
+            written_at: AtomicU64::new(0),
+            write_blocked: AtomicBool::new(false),
+            is_http2: AtomicBool::new(false),
+            streams: Mutex::default(),
+        }
+    }
+
+    /// Counts a request in, until what it gives back is dropped.
+    pub(crate) fn open(self: &Arc<Self>, version: http::Version) -> OpenRequest {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        if version == http::Version::HTTP_2 {
+            self.is_http2.store(true, Ordering::Relaxed);
+        }
+        OpenRequest {
+            activity: Arc::clone(self),
+        }
+    }
+
+    /// Whether requests share the connection.
+    pub(crate) fn is_http2(&self) -> bool {
+        self.is_http2.load(Ordering::Relaxed)
+    }
+
+    /// Takes note of a write that moved bytes.
+    pub(crate) fn wrote(&self) {
+        self.written_at.store(self.now(), Ordering::Relaxed);
+        self.write_blocked.store(false, Ordering::Relaxed);
+    }
+
+    /// Takes note of a write that has to wait.
+    pub(crate) fn write_waits(&self) {
+        if !self.write_blocked.swap(true, Ordering::Relaxed) {
+            self.written_at.store(self.now(), Ordering::Relaxed);
+        }
+    }
+
+    /// Has the watchdog look after a stream that was not answered at once.
+    pub(crate) fn watch(&self, stream: &Arc<Stream>) {
+        let mut streams = self.lock();
+        streams.retain(|stream| stream.strong_count() > 0);
+        streams.push(Arc::downgrade(stream));
+    }
+
+    /// Milliseconds after the beginning.
+    pub(crate) fn now(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Aborts streams that made no progress, and tells how the connection is.
+    pub(crate) fn look(&self, limits: &ServerLimits) -> Finding {
+        let now = self.now();
+        let since = |then: &AtomicU64| {
+            Duration::from_millis(now.saturating_sub(then.load(Ordering::Relaxed)))
+        };
+        let blocked = self.write_blocked.load(Ordering::Relaxed);
+        let is_stuck = blocked && since(&self.written_at) >= limits.stream_idle_timeout;
+        // What was answered may still be on its way to a client that reads slowly.
+        if !blocked && self.open.load(Ordering::Acquire) == 0 {
+            let idle = since(&self.idle_since).min(since(&self.written_at));
+            return match limits.header_timeout.checked_sub(idle) {
+                Some(left) if !left.is_zero() => Finding::Well(left),
+                _ => Finding::Idle,
+            };
+        }
+        // On HTTP/1.1 there is one stream, and what the connection writes is its.
+        let shared = self.is_http2.load(Ordering::Relaxed);
+        let moved = if shared || is_stuck {
+            0
+        } else {
+            self.written_at.load(Ordering::Relaxed)
+        };
+        let streams: Vec<_> = self.lock().iter().filter_map(Weak::upgrade).collect();
+        for stream in streams {
+            let still = now.saturating_sub(stream.moved_at().max(moved));
+            if is_stuck || Duration::from_millis(still) >= limits.stream_idle_timeout {
+                stream.abort();
+            }
+        }
+        if is_stuck {
+            return Finding::Stuck;
+        }
+        let shortest = limits.header_timeout.min(limits.stream_idle_timeout);
+        Finding::Well(shortest / LOOKS)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Weak<Stream>>> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl OpenRequest {
+    pub(crate) fn activity(&self) -> &Activity {
+        &self.activity
+    }
+}
+
+impl Drop for OpenRequest {
+    fn drop(&mut self) {
+        let activity = &self.activity;
+        // First, so that nobody sees it idle since the last time.
+        activity.idle_since.store(activity.now(), Ordering::Relaxed);
+        activity.open.fetch_sub(1, Ordering::Release);
+    }
+}

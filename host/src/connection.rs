@@ -1,0 +1,161 @@
+//! One connection's life: its first bytes, its requests, its end.
+//!
+//! A watchdog sees to it that nothing on it takes for ever: neither the choice
+//! of a protocol, nor a head, nor the time between two requests, nor a body that
+//! nobody reads or writes. It has one timer a connection, not one a request.
+
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulConnection;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+
+use crate::activity::{Activity, Finding};
+use crate::config::{RequestLimits, ServerLimits};
+use crate::handler::Handler;
+use crate::stream_body::StreamBody;
+use crate::watched_io::WatchedIo;
+
+/// The header fields that hyper takes without allocating for them.
+const HYPERS_HEADERS: usize = 100;
+/// Streams of one HTTP/2 connection at once; RFC 9113 §6.5.2 recommends no
+/// fewer than 100.
+const MAX_CONCURRENT_STREAMS: u32 = 200;
+/// What HTTP/2 holds of an answer that the client's window has no room for.
+const MAX_SEND_BUFFER_BYTES: usize = 64 * 1024;
+/// The time that an idle connection has to close after it was told so.
+const CLOSING: Duration = Duration::from_secs(1);
+
+/// Serves connections.
+pub(crate) struct Connections {
+    builder: auto::Builder<TokioExecutor>,
+    limits: ServerLimits,
+    handler: Arc<Handler>,
+    phase: watch::Sender<Phase>,
+}
+
+/// Where the server is on its way to the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Serving,
+    /// Requests that were begun are served, and no more.
+    Draining,
+    /// What still runs is ended.
+    Ended,
+}
+
+impl Connections {
+    pub(crate) fn new(
+        handler: Arc<Handler>,
+        requests: &RequestLimits,
+        limits: &ServerLimits,
+    ) -> Self {
+        Self {
+            builder: builder(requests, limits),
+            limits: limits.clone(),
+            handler,
+            phase: watch::Sender::new(Phase::Serving),
+        }
+    }
+
+    /// Serves one to its end.
+    ///
+    /// # Cancel safety
+    /// Dropped, it ends the connection and the guests of its requests.
+    pub(crate) async fn serve<S>(self: Arc<Self>, stream: S, peer: SocketAddr)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let activity = Arc::new(Activity::new());
+        let io = WatchedIo::new(TokioIo::new(stream), Arc::clone(&activity));
+        let (handler, opened) = (Arc::clone(&self.handler), Arc::clone(&activity));
+        let service = service_fn(move |request: Request<Incoming>| {
+            let handler = Arc::clone(&handler);
+            let open = opened.open(request.version());
+            async move {
+                let response = handler.handle(request, peer).await;
+                response.map(|response| response.map(|body| StreamBody::new(body, open)))
+            }
+        });
+        let connection = self.builder.serve_connection(io, service);
+        if let Err(error) = self.watch(connection, &activity).await {
+            self.handler.metrics().connection_failed();
+            tracing::debug!(error = &*error, %peer, "a connection ended with an error");
+        }
+    }
+
+    /// Polls a connection and looks after it until it ends.
+    async fn watch<C>(&self, connection: C, activity: &Activity) -> Result<(), C::Error>
+    where
+        C: GracefulConnection,
+    {
+        let mut connection = pin!(connection);
+        let mut phases = self.phase.subscribe();
+        let mut look = pin!(tokio::time::sleep(self.limits.header_timeout));
+        let mut closing = false;
+        loop {
+            tokio::select! {
+                biased;
+                ended = connection.as_mut() => return ended,
+                phase = phases.wait_for(|phase| *phase != Phase::Serving && !closing
+                    || *phase == Phase::Ended) => match phase.map(|phase| *phase) {
+                    Ok(Phase::Draining) => {
+                        closing = true;
+                        connection.as_mut().graceful_shutdown();
+                    }
+                    _ => return Ok(()),
+                },
+                () = look.as_mut() => {
+                    let next = match activity.look(&self.limits) {
+                        Finding::Well(next) => next,
+                        Finding::Idle if !closing => {
+                            closing = true;
+                            connection.as_mut().graceful_shutdown();
+                            CLOSING
+                        }
+                        Finding::Idle | Finding::Stuck => return Ok(()),
+                    };
+                    look.as_mut().reset(tokio::time::Instant::now() + next);
+                }
+            }
+        }
+    }
+
+    /// Has every connection end with the requests that were begun.
+    pub(crate) fn drain(&self) {
+        self.phase.send_replace(Phase::Draining);
+    }
+
+    /// Ends every connection.
+    pub(crate) fn end(&self) {
+        self.phase.send_replace(Phase::Ended);
+    }
+}
+
+fn builder(requests: &RequestLimits, limits: &ServerLimits) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    let mut http1 = builder.http1();
+    http1
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_buf_size(requests.max_header_bytes);
+    // Told its own default, hyper would allocate for each request.
+    if requests.max_headers != HYPERS_HEADERS {
+        http1.max_headers(requests.max_headers);
+    }
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
+        .max_send_buf_size(MAX_SEND_BUFFER_BYTES)
+        .max_header_list_size(u32::try_from(requests.max_header_bytes).unwrap_or(u32::MAX));
+    builder
+}
