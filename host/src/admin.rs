@@ -25,6 +25,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::reload::Reloader;
 use crate::server::Readiness;
+use crate::telemetry::PrometheusText;
 pub use access::{Access, AdminToken};
 pub use address::AdminAddress;
 pub use client::AdminClient;
@@ -47,6 +48,8 @@ pub struct AdminState {
     pub readiness: Readiness,
     /// What is served, and its replacement.
     pub reloader: Arc<Reloader>,
+    /// The metrics, unless telemetry is off.
+    pub metrics: Option<PrometheusText>,
     /// Who may ask for what.
     pub access: Access,
 }
@@ -107,6 +110,7 @@ async fn accept(listener: TcpListener, state: Arc<AdminState>) {
 enum Route {
     Livez,
     Readyz,
+    Metrics,
     Component,
     Rollback,
 }
@@ -116,6 +120,7 @@ impl Route {
         match path {
             "/livez" => Some(Self::Livez),
             "/readyz" => Some(Self::Readyz),
+            "/metrics" => Some(Self::Metrics),
             "/component" => Some(Self::Component),
             "/component/rollback" => Some(Self::Rollback),
             _ => None,
@@ -125,7 +130,7 @@ impl Route {
     /// The methods that it takes, as `Allow` lists them.
     fn allow(self) -> &'static str {
         match self {
-            Self::Livez | Self::Readyz => "GET, HEAD",
+            Self::Livez | Self::Readyz | Self::Metrics => "GET, HEAD",
             Self::Component => "GET, HEAD, PUT",
             Self::Rollback => "POST",
         }
@@ -154,6 +159,7 @@ async fn answer(
         Route::Livez => answers::text(StatusCode::OK, "alive\n"),
         Route::Readyz if state.readiness.is_ready() => answers::text(StatusCode::OK, "ready\n"),
         Route::Readyz => answers::text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
+        Route::Metrics => answers::metrics(state.metrics.as_ref()).await,
         Route::Component if request.method() == Method::PUT => {
             component::put(request, &state.reloader, uploads).await
         }

@@ -9,8 +9,7 @@ use bytes::Bytes;
 
 use fanlight::{
     Access, Admin, AdminState, AdminToken, ComponentSlot, EngineConfig, GuestLimits, Probe,
-    PrometheusText, Readiness, Reloader, RequestLimits, Server, ServerLimits, Telemetry,
-    TelemetryConfig, Watch,
+    Readiness, Reloader, RequestLimits, Server, ServerLimits, Telemetry, TelemetryConfig, Watch,
 };
 use fanlight_runner::client::Answer;
 use http::Method;
@@ -139,7 +138,6 @@ impl TestHost {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let readiness = server.readiness();
-        let prometheus = telemetry.prometheus();
         let admin_listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let admin = admin_listener.local_addr().expect("it is bound");
         let token = self.admin_token.as_deref();
@@ -149,6 +147,7 @@ impl TestHost {
             AdminState {
                 readiness: readiness.clone(),
                 reloader: Arc::clone(&reloader),
+                metrics: telemetry.prometheus(),
                 access: Access::new(admin, token).expect("it is on loopback"),
             },
         );
@@ -167,7 +166,6 @@ impl TestHost {
             address,
             admin,
             readiness,
-            prometheus,
             stop: Some(stop),
             task,
         }
@@ -182,8 +180,6 @@ pub struct RunningHost {
     pub admin: SocketAddr,
     /// Whether it says that it is ready.
     pub readiness: Readiness,
-    /// Its metrics as Prometheus scrapes them.
-    pub prometheus: Option<PrometheusText>,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
 }

@@ -20,6 +20,8 @@ use super::{Route, answers};
 /// Who may ask for what.
 pub struct Access {
     token: Option<AdminToken>,
+    /// Whoever scrapes needs no token.
+    metrics_are_public: bool,
 }
 
 /// A secret that whoever writes has to show, as `Authorization: Bearer <token>`.
@@ -50,12 +52,25 @@ impl Access {
             "--admin {address} can be reached from other machines: it needs --admin-token-file \
              or --admin-token"
         );
-        Ok(Self { token })
+        Ok(Self {
+            token,
+            metrics_are_public: false,
+        })
+    }
+
+    /// Lets whoever reaches the port read the metrics.
+    #[must_use]
+    pub fn with_public_metrics(mut self) -> Self {
+        self.metrics_are_public = true;
+        self
     }
 
     pub(super) fn check<B>(&self, route: Route, request: &Request<B>) -> Result<(), Refused> {
         // Whoever probes has no token, and learns one bit.
         if matches!(route, Route::Livez | Route::Readyz) {
+            return Ok(());
+        }
+        if route == Route::Metrics && self.metrics_are_public {
             return Ok(());
         }
         let headers = request.headers();
@@ -303,6 +318,13 @@ mod tests {
         }
         let probe = request(Method::GET, &[("host", "10.0.0.1")]);
         assert_eq!(access.check(Route::Readyz, &probe), Ok(()));
+        assert_eq!(access.check(Route::Metrics, &probe), Err(Refused::NoToken));
+        let access = access.with_public_metrics();
+        assert_eq!(access.check(Route::Metrics, &probe), Ok(()));
+        assert_eq!(
+            access.check(Route::Component, &probe),
+            Err(Refused::NoToken)
+        );
     }
 
     #[test]

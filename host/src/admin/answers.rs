@@ -5,6 +5,8 @@ use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 use serde::Serialize;
 
+use crate::telemetry::PrometheusText;
+
 /// A problem as RFC 9457 has it.
 #[derive(Serialize)]
 pub(super) struct Problem<'a> {
@@ -29,6 +31,24 @@ pub(super) fn text(status: StatusCode, text: &'static str) -> Response<Full<Byte
 
 pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Response<Full<Bytes>> {
     answer(status, "application/json", to_json(value))
+}
+
+/// The metrics as Prometheus scrapes them.
+pub(super) async fn metrics(metrics: Option<&PrometheusText>) -> Response<Full<Bytes>> {
+    let Some(metrics) = metrics else {
+        return problem(StatusCode::NOT_FOUND, "not_found", "Telemetry is off");
+    };
+    match metrics.render().await {
+        Ok(text) => answer(StatusCode::OK, metrics.content_type(), text.into()),
+        Err(error) => {
+            tracing::warn!(error = format!("{error:#}"), "cannot render the metrics");
+            problem(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "metrics",
+                "The metrics cannot be rendered",
+            )
+        }
+    }
 }
 
 /// A problem with nothing more to say than its title.

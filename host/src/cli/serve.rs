@@ -33,11 +33,19 @@ pub(super) struct ServeArgs {
     /// Where to serve it
     #[arg(long, env = "FANLIGHT_LISTEN", default_value = "127.0.0.1:8000")]
     listen: SocketAddr,
-    /// Where to answer /livez, /readyz and /component; `off` for nowhere
+    /// Where to answer /livez, /readyz, /metrics and /component; `off` for
+    /// nowhere
     #[arg(long, env = "FANLIGHT_ADMIN", default_value = "127.0.0.1:9000")]
     admin: AdminAddress,
     #[command(flatten)]
     token: TokenArgs,
+    /// Answer /metrics without the token
+    #[arg(
+        long,
+        env = "FANLIGHT_METRICS_PUBLIC",
+        value_parser = clap::builder::FalseyValueParser::new()
+    )]
+    metrics_public: bool,
     /// Leave the header `traceresponse` out of answers
     #[arg(
         long,
@@ -72,6 +80,7 @@ impl ServeArgs {
         let access = match self.admin {
             AdminAddress::Off => None,
             AdminAddress::Bind(address) => match Access::new(address, token) {
+                Ok(access) if self.metrics_public => Some((address, access.with_public_metrics())),
                 Ok(access) => Some((address, access)),
                 Err(error) => return failed(&error, BAD_USE),
             },
@@ -146,6 +155,7 @@ impl ServeArgs {
                 let state = AdminState {
                     readiness: server.readiness(),
                     reloader: Arc::clone(&reloader),
+                    metrics: telemetry.prometheus(),
                     access,
                 };
                 Some(Admin::serve(admin, state))

@@ -21,6 +21,7 @@ async fn without_the_token_only_probes_are_answered() {
     let put = || host.ask_admin(Method::PUT, "/component").body(version(1));
     let asks = [
         host.ask_admin(Method::GET, "/component"),
+        host.ask_admin(Method::GET, "/metrics"),
         host.ask_admin(Method::POST, "/component/rollback"),
         put(),
         put().header("authorization", "Bearer a-secre"),

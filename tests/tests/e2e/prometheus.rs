@@ -4,11 +4,14 @@ use fanlight_tests::collector::Collector;
 use fanlight_tests::fixture::{DEMO, FAULTS};
 use fanlight_tests::host::{RunningHost, TestHost};
 use fanlight_tests::prometheus::{Families, parse};
+use http::Method;
 
 async fn scraped(host: &RunningHost) -> Families {
-    let text = host.prometheus.clone().unwrap();
-    assert!(text.content_type().starts_with("text/plain; version=0.0.4"));
-    parse(&text.render().await.unwrap())
+    let answer = host.ask_admin(Method::GET, "/metrics").send().await;
+    assert_eq!(answer.status, 200);
+    let kind = answer.header("content-type").unwrap();
+    assert!(kind.starts_with("text/plain; version=0.0.4"), "{kind}");
+    parse(std::str::from_utf8(&answer.body).unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -133,5 +136,6 @@ async fn a_flood_of_series_leaves_a_text_that_can_be_read() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_read_where_telemetry_is_disabled() {
     let host = TestHost::serving(DEMO).start().await;
-    assert!(host.prometheus.is_none());
+    let answer = host.ask_admin(Method::GET, "/metrics").send().await;
+    assert_eq!(answer.status, 404);
 }
