@@ -51,7 +51,8 @@ pub enum HandleError {
     /// The response made no progress for too long.
     #[error("the response made no progress within the stream idle timeout")]
     StreamIdle {
-        /// Whether it waited for the client to read, rather than for the guest.
+        /// Whether it waited for the client, to read or to send, rather than
+        /// for the guest.
         waits_for_client: bool,
     },
     /// The host could not make an instance.

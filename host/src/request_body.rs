@@ -78,6 +78,7 @@ where
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let polled = Pin::new(&mut self.inner).poll_frame(context);
+        self.span.set_awaits_request(polled.is_pending());
         let Poll::Ready(Some(Ok(frame))) = polled else {
             return polled.map_err(Into::into);
         };

@@ -44,6 +44,7 @@ struct Shared {
     metrics: Arc<ServerMetrics>,
     limits_attributes: usize,
     request_bytes: AtomicU64,
+    awaits_request: AtomicBool,
     /// The guest has set the head of its answer.
     answered: AtomicBool,
     state: Mutex<State>,
@@ -105,6 +106,7 @@ impl ServerSpan {
                 metrics: Arc::clone(metrics),
                 limits_attributes: tracer.limits().attributes,
                 request_bytes: AtomicU64::new(0),
+                awaits_request: AtomicBool::new(false),
                 answered: AtomicBool::new(false),
                 state: Mutex::new(State {
                     span,
@@ -210,6 +212,16 @@ impl ServerSpan {
         self.shared
             .request_bytes
             .fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Takes note of whether the guest waits for more of the request's body.
+    pub(crate) fn set_awaits_request(&self, awaits: bool) {
+        self.shared.awaits_request.store(awaits, Ordering::Relaxed);
+    }
+
+    /// Whether the guest waits for the client to send.
+    pub(crate) fn awaits_request(&self) -> bool {
+        self.shared.awaits_request.load(Ordering::Relaxed)
     }
 
     /// Takes note of the status that the client is sent.

@@ -113,6 +113,11 @@ impl SpanBody {
         }
     }
 
+    /// Whether the guest waits for more of the request's body.
+    pub(crate) fn awaits_request(&self) -> bool {
+        self.span.awaits_request()
+    }
+
     /// Ends it where it stands, with the guest behind it and the span. What is
     /// complete already is left to whoever drops it.
     pub(crate) fn abort(&mut self, error: HandleError) {

@@ -141,7 +141,9 @@ impl Stream {
     pub(crate) fn abort(&self) {
         let waker = {
             let mut state = self.lock();
-            let waits_for_client = state.waits_for == WaitsFor::Client;
+            // To read what it is sent, or to send what the guest wants to read.
+            let waits_for_client =
+                state.waits_for == WaitsFor::Client || state.body.awaits_request();
             state
                 .body
                 .abort(HandleError::StreamIdle { waits_for_client });
