@@ -231,6 +231,10 @@ impl fmt::Display for GuestTrap {
 
 impl std::error::Error for GuestTrap {}
 
+/// What is told of a guest's stack, in bytes: it has twenty frames at most, of
+/// functions whose names are as long as the component likes.
+const MAX_BACKTRACE: usize = 16 * 1024;
+
 /// Writes the frames without the heading that the engine puts above them, and
 /// without those of adapters that no source has a name for.
 pub(crate) fn backtrace_text(backtrace: &WasmBacktrace) -> String {
@@ -238,7 +242,9 @@ pub(crate) fn backtrace_text(backtrace: &WasmBacktrace) -> String {
     let lines = text.lines().filter(|line| {
         !line.starts_with("error while executing") && !line.contains("<unknown>!<wasm function")
     });
-    lines.collect::<Vec<_>>().join("\n")
+    let mut text = lines.collect::<Vec<_>>().join("\n");
+    text.truncate(text.floor_char_boundary(MAX_BACKTRACE));
+    text
 }
 
 /// What is told of a guest's own message, in bytes.

@@ -15,8 +15,8 @@ use wasmtime_wasi_http::p2::types::{HostOutgoingRequest, HostOutgoingResponse};
 
 use crate::outbound::BODY_CHUNK;
 
-/// What all handles of a request may hold. With the engine's bound of 100,000
-/// handles, small ones never come near it.
+/// What all handles of a request may hold. Small ones never come near it, as
+/// many as there may be.
 const MAX_BYTES: usize = 32 * 1024 * 1024;
 /// What a handle takes by itself.
 const HANDLE_BYTES: usize = 160;

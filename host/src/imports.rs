@@ -141,27 +141,25 @@ pub(crate) struct GuestTelemetry {
     server: ServerSpan,
     current: Arc<CurrentSpan>,
     spans: GuestSpans,
-    room: Arc<Room>,
     stdio: Arc<stdio::StdioShared>,
 }
 
 impl GuestTelemetry {
     pub(crate) fn new(signals: Arc<GuestSignals>, server: ServerSpan) -> Self {
         let current = Arc::new(CurrentSpan::new(server.shared_context()));
-        let room = Arc::new(Room::new(signals.limits.telemetry_bytes));
-        let stdio = stdio::StdioShared::new(
-            Arc::clone(&signals),
-            Arc::clone(&current),
-            Arc::clone(&room),
-        );
+        let stdio = stdio::StdioShared::new(Arc::clone(&signals), Arc::clone(&current));
         Self {
             spans: GuestSpans::new(signals.limits.spans),
-            room,
             stdio: Arc::new(stdio),
             signals,
             server,
             current,
         }
+    }
+
+    /// The bytes that the guest may still leave here.
+    fn room(&self) -> &Room {
+        self.stdio.room()
     }
 
     /// A stream for what the guest prints.

@@ -28,6 +28,11 @@ use opentelemetry::KeyValue;
 /// Bytes that one call to the host may move: the largest chunk and some more.
 const HOSTCALL_FUEL: usize = 8 * 1024 * 1024;
 
+/// Handles that a guest holds at once; one more traps. Fewer than the engine's
+/// own 100,000: a call such as `poll` goes through all of them while the thread
+/// does nothing else, a millisecond for each thousand.
+const MAX_HANDLES: usize = 20_000;
+
 /// A guest that runs, and how it ends.
 pub(crate) type Guest = Pin<Box<dyn Future<Output = GuestEnd> + Send>>;
 
@@ -129,6 +134,7 @@ where
     let mut store = Store::new(component.pre().engine(), state);
     store.limiter(|state| &mut state.memory);
     store.set_hostcall_fuel(HOSTCALL_FUEL);
+    store.set_max_component_handles(MAX_HANDLES);
     store.set_epoch_deadline(1);
     // A guest that computes gives way at every tick: others on its thread run,
     // and the request's deadline is looked at, as is what it holds.

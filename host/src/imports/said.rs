@@ -51,7 +51,7 @@ impl GuestTelemetry {
         let bytes = size_of::<SpanData>() + name.len() + sizes::scope(&scope);
         // Children of a span that is left out hang below the next one that is
         // kept: its own parent.
-        if !self.spans.take_from_budget(self.room.take(bytes)) {
+        if !self.spans.take_from_budget(self.room().take(bytes)) {
             self.signals.dropped().spans(1);
             return SpanHandle::non_recording(parent);
         }
@@ -104,7 +104,7 @@ impl GuestTelemetry {
             return Above::Root;
         };
         // The span and its handle keep one each, and there may be many handles.
-        let context = if self.room.take(2 * sizes::context(&context)) {
+        let context = if self.room().take(2 * sizes::context(&context)) {
             context
         } else {
             without_state(&context)
@@ -123,7 +123,7 @@ impl GuestTelemetry {
         let dropped = self.signals.dropped();
         let limits = self.signals.span_limits();
         let (mut attributes, mut over) = convert_counting(attributes, limits, dropped);
-        let without_room = self.room.keep(&mut attributes);
+        let without_room = self.room().keep(&mut attributes);
         dropped.attributes(u64::from(without_room));
         over += without_room;
         (attributes, over)
@@ -143,7 +143,7 @@ impl GuestTelemetry {
         let name = cut(name, self.signals.span_limits().text_bytes);
         let (attributes, over) = self.converted(attributes);
         let mut event = Event::new(name, self.at(when), Vec::new(), over);
-        self.room.demand(sizes::event(&event))?;
+        self.room().demand(sizes::event(&event))?;
         event.attributes = attributes;
         Ok(event)
     }
@@ -167,7 +167,7 @@ impl GuestTelemetry {
                 .attributes
                 .retain(|attribute| attribute.key.as_str() != key);
             let mut attribute = vec![KeyValue::new(key, text)];
-            let over = self.room.keep(&mut attribute);
+            let over = self.room().keep(&mut attribute);
             self.signals.dropped().attributes(u64::from(over));
             event.dropped_attributes_count += over;
             event.attributes.append(&mut attribute);
@@ -182,7 +182,7 @@ impl GuestTelemetry {
         };
         let (attributes, over) = self.converted(link.attributes);
         let mut link = Link::new(context, Vec::new(), over);
-        self.room.demand(sizes::link(&link))?;
+        self.room().demand(sizes::link(&link))?;
         link.attributes = attributes;
         Ok(Some(link))
     }
@@ -194,7 +194,7 @@ impl GuestTelemetry {
             wit::Status::Ok => Status::Ok,
             wit::Status::Error(description) => {
                 let description = cut(description, self.signals.span_limits().text_bytes);
-                if self.room.take(description.len()) {
+                if self.room().take(description.len()) {
                     Status::error(description)
                 } else {
                     Status::error("")

@@ -57,7 +57,7 @@ pub(super) struct StdioShared {
     /// Log records that the request may still make, by either way.
     budget: AtomicUsize,
     /// The bytes of telemetry that it may still leave here.
-    room: Arc<Room>,
+    room: Room,
     text: Mutex<Text>,
 }
 
@@ -69,19 +69,19 @@ struct Text {
 }
 
 impl StdioShared {
-    pub(super) fn new(
-        signals: Arc<GuestSignals>,
-        current: Arc<CurrentSpan>,
-        room: Arc<Room>,
-    ) -> Self {
+    pub(super) fn new(signals: Arc<GuestSignals>, current: Arc<CurrentSpan>) -> Self {
         Self {
-            room,
+            room: Room::new(signals.limits.telemetry_bytes),
             budget: AtomicUsize::new(signals.limits.log_records),
             signals,
             current,
             clock: RequestClock::start(),
             text: Mutex::default(),
         }
+    }
+
+    pub(super) fn room(&self) -> &Room {
+        &self.room
     }
 
     /// Whether another log record of that many bytes may be made; counts the

@@ -77,9 +77,8 @@ impl wit::HostSpan for GuestTelemetryView<'_> {
         let handle = self.table.get(&span)?;
         let telemetry = &mut *self.telemetry;
         let name = cut(name, telemetry.signals.span_limits().text_bytes);
-        if let Some(span) = telemetry.spans.get(handle)
-            && telemetry.room.take(name.len())
-        {
+        let has_room = telemetry.room().take(name.len());
+        if let Some(span) = telemetry.spans.get(handle).filter(|_| has_room) {
             span.update_name(name.into());
         }
         Ok(())
