@@ -115,7 +115,14 @@ impl Handler {
         check(&request, &self.limits)?;
         let max_body = self.limits.max_body_bytes;
         let (head, body) = request.into_parts();
-        let request = Request::from_parts(head, RequestBody::new(body, max_body, span.clone())?);
+        let body = RequestBody::new(body, max_body, span.clone()).map_err(|refused| {
+            // A client that waits for leave to send must not be given it.
+            if !head.headers.contains_key(header::EXPECT) {
+                refused.read_on();
+            }
+            HandleError::BodyTooLarge
+        })?;
+        let request = Request::from_parts(head, body);
         let cut = request.body().watch();
         let permit = self.place().await?;
         let component = self.slot.current();

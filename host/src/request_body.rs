@@ -4,21 +4,53 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
 use wasmtime_wasi_http::Error;
 
 use crate::error::HandleError;
 use crate::server_span::ServerSpan;
 
+/// How long, and how much, is read of a body that was refused.
+const READ_ON: Duration = Duration::from_secs(1);
+const READ_ON_BYTES: usize = 1024 * 1024;
+
 /// A request's body as the guest reads it.
 pub(crate) struct RequestBody<B> {
-    inner: B,
+    /// None once it was cut.
+    inner: Option<B>,
     span: ServerSpan,
     /// What may still come; none where there is no bound.
     left: Option<u64>,
     cut: BodyCut,
+}
+
+/// A body that is over its bound, or what is left of it.
+pub(crate) struct TooLarge<B>(B);
+
+impl<B> TooLarge<B>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Send,
+{
+    /// Reads on for a while and forgets it. Were the connection closed on a
+    /// client that still writes, the answer would be lost with it.
+    pub(crate) fn read_on(self) {
+        let Self(mut body) = self;
+        // It ends by itself: with the connection, or soon.
+        tokio::spawn(tokio::time::timeout(READ_ON, async move {
+            let mut bytes = 0;
+            while let Some(Ok(frame)) = body.frame().await {
+                bytes += frame.data_ref().map_or(0, Bytes::len);
+                if bytes > READ_ON_BYTES {
+                    return;
+                }
+            }
+        }));
+    }
 }
 
 /// Whether a body was cut at its bound.
@@ -42,9 +74,9 @@ impl<B: Body> RequestBody<B> {
         inner: B,
         max_bytes: Option<u64>,
         span: ServerSpan,
-    ) -> Result<Self, HandleError> {
+    ) -> Result<Self, TooLarge<B>> {
         if max_bytes.is_some_and(|max| inner.size_hint().lower() > max) {
-            return Err(HandleError::BodyTooLarge);
+            return Err(TooLarge(inner));
         }
         Ok(Self {
             // An empty one, as most are, needs no watching.
@@ -53,7 +85,7 @@ impl<B: Body> RequestBody<B> {
                     .filter(|_| !inner.is_end_stream())
                     .map(|_| Arc::default()),
             ),
-            inner,
+            inner: Some(inner),
             span,
             left: max_bytes,
         })
@@ -67,8 +99,8 @@ impl<B: Body> RequestBody<B> {
 
 impl<B> Body for RequestBody<B>
 where
-    B: Body<Data = Bytes> + Unpin,
-    B::Error: Into<Error>,
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<Error> + Send,
 {
     type Data = Bytes;
     type Error = Error;
@@ -77,7 +109,10 @@ where
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let polled = Pin::new(&mut self.inner).poll_frame(context);
+        let Some(inner) = &mut self.inner else {
+            return Poll::Ready(None);
+        };
+        let polled = Pin::new(inner).poll_frame(context);
         self.span.set_awaits_request(polled.is_pending());
         let Poll::Ready(Some(Ok(frame))) = polled else {
             return polled.map_err(Into::into);
@@ -89,6 +124,9 @@ where
                     happened.store(true, Ordering::Relaxed);
                 }
                 self.span.fail(&HandleError::BodyTooLarge);
+                if let Some(rest) = self.inner.take() {
+                    TooLarge(rest).read_on();
+                }
                 return Poll::Ready(Some(Err(Error::HttpRequestBodySize(None))));
             };
             self.left = Some(left);
@@ -98,10 +136,12 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.inner.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        self.inner
+            .as_ref()
+            .map_or(SizeHint::with_exact(0), Body::size_hint)
     }
 }

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use bytes::Bytes;
 use fanlight_runner::span::Status;
-use fanlight_tests::client::trace_of;
+use fanlight_tests::client::{raw, trace_of};
 use fanlight_tests::collector::Collector;
 use fanlight_tests::fixture::FAULTS;
 use fanlight_tests::host::{RunningHost, TestHost};
@@ -104,6 +104,12 @@ async fn a_length_over_the_limit_is_refused_before_the_guest_runs() {
     assert_eq!(span.attribute("error.blame"), json!("client"));
     // No guest was chosen for it.
     assert_eq!(span.attribute("fanlight.component.digest"), json!(null));
+    // Nor is a client that asks first told to go on.
+    let request = b"POST /read HTTP/1.1\r\nhost: a\r\ncontent-length: 100001\r\n\
+                    expect: 100-continue\r\nconnection: close\r\n\r\n";
+    let answer = raw(host.address, request).await;
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

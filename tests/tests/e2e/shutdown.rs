@@ -136,7 +136,7 @@ async fn a_signal_under_load_loses_no_request_and_no_trace() {
 #[tokio::test(flavor = "multi_thread")]
 async fn readiness_goes_first_and_requests_go_on_for_the_delay() {
     let collector = Collector::start().await;
-    let vars = [("FANLIGHT_SHUTDOWN_DELAY", "2s")];
+    let vars = [("FANLIGHT_SHUTDOWN_DELAY", "5s")];
     let mut program = start(FAULTS, &collector, &vars).await;
     let admin = program.admin.unwrap();
     assert_eq!(Ask::get(admin, "/readyz").send().await.status, 200);
