@@ -6,6 +6,8 @@
 mod attributes;
 mod contexts;
 mod current_span;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod guest_spans;
 mod instruments;
 mod logs;

@@ -21,6 +21,9 @@ mod connection;
 mod engine;
 mod error;
 mod failure_log;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod guest_body;
 mod handler;
 mod holdings;

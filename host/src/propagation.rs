@@ -4,6 +4,9 @@
 //! that breaks a rule of the W3C Trace Context recommendation means a new
 //! root, never a half-read parent. Knows headers, nothing of spans.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod baggage;
+
 use http::{HeaderMap, HeaderValue};
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 
@@ -90,7 +93,7 @@ pub(crate) fn tracestate<'a>(texts: impl IntoIterator<Item = &'a str>) -> TraceS
             continue;
         }
         match member.split_once('=') {
-            Some((key, value)) if !key.is_empty() && !value.is_empty() => {
+            Some((key, value)) if !key.is_empty() && is_tracestate_value(value) => {
                 members.push((key, value));
             }
             _ => return TraceState::NONE,
@@ -107,6 +110,12 @@ pub(crate) fn tracestate<'a>(texts: impl IntoIterator<Item = &'a str>) -> TraceS
     }
     shorten(&mut members);
     TraceState::from_key_value(members).unwrap_or(TraceState::NONE)
+}
+
+/// Whether these are `chr`s: the SDK looks for commas and equals signs alone,
+/// lets a tab pass from a header and everything from a guest.
+fn is_tracestate_value(value: &str) -> bool {
+    !value.is_empty() && value.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
 /// Drops members until the rest is short enough: long ones first, from the end.
@@ -230,6 +239,7 @@ mod tests {
         assert_eq!(state(&["a=1,b"]), "");
         assert_eq!(state(&["A=1"]), "");
         assert_eq!(state(&["a=1,a=2"]), "");
+        assert_eq!(state(&["a=x\ty"]), "");
         let many = |n: usize| {
             (0..n)
                 .map(|i| format!("k{i}=v"))

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
-use crate::{cargo, run};
+use crate::{cache, cargo, run};
 
 /// The same as in docker-compose.yml: what is tested is what is deployed.
 const VERSION: &str = "2.13.0";
@@ -21,7 +21,7 @@ const VERSION_VARIABLE: &str = "github.com/jaegertracing/jaeger/internal/version
 /// # Errors
 /// When it cannot be built.
 pub(crate) fn find_or_build() -> anyhow::Result<Option<PathBuf>> {
-    let program = cached_program()?;
+    let program = cache::program("jaeger")?;
     if is_current(&program) {
         return Ok(Some(program));
     }
@@ -60,19 +60,6 @@ pub(crate) fn run() -> anyhow::Result<()> {
     );
     let config = cargo::workspace().join("deploy/jaeger.yaml");
     run::become_program(Command::new(program).arg("--config").arg(config))
-}
-
-/// Where the program is kept, whether it is there or not.
-fn cached_program() -> anyhow::Result<PathBuf> {
-    let cache = match std::env::var_os("FANLIGHT_CACHE").filter(|it| !it.is_empty()) {
-        Some(cache) => PathBuf::from(cache),
-        None => std::env::home_dir()
-            .context("there is no home directory: set FANLIGHT_CACHE")?
-            .join(".cache/fanlight"),
-    };
-    Ok(cache
-        .join("bin")
-        .join(format!("jaeger{}", std::env::consts::EXE_SUFFIX)))
 }
 
 /// Whether the program is there and runs. One that knows its version must be the

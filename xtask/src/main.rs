@@ -1,9 +1,11 @@
-//! The project's own commands: `cargo xtask run | test | guests | jaeger`.
+//! The project's own commands: `cargo xtask run | test | fuzz | guests | jaeger`.
 //!
 //! Each is what plain cargo does, in the right order; nothing here is needed to
 //! build Fanlight.
 
+mod cache;
 mod cargo;
+mod fuzz;
 mod jaeger;
 mod run;
 mod test;
@@ -43,6 +45,17 @@ enum Command {
         #[arg(last = true)]
         cargo: Vec<OsString>,
     },
+    /// Feeds what reads foreign bytes with what nobody would send
+    ///
+    /// Needs a nightly compiler. What is found goes to ~/.cache/fanlight/fuzz;
+    /// the first run builds for some ten minutes.
+    Fuzz {
+        /// How long for each target
+        #[arg(long, value_name = "N", default_value_t = 60)]
+        seconds: u64,
+        /// This target alone
+        target: Option<fuzz::Target>,
+    },
     /// Builds every guest, in release, and prints where
     Guests,
     /// Builds Jaeger once, outside the checkout, and prints where
@@ -58,6 +71,7 @@ fn main() -> ExitCode {
     let done = match Args::parse().command {
         Command::Run { listen, serve } => run::run(listen, &serve),
         Command::Test { cargo } => test::run(&cargo),
+        Command::Fuzz { seconds, target } => fuzz::run(seconds, target),
         Command::Guests => wasm::build_guests().map(|guests| {
             for guest in guests {
                 println!("{}", guest.display());

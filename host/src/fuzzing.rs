@@ -1,0 +1,266 @@
+//! What fuzzing calls: one function for each target, bytes in, a panic where
+//! something does not hold that always must.
+//!
+//! Not part of the library's interface. The targets in `fuzz/` and the tests
+//! below call the same functions, so that what was found once is tried by every
+//! `cargo test`.
+
+use std::num::NonZeroU32;
+use std::sync::OnceLock;
+
+use http::{HeaderMap, HeaderValue};
+
+use crate::compiler::Compiler;
+use crate::engine::{EngineConfig, TickingEngine};
+use crate::imports;
+use crate::load_error::LoadError;
+use crate::propagation::baggage::{self, Baggage};
+use crate::propagation::{extract, format_traceparent};
+
+/// Each line is a `traceparent` header. One that is taken is written back the
+/// same, but for the flags that version 00 does not have.
+pub fn traceparent(data: &[u8]) {
+    let headers = headers("traceparent", data);
+    let Some(context) = extract(&headers) else {
+        return;
+    };
+    assert!(context.is_valid() && context.is_remote());
+    let mut values = headers.get_all("traceparent").iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        unreachable!("taken from none or from several");
+    };
+    let value = value.as_bytes();
+    let Some(written) = format_traceparent(&context) else {
+        unreachable!("{context:?} cannot be written");
+    };
+    let written = written.as_bytes();
+    assert_eq!(written.len(), 55);
+    // The version is the host's own; the two ids are the caller's.
+    assert_eq!(written[..3], *b"00-");
+    assert_eq!(written[3..53], value[3..53]);
+    let flags = |text: &[u8]| u8::from_str_radix(&String::from_utf8_lossy(&text[53..55]), 16);
+    let known = if value.starts_with(b"00") { 0x03 } else { 0x01 };
+    assert_eq!(flags(written), flags(value).map(|flags| flags & known));
+    assert!(!value.starts_with(b"00") || value.len() == 55);
+    assert!(!value.starts_with(b"ff"));
+    // What is written is read as what it was.
+    let mut again = HeaderMap::new();
+    again.insert("traceparent", format_header(written));
+    assert_eq!(extract(&again), Some(context));
+}
+
+/// Each line is a `tracestate` header. What is taken obeys the grammar, is
+/// within the limits, and reads the same when it is passed on.
+pub fn tracestate(data: &[u8]) {
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let read = |mut headers: HeaderMap| {
+        headers.insert("traceparent", HeaderValue::from_static(parent));
+        match extract(&headers) {
+            Some(context) => context.trace_state().header(),
+            None => unreachable!("a bad tracestate costs the tracestate alone"),
+        }
+    };
+    let taken = read(headers("tracestate", data));
+    if taken.is_empty() {
+        return;
+    }
+    let members: Vec<_> = taken.split(',').collect();
+    assert!(members.len() <= 32, "{taken:?}");
+    let mut keys = Vec::new();
+    for member in members {
+        let Some((key, value)) = member.split_once('=') else {
+            unreachable!("{member:?} is no pair");
+        };
+        assert!(is_tracestate_key(key), "{key:?}");
+        assert!(is_tracestate_value(value), "{value:?}");
+        assert!(!keys.contains(&key), "{key:?} is there twice");
+        keys.push(key);
+    }
+    assert_eq!(read(headers("tracestate", taken.as_bytes())), taken);
+}
+
+/// Each line is a `baggage` header. What is taken is within the limits, and
+/// reads the same when it is passed on.
+pub fn baggage(data: &[u8]) {
+    let taken = Baggage::extract(&headers("baggage", data));
+    assert!(taken.members().len() <= baggage::MAX_MEMBERS);
+    let mut keys: Vec<_> = taken.members().iter().map(|member| &member.key).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    assert_eq!(keys.len(), taken.members().len(), "a key is there twice");
+    match taken.header() {
+        None => assert!(taken.members().is_empty()),
+        Some(written) => {
+            assert!(written.len() <= baggage::MAX_BYTES);
+            let mut again = HeaderMap::new();
+            again.insert("baggage", written);
+            assert_eq!(Baggage::extract(&again), taken);
+        }
+    }
+}
+
+/// The attributes that a guest sends: no key twice, the limits hold, texts are
+/// cut at a character's border, what is lost is counted.
+pub fn attributes(data: &[u8]) {
+    // Bytes that make no attributes have nothing to say.
+    let _ = imports::fuzzing::attributes(data);
+}
+
+/// A file that somebody uploads: it is loaded with its digest, or refused with
+/// a reason that can be shown.
+pub fn admin_upload(data: &[u8]) {
+    let compiler = &uploads().compiler;
+    match compiler.compile(data).and_then(|it| compiler.link(it)) {
+        Ok(linked) => {
+            assert!(data.len() <= MAX_UPLOAD_BYTES);
+            assert!(data.starts_with(b"\0asm\x0d\0\x01\0"));
+            let identity = linked.identity;
+            let Some(digits) = identity.digest.strip_prefix("sha256:") else {
+                unreachable!("{} is no digest", identity.digest);
+            };
+            assert_eq!(digits.len(), 64);
+            assert_eq!(identity.bytes, data.len());
+            // It stands in headers, logs and labels.
+            let version = &*identity.version;
+            assert!((1..=64).contains(&version.len()), "{version:?}");
+            assert!(
+                version.bytes().all(|it| it.is_ascii_graphic()),
+                "{version:?}"
+            );
+        }
+        Err(LoadError::Read { .. } | LoadError::Probe { .. }) => unreachable!("neither is done"),
+        Err(error) => {
+            let reason = error.reason();
+            assert!(
+                !reason.is_empty() && !reason.contains("panicked"),
+                "{reason}"
+            );
+            // It quotes names from the file, never much more than there is.
+            assert!(reason.len() <= 16 * 1024 + data.len() * 8, "{reason}");
+        }
+    }
+}
+
+/// Larger than the inputs, so that what is checked is not the size.
+const MAX_UPLOAD_BYTES: usize = 64 * 1024;
+
+/// What takes uploads, with a pool of one: nothing here is instantiated.
+struct Uploads {
+    compiler: Compiler,
+    _engine: TickingEngine,
+}
+
+fn uploads() -> &'static Uploads {
+    static UPLOADS: OnceLock<Uploads> = OnceLock::new();
+    UPLOADS.get_or_init(|| {
+        let config = EngineConfig {
+            max_instances: NonZeroU32::MIN,
+            max_memory_bytes: 64 * 1024 * 1024,
+            max_component_bytes: MAX_UPLOAD_BYTES,
+            cache_dir: None,
+        };
+        let made = TickingEngine::new(&config).and_then(|engine| {
+            Ok(Uploads {
+                compiler: Compiler::new(engine.engine().clone(), config.max_component_bytes)?,
+                _engine: engine,
+            })
+        });
+        match made {
+            Ok(uploads) => uploads,
+            Err(error) => unreachable!("no engine: {error:#}"),
+        }
+    })
+}
+
+/// One header of this name for each line that can be one.
+fn headers(name: &'static str, data: &[u8]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for line in data.split(|byte| *byte == b'\n') {
+        if let Ok(value) = HeaderValue::from_bytes(line) {
+            headers.append(name, value);
+        }
+    }
+    headers
+}
+
+fn format_header(bytes: &[u8]) -> HeaderValue {
+    match HeaderValue::from_bytes(bytes) {
+        Ok(value) => value,
+        Err(error) => unreachable!("{bytes:?}: {error}"),
+    }
+}
+
+/// W3C Trace Context §3.3.1.3.1.
+fn is_tracestate_key(key: &str) -> bool {
+    let begins = |part: &str| {
+        part.bytes()
+            .next()
+            .is_some_and(|it| it.is_ascii_lowercase() || it.is_ascii_digit())
+    };
+    let goes_on = |part: &str| {
+        part.bytes()
+            .all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || b"_-*/".contains(&it))
+    };
+    match key.split_once('@') {
+        None => begins(key) && goes_on(key) && key.len() <= 256,
+        Some((tenant, system)) => {
+            begins(tenant)
+                && goes_on(tenant)
+                && begins(system)
+                && goes_on(system)
+                && system.len() <= 14
+        }
+    }
+}
+
+/// W3C Trace Context §3.3.1.3.2.
+fn is_tracestate_value(value: &str) -> bool {
+    let allowed = |byte: u8| (0x20..=0x7e).contains(&byte) && byte != b',' && byte != b'=';
+    (1..=256).contains(&value.len()) && value.bytes().all(allowed) && !value.ends_with(' ')
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    /// Runs a target over the files that fuzzing has kept for it.
+    fn replay(target: &str, run: fn(&[u8])) {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../fuzz/corpus")
+            .join(target);
+        let mut files = 0;
+        for entry in std::fs::read_dir(&corpus).unwrap() {
+            let path = entry.unwrap().path();
+            // Shown where the test fails: the last one is to blame.
+            println!("{}", path.display());
+            run(&std::fs::read(path).unwrap());
+            files += 1;
+        }
+        assert!((1..200).contains(&files), "{files} in {}", corpus.display());
+    }
+
+    #[test]
+    fn the_corpus_of_traceparent_holds() {
+        replay("traceparent", super::traceparent);
+    }
+
+    #[test]
+    fn the_corpus_of_tracestate_holds() {
+        replay("tracestate", super::tracestate);
+    }
+
+    #[test]
+    fn the_corpus_of_baggage_holds() {
+        replay("baggage", super::baggage);
+    }
+
+    #[test]
+    fn the_corpus_of_attributes_holds() {
+        replay("attributes", super::attributes);
+    }
+
+    #[test]
+    fn the_corpus_of_admin_upload_holds() {
+        replay("admin_upload", super::admin_upload);
+    }
+}
