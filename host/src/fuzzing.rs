@@ -190,27 +190,11 @@ fn format_header(bytes: &[u8]) -> HeaderValue {
     }
 }
 
-/// W3C Trace Context §3.3.1.3.1.
+/// W3C Trace Context Level 2 §3.3.1.3.1, which takes what Level 1 takes and more.
 fn is_tracestate_key(key: &str) -> bool {
-    let begins = |part: &str| {
-        part.bytes()
-            .next()
-            .is_some_and(|it| it.is_ascii_lowercase() || it.is_ascii_digit())
-    };
-    let goes_on = |part: &str| {
-        part.bytes()
-            .all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || b"_-*/".contains(&it))
-    };
-    match key.split_once('@') {
-        None => begins(key) && goes_on(key) && key.len() <= 256,
-        Some((tenant, system)) => {
-            begins(tenant)
-                && goes_on(tenant)
-                && begins(system)
-                && goes_on(system)
-                && system.len() <= 14
-        }
-    }
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let allowed = |byte: u8| plain(byte) || b"_-*/@".contains(&byte);
+    key.len() <= 256 && key.bytes().next().is_some_and(plain) && key.bytes().all(allowed)
 }
 
 /// W3C Trace Context §3.3.1.3.2.

@@ -1,8 +1,10 @@
-//! The project's own commands: `cargo xtask run | test | fuzz | guests | jaeger`.
+//! The project's own commands: `cargo xtask run | test | bench | soak | fuzz |
+//! guests | jaeger`.
 //!
 //! Each is what plain cargo does, in the right order; nothing here is needed to
 //! build Fanlight.
 
+mod bench;
 mod cache;
 mod cargo;
 mod fuzz;
@@ -13,6 +15,7 @@ mod wasm;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -45,6 +48,28 @@ enum Command {
         #[arg(last = true)]
         cargo: Vec<OsString>,
     },
+    /// Measures the server, in release, and demands what is promised
+    Bench {
+        /// This suite alone
+        #[arg(long)]
+        only: Option<bench::Suite>,
+        /// These parts of it alone: loops, compile, departure, backend, swap,
+        /// memory, hostile
+        #[arg(long = "part", value_delimiter = ',', requires = "only")]
+        parts: Vec<String>,
+        /// Write what was measured, too
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+    },
+    /// Mixes load, swaps, backends that fail, hostile guests and clients
+    Soak {
+        /// How long
+        #[arg(long, value_name = "N", default_value_t = 20)]
+        minutes: u64,
+        /// What chance is made of
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        seed: u64,
+    },
     /// Feeds what reads foreign bytes with what nobody would send
     ///
     /// Needs a nightly compiler. What is found goes to ~/.cache/fanlight/fuzz;
@@ -71,6 +96,8 @@ fn main() -> ExitCode {
     let done = match Args::parse().command {
         Command::Run { listen, serve } => run::run(listen, &serve),
         Command::Test { cargo } => test::run(&cargo),
+        Command::Bench { only, parts, json } => bench::run(only, &parts, json.as_deref()),
+        Command::Soak { minutes, seed } => bench::soak(minutes, seed),
         Command::Fuzz { seconds, target } => fuzz::run(seconds, target),
         Command::Guests => wasm::build_guests().map(|guests| {
             for guest in guests {

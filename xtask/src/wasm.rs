@@ -9,6 +9,7 @@ use crate::cargo;
 
 const TARGET: &str = "wasm32-wasip2";
 const DEMO: &str = "fanlight-demo";
+const FAULTS: &str = "example-faults";
 const EXAMPLES: &str = "example-*";
 
 /// Builds every guest.
@@ -25,6 +26,14 @@ pub(crate) fn build_guests() -> anyhow::Result<Vec<PathBuf>> {
 /// When the target cannot be had, or the build fails.
 pub(crate) fn build_demo() -> anyhow::Result<PathBuf> {
     build(&[DEMO])?.pop().context("cargo built no component")
+}
+
+/// Builds the example that does what a component should not.
+///
+/// # Errors
+/// When the target cannot be had, or the build fails.
+pub(crate) fn build_faults() -> anyhow::Result<PathBuf> {
+    build(&[FAULTS])?.pop().context("cargo built no component")
 }
 
 fn build(packages: &[&str]) -> anyhow::Result<Vec<PathBuf>> {

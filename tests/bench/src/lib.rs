@@ -1,0 +1,26 @@
+//! Measures the real program on loopback, and tries what it survives.
+//!
+//! | part | modules |
+//! |---|---|
+//! | what is run | [`survive`], [`soak`] |
+//! | who asks | `connection`, `request`, `load`, `admin` |
+//! | who is asked | `program` is the server as a child; `component` what it serves; `collector` where it exports |
+//! | what is said | `report` |
+//!
+//! The client runs on the same cores as the server, so absolute figures are for
+//! comparing on one machine.
+
+mod admin;
+mod collector;
+mod component;
+mod connection;
+mod load;
+mod program;
+mod report;
+mod request;
+pub mod soak;
+pub mod survive;
+
+pub use component::Guests;
+pub use program::Server;
+pub use report::Report;
