@@ -9,22 +9,22 @@ use serde_json::Value;
 
 use crate::connection::{Connection, Protocol};
 
-/// Replaces what is served.
+/// Replaces what is served, and asks what is. Each call is a connection of its
+/// own: the admin port closes idle ones.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Admin {
-    connection: Connection,
+    address: SocketAddr,
 }
 
 impl Admin {
-    pub(crate) async fn open(address: SocketAddr) -> anyhow::Result<Self> {
-        Ok(Self {
-            connection: Connection::open(address, Protocol::Http1).await?,
-        })
+    pub(crate) fn at(address: SocketAddr) -> Self {
+        Self { address }
     }
 
     /// Uploads a component; gives back the status and what was said.
-    pub(crate) async fn put(&mut self, component: Bytes) -> anyhow::Result<(u16, String)> {
-        let answer = self
-            .connection
+    pub(crate) async fn put(self, component: Bytes) -> anyhow::Result<(u16, String)> {
+        let answer = Connection::open(self.address, Protocol::Http1)
+            .await?
             .send(Method::PUT, "/component", &[], component)
             .await
             .context("PUT /component")?;
@@ -33,15 +33,16 @@ impl Admin {
     }
 
     /// Uploads a component that has to be taken.
-    pub(crate) async fn swap(&mut self, component: Bytes) -> anyhow::Result<()> {
+    pub(crate) async fn swap(self, component: Bytes) -> anyhow::Result<()> {
         let (status, said) = self.put(component).await?;
         anyhow::ensure!(status == 200, "not swapped: {status} {said}");
         Ok(())
     }
 
     /// Requests that still run on what is served now.
-    pub(crate) async fn in_flight(&mut self) -> anyhow::Result<u64> {
-        let answer = self.connection.get("/component").await?;
+    pub(crate) async fn in_flight(self) -> anyhow::Result<u64> {
+        let mut connection = Connection::open(self.address, Protocol::Http1).await?;
+        let answer = connection.get("/component").await?;
         let state: Value = serde_json::from_slice(&answer.body)
             .with_context(|| format!("GET /component: {} is no JSON", answer.status))?;
         state["current"]["in_flight"]

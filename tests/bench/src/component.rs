@@ -50,18 +50,20 @@ impl Guests {
         self.two.clone()
     }
 
-    /// Version one with some MB of code that nobody calls; each number makes
-    /// another file.
-    pub(crate) fn large(&self, number: u32) -> anyhow::Result<Bytes> {
+    /// As many files, each of version one with some MB of code that nobody calls.
+    pub(crate) fn large(&self, count: u32) -> anyhow::Result<Vec<Bytes>> {
         let module = wat::parse_str(many_functions(6_000))?;
-        let mut component = self.one.to_vec();
-        section(&mut component, CORE_MODULE_SECTION, &module);
-        // A custom section is a name with its length, and whatever follows.
-        let mut name = vec![6];
-        name.extend(b"number");
-        name.extend(number.to_le_bytes());
-        section(&mut component, CUSTOM_SECTION, &name);
-        Ok(component.into())
+        let made = (0..count).map(|number| {
+            let mut component = self.one.to_vec();
+            section(&mut component, CORE_MODULE_SECTION, &module);
+            // A custom section is a name with its length, and whatever follows.
+            let mut name = vec![6];
+            name.extend(b"number");
+            name.extend(number.to_le_bytes());
+            section(&mut component, CUSTOM_SECTION, &name);
+            Bytes::from(component)
+        });
+        Ok(made.collect())
     }
 
     /// Files that nobody can serve: no WebAssembly, cut short, a module, an

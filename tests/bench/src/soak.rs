@@ -75,7 +75,7 @@ async fn soak(
         .await?;
     let second_rss = soak.serving.rss_bytes()?;
     let descriptors_after = soak.serving.descriptors()?;
-    let in_flight = Admin::open(soak.serving.admin).await?.in_flight().await?;
+    let in_flight = Admin::at(soak.serving.admin).in_flight().await?;
 
     let mut checks = vec![
         Check::bytes_at_most(
@@ -145,7 +145,7 @@ impl Soak {
     /// Swaps every second or so, kills the collector now and then, and says how
     /// it goes.
     async fn mischief(&mut self, until: Instant, guests: &Guests) -> anyhow::Result<()> {
-        let mut admin = Admin::open(self.serving.admin).await?;
+        let admin = Admin::at(self.serving.admin);
         let bad = guests.bad()?;
         let mut next_progress = Instant::now() + PROGRESS;
         let mut next_outage = Instant::now() + Duration::from_secs(self.chance.u64(5..15));

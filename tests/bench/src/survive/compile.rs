@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use crate::admin::Admin;
 use crate::component::Guests;
 use crate::load::{Load, median};
@@ -13,20 +15,19 @@ const WINDOWS: u32 = 5;
 const BAR: f64 = 2.0;
 
 pub(super) async fn run(server: Server, guests: &Guests) -> anyhow::Result<Vec<Check>> {
+    let components = guests.large(WINDOWS)?;
+    let bytes = components.first().map_or(0, Bytes::len);
     let server = server
         .without_cache()
         .flags(["--max-instances", "200"])
         .serve(guests.path())
         .await?;
     let load = Load::full_speed(server.address);
-    let mut admin = Admin::open(server.admin).await?;
+    let admin = Admin::at(server.admin);
     let (mut without, mut with) = (Vec::new(), Vec::new());
     let mut compiling = Duration::ZERO;
     load.clone().put_for(Duration::from_secs(1)).await?;
-    let mut bytes = 0;
-    for window in 0..WINDOWS {
-        let component = guests.large(window)?;
-        bytes = component.len();
+    for component in components {
         let begun = Instant::now();
         let running = load.clone().start();
         admin.swap(component).await?;

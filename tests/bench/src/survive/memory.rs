@@ -20,17 +20,17 @@ pub(super) async fn run(server: Server, guests: &Guests) -> anyhow::Result<Vec<C
         .flags(["--max-instances", "64"])
         .serve(guests.path())
         .await?;
-    let mut admin = Admin::open(server.admin).await?;
+    let admin = Admin::at(server.admin);
 
-    swap_good(&server, &mut admin, guests, WARM_UP).await?;
+    swap_good(&server, admin, guests, WARM_UP).await?;
     let before = Held::by(&server).await?;
-    swap_good(&server, &mut admin, guests, SWAPS - WARM_UP).await?;
+    swap_good(&server, admin, guests, SWAPS - WARM_UP).await?;
     let after = Held::by(&server).await?;
     let mut checks = after.since(&before, "good");
 
-    swap_bad(&server, &mut admin, guests, WARM_UP).await?;
+    swap_bad(&server, admin, guests, WARM_UP).await?;
     let before = Held::by(&server).await?;
-    swap_bad(&server, &mut admin, guests, SWAPS - WARM_UP).await?;
+    swap_bad(&server, admin, guests, SWAPS - WARM_UP).await?;
     let after = Held::by(&server).await?;
     checks.extend(after.since(&before, "bad"));
     server.stop().await?;
@@ -40,7 +40,7 @@ pub(super) async fn run(server: Server, guests: &Guests) -> anyhow::Result<Vec<C
 /// Swaps between two versions while a few requests use them.
 async fn swap_good(
     server: &Serving,
-    admin: &mut Admin,
+    admin: Admin,
     guests: &Guests,
     count: usize,
 ) -> anyhow::Result<()> {
@@ -62,7 +62,7 @@ async fn swap_good(
 
 async fn swap_bad(
     server: &Serving,
-    admin: &mut Admin,
+    admin: Admin,
     guests: &Guests,
     count: usize,
 ) -> anyhow::Result<()> {

@@ -27,7 +27,7 @@ pub(super) async fn run(server: Server, guests: &Guests) -> anyhow::Result<Vec<C
         .flags(["--max-instances", "200"])
         .serve(guests.path())
         .await?;
-    let mut admin = Admin::open(server.admin).await?;
+    let admin = Admin::at(server.admin);
     // Both are compiled from here on.
     admin.swap(guests.two()).await?;
     admin.swap(guests.one()).await?;
