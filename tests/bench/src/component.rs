@@ -7,8 +7,8 @@ use anyhow::Context;
 use bytes::Bytes;
 
 /// What `/version` answers as it was built, and as it is in version two.
-const VERSION_ONE: &[u8] = b"version one";
-const VERSION_TWO: &[u8] = b"version two";
+const VERSION_ONE: &[u8] = b"version-of-faults-0000";
+const VERSION_TWO: &[u8] = b"version-of-faults-0001";
 /// The ids of sections in a component's binary form.
 const CUSTOM_SECTION: u8 = 0;
 const CORE_MODULE_SECTION: u8 = 1;

@@ -167,6 +167,16 @@ impl Serving {
         Ok(std::fs::read_dir(format!("/proc/{}/fd", self.id))?.count())
     }
 
+    /// What the descriptors are: sockets are told by their number alone.
+    pub(crate) fn open_files(&self) -> anyhow::Result<Vec<PathBuf>> {
+        let files = std::fs::read_dir(format!("/proc/{}/fd", self.id))?;
+        // One may be closed while it is looked at.
+        let links = files.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok());
+        let mut links: Vec<_> = links.collect();
+        links.sort();
+        Ok(links)
+    }
+
     /// The last lines that it said.
     pub(crate) fn last_lines(&self) -> String {
         let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);

@@ -14,8 +14,11 @@ impl Good {
     /// The shortest way through a guest.
     pub(crate) const COUNTER: Self = Self::new("/counter", 200, &["1\n"]);
     /// Tells which version answers.
-    pub(crate) const VERSION: Self =
-        Self::new("/version", 200, &["version one\n", "version two\n"]);
+    pub(crate) const VERSION: Self = Self::new(
+        "/version",
+        200,
+        &["version-of-faults-0000\n", "version-of-faults-0001\n"],
+    );
 
     /// One of each kind: at once, asleep first, streamed, at work after the
     /// answer, a status without a body.

@@ -65,9 +65,10 @@ async fn soak(
         swaps: 0,
         result: LoadResult::default(),
     };
-    soak.touch_every_slot().await?;
+    soak.warm_up().await?;
     soak.rest().await;
     let descriptors = soak.serving.descriptors()?;
+    let open = soak.serving.open_files()?;
 
     soak.half(duration / 2, guests, seed).await?;
     let first_rss = soak.serving.rss_bytes()?;
@@ -86,6 +87,10 @@ async fn soak(
         Check::count("descriptors", descriptors as u64, descriptors_after as u64),
         Check::count("requests in flight at the end", 0, in_flight),
     ];
+    if descriptors_after != descriptors {
+        let open_after = soak.serving.open_files()?;
+        eprintln!("open at first: {open:?}\nopen at the end: {open_after:?}");
+    }
     checks.extend(soak.finish().await?);
     Ok(checks)
 }
@@ -103,9 +108,12 @@ struct Soak {
 
 impl Soak {
     /// Has as many guests at once as there are slots, each with all its memory:
-    /// what a slot keeps it keeps from then on.
-    async fn touch_every_slot(&self) -> anyhow::Result<()> {
+    /// what a slot keeps it keeps from then on. One that panics has the server
+    /// open its connection for logs.
+    async fn warm_up(&self) -> anyhow::Result<()> {
         let address = self.serving.address;
+        let mut connection = Connection::open(address, Protocol::Http1).await?;
+        connection.get("/panic").await?;
         let mut all = tokio::task::JoinSet::new();
         for _ in 0..64 {
             all.spawn(async move {

@@ -53,11 +53,6 @@ async fn answer(request: Request) -> Response {
             sleep(milliseconds(&request)).await;
             Response::text("slept\n")
         }
-        "/version" => {
-            // The benchmark makes another version by replacing these words.
-            sleep(milliseconds(&request)).await;
-            Response::text("version one\n")
-        }
         "/late" => late(milliseconds(&request)),
         "/stream" => stream(&request),
         "/forge" => {

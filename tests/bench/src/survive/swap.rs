@@ -19,8 +19,8 @@ const SWAPS: u32 = 200;
 /// One swap each: all of them take 20 s.
 const EVERY: Duration = Duration::from_millis(100);
 /// Longer than a swap takes, so that the request runs across it.
-const LONG_REQUEST: &str = "/version?ms=300";
-const ANSWERS: [&str; 2] = ["version one\n", "version two\n"];
+const LONG_REQUEST: &str = "/version?chunks=3&delay_ms=100";
+const ANSWERS: [&str; 2] = ["version-of-faults-0000\n", "version-of-faults-0001\n"];
 
 pub(super) async fn run(server: Server, guests: &Guests) -> anyhow::Result<Vec<Check>> {
     let server = server
@@ -56,7 +56,7 @@ pub(super) async fn run(server: Server, guests: &Guests) -> anyhow::Result<Vec<C
         long_requests.spawn(async move {
             let answer = connection.get(LONG_REQUEST).await?;
             anyhow::ensure!(
-                answer.body == old,
+                answer.body == old.repeat(3),
                 "a request that began on {old:?} got {:?}",
                 answer.body
             );
