@@ -65,7 +65,7 @@ async fn soak(
         swaps: 0,
         result: LoadResult::default(),
     };
-    soak.warm_up().await?;
+    soak.warm_up(guests).await?;
     soak.rest().await;
     let descriptors = soak.serving.descriptors()?;
     let open = soak.serving.open_files()?;
@@ -109,8 +109,12 @@ struct Soak {
 impl Soak {
     /// Has as many guests at once as there are slots, each with all its memory:
     /// what a slot keeps it keeps from then on. One that panics has the server
-    /// open its connection for logs.
-    async fn warm_up(&self) -> anyhow::Result<()> {
+    /// open its connection for logs, and from the first swap on it holds two
+    /// components.
+    async fn warm_up(&self, guests: &Guests) -> anyhow::Result<()> {
+        let admin = Admin::at(self.serving.admin);
+        admin.swap(guests.two()).await?;
+        admin.swap(guests.one()).await?;
         let address = self.serving.address;
         let mut connection = Connection::open(address, Protocol::Http1).await?;
         connection.get("/panic").await?;

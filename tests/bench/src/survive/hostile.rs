@@ -14,14 +14,19 @@ use crate::request::Good;
 const BAR: u64 = 256 * 1024 * 1024;
 
 /// What each is asked for, and the status that it gets.
-const GUESTS: [(&str, &str, u16); 5] = [
+const GUESTS: [(&str, &str, u16); 6] = [
     (
         "100,000 spans with 1 MB attributes",
-        "/spans?count=100000&bytes=1000000",
+        "/flood/spans?count=100000&bytes=1000000",
         200,
     ),
-    ("1 GB of logs", "/logs?count=1000&bytes=1000000", 200),
-    ("1 GB of stdout", "/stdout?count=1000&bytes=1000000", 200),
+    ("200,000 spans at once", "/flood/handles?count=200000", 500),
+    ("1 GB of logs", "/flood/logs?count=1000&bytes=1000000", 200),
+    (
+        "1 GB of stdout and of stderr",
+        "/flood/print?bytes=1000000000",
+        200,
+    ),
     ("memory for ever", "/memory", 500),
     ("recursion for ever", "/recursion", 500),
 ];
@@ -33,7 +38,7 @@ pub(super) async fn run(server: Server, guests: &Guests) -> anyhow::Result<Vec<C
         // A peak is for ever, so each has a server of its own.
         let server = server
             .clone()
-            .flags(["--max-instances", "16", "--request-timeout", "50s"])
+            .flags(["--max-instances", "16", "--request-timeout", "170s"])
             .exporting_to(collector.address())
             .serve(guests.path())
             .await?;
