@@ -110,13 +110,15 @@ impl Soak {
     /// Has as many guests at once as there are slots, each with all its memory:
     /// what a slot keeps it keeps from then on. One that panics has the server
     /// open its connection for logs, and from the first swap on it holds two
-    /// components.
+    /// components and, once they were asked, their memory's images.
     async fn warm_up(&self, guests: &Guests) -> anyhow::Result<()> {
         let admin = Admin::at(self.serving.admin);
-        admin.swap(guests.two()).await?;
-        admin.swap(guests.one()).await?;
         let address = self.serving.address;
         let mut connection = Connection::open(address, Protocol::Http1).await?;
+        for component in [guests.two(), guests.one()] {
+            admin.swap(component).await?;
+            connection.get(Good::COUNTER.target).await?;
+        }
         connection.get("/panic").await?;
         let mut all = tokio::task::JoinSet::new();
         for _ in 0..64 {
