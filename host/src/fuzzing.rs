@@ -15,7 +15,7 @@ use crate::engine::{EngineConfig, TickingEngine};
 use crate::imports;
 use crate::load_error::LoadError;
 use crate::propagation::baggage::{self, Baggage};
-use crate::propagation::{extract, format_traceparent};
+use crate::propagation::{self, extract, format_traceparent};
 
 /// Each line is a `traceparent` header. One that is taken is written back the
 /// same, but for the flags that version 00 does not have.
@@ -49,23 +49,28 @@ pub fn traceparent(data: &[u8]) {
     assert_eq!(extract(&again), Some(context));
 }
 
-/// Each line is a `tracestate` header. What is taken obeys the grammar, is
-/// within the limits, and reads the same when it is passed on.
+/// Each line is a `tracestate` header, and the whole what a guest hands on.
+/// What is taken obeys the grammar, is within the limits, and reads the same
+/// when it is passed on.
 pub fn tracestate(data: &[u8]) {
     let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-    let read = |mut headers: HeaderMap| {
-        headers.insert("traceparent", HeaderValue::from_static(parent));
-        match extract(&headers) {
-            Some(context) => context.trace_state().header(),
-            None => unreachable!("a bad tracestate costs the tracestate alone"),
-        }
+    let mut headers = headers("tracestate", data);
+    headers.insert("traceparent", HeaderValue::from_static(parent));
+    let Some(context) = extract(&headers) else {
+        unreachable!("a bad tracestate costs the tracestate alone");
     };
-    let taken = read(headers("tracestate", data));
+    check_tracestate(&context.trace_state().header());
+    if let Ok(text) = std::str::from_utf8(data) {
+        check_tracestate(&propagation::tracestate([text]).header());
+    }
+}
+
+fn check_tracestate(taken: &str) {
     if taken.is_empty() {
         return;
     }
     let members: Vec<_> = taken.split(',').collect();
-    assert!(members.len() <= 32, "{taken:?}");
+    assert!(members.len() <= 32 && taken.len() <= 1024, "{taken:?}");
     let mut keys = Vec::new();
     for member in members {
         let Some((key, value)) = member.split_once('=') else {
@@ -76,7 +81,7 @@ pub fn tracestate(data: &[u8]) {
         assert!(!keys.contains(&key), "{key:?} is there twice");
         keys.push(key);
     }
-    assert_eq!(read(headers("tracestate", taken.as_bytes())), taken);
+    assert_eq!(propagation::tracestate([taken]).header(), taken);
 }
 
 /// Each line is a `baggage` header. What is taken is within the limits, and

@@ -240,6 +240,9 @@ mod tests {
         assert_eq!(state(&["A=1"]), "");
         assert_eq!(state(&["a=1,a=2"]), "");
         assert_eq!(state(&["a=x\ty"]), "");
+        // A guest's is no header yet.
+        assert_eq!(tracestate(["a=x\r\nb: y"]), TraceState::NONE);
+        assert_eq!(tracestate(["a=é"]), TraceState::NONE);
         let many = |n: usize| {
             (0..n)
                 .map(|i| format!("k{i}=v"))
