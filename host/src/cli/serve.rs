@@ -147,7 +147,6 @@ impl ServeArgs {
         );
         // Held, it would count as a request on the first component.
         drop(component);
-        telemetry.announce();
         let reloader = Arc::new(Reloader::new(slot, telemetry, probe));
         let admin = match admin {
             Some((admin, access)) => {
@@ -162,6 +161,7 @@ impl ServeArgs {
             }
             None => None,
         };
+        telemetry.announce();
         let watch = watch.map(|Watched { path, served }| {
             tracing::info!("watching {}", path.display());
             Watch::start(path, served, reloader)

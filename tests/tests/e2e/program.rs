@@ -155,25 +155,21 @@ async fn the_start_up_lines_say_what_is_served_and_where_telemetry_goes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn health_asks_the_admin_port_and_its_exit_code_answers() {
-    let program = Program::new(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+    let mut program = Program::new(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
         .env("FANLIGHT_COMPONENT", HELLO.path().to_str().unwrap())
         .env("FANLIGHT_MAX_INSTANCES", "16")
         .serve()
         .await;
-    let admin = fanlight_tests::eventually("the admin line", || {
-        let said = program.said();
-        let (_, rest) = said.split_once("admin: http://")?;
-        rest.split_whitespace().next().map(str::to_owned)
-    })
-    .await;
+    let admin = program.admin.unwrap();
     let url = format!("http://{admin}");
     let (code, said) = Program::new(["health", "--admin-url", &url]).output().await;
     assert_eq!((code, said.trim()), (Some(0), "ready"));
-    let live = fanlight_tests::client::Ask::get(admin.parse().unwrap(), "/livez")
+    let live = fanlight_tests::client::Ask::get(admin, "/livez")
         .send()
         .await;
     assert_eq!(live.status, 200);
-    drop(program);
+    program.signal("TERM").await;
+    assert_eq!(program.exit_code().await, Some(0));
     let (code, said) = Program::new(["health", "--admin-url", &url]).output().await;
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("cannot reach"), "{said}");
