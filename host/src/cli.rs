@@ -7,6 +7,7 @@ mod log;
 mod serve;
 mod signals;
 mod swaps;
+mod tls;
 mod token;
 
 use std::process::ExitCode;

@@ -16,12 +16,15 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulConnection;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use crate::activity::{Activity, Finding};
 use crate::config::{RequestLimits, ServerLimits};
 use crate::handler::Handler;
+use crate::request_facts::{Peer, Scheme};
 use crate::stream_body::StreamBody;
+use crate::tls::Tls;
 use crate::watched_io::WatchedIo;
 
 /// The header fields that hyper takes without allocating for them.
@@ -40,6 +43,8 @@ pub(crate) struct Connections {
     limits: ServerLimits,
     handler: Arc<Handler>,
     phase: watch::Sender<Phase>,
+    /// Without a certificate, HTTP is served.
+    pub(crate) tls: Option<Arc<Tls>>,
 }
 
 /// Where the server is on its way to the end.
@@ -63,6 +68,7 @@ impl Connections {
             limits: limits.clone(),
             handler,
             phase: watch::Sender::new(Phase::Serving),
+            tls: None,
         }
     }
 
@@ -70,7 +76,35 @@ impl Connections {
     ///
     /// # Cancel safety
     /// Dropped, it ends the connection and the guests of its requests.
-    pub(crate) async fn serve<S>(self: Arc<Self>, stream: S, peer: SocketAddr)
+    pub(crate) async fn serve(self: Arc<Self>, stream: TcpStream, address: SocketAddr) {
+        let Some(tls) = &self.tls else {
+            let scheme = Scheme::Http;
+            return self.serve_on(stream, Peer { address, scheme }).await;
+        };
+        // Boxed, so that connections without TLS are not as large.
+        Box::pin(self.serve_securely(tls, stream, address)).await;
+    }
+
+    /// Makes the handshake and serves what comes after it. To drain is not to
+    /// wait for handshakes: no request was begun.
+    async fn serve_securely(&self, tls: &Tls, stream: TcpStream, address: SocketAddr) {
+        let mut phases = self.phase.subscribe();
+        let made = tokio::select! {
+            made = tls.accept(stream, self.limits.header_timeout) => made,
+            _ = phases.wait_for(|phase| *phase != Phase::Serving) => return,
+        };
+        let scheme = Scheme::Https;
+        match made {
+            Ok(Some(stream)) => self.serve_on(stream, Peer { address, scheme }).await,
+            Ok(None) => {}
+            Err(error) => {
+                self.handler.metrics().connection_failed();
+                tracing::debug!(%error, peer = %address, "a handshake failed");
+            }
+        }
+    }
+
+    async fn serve_on<S>(&self, stream: S, peer: Peer)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
@@ -88,7 +122,7 @@ impl Connections {
         let connection = self.builder.serve_connection(io, service);
         if let Err(error) = self.watch(connection, &activity).await {
             self.handler.metrics().connection_failed();
-            tracing::debug!(error = &*error, %peer, "a connection ended with an error");
+            tracing::debug!(error = &*error, peer = %peer.address, "a connection ended with an error");
         }
     }
 

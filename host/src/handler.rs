@@ -2,7 +2,6 @@
 //! place where an outcome becomes a response.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,7 +23,7 @@ use crate::imports::{GuestLimits, GuestSignals, GuestTelemetry};
 use crate::invocation::Invocation;
 use crate::propagation::{self, TRACERESPONSE};
 use crate::request_body::RequestBody;
-use crate::request_facts::authority;
+use crate::request_facts::{Peer, authority};
 use crate::server_metrics::ServerMetrics;
 use crate::server_span::ServerSpan;
 use crate::span::Tracer;
@@ -75,7 +74,7 @@ impl Handler {
     pub(crate) async fn handle(
         &self,
         request: Request<Incoming>,
-        peer: SocketAddr,
+        peer: Peer,
     ) -> Result<Response<SpanBody>, Infallible> {
         let span = ServerSpan::start(&self.tracer, &self.metrics, &request, peer);
         let mut cancelled = CancelledOnDrop(Some(span.clone()));

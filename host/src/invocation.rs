@@ -14,13 +14,14 @@ use http_body::Body;
 use tokio::sync::oneshot;
 use wasmtime::{Store, UpdateDeadline};
 use wasmtime_wasi_http::WasiHttpView;
-use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
+use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme as GuestsScheme};
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
 use crate::component::LoadedComponent;
 use crate::error::{ErrorCodeError, GuestTrap, HandleError, InstantiateError};
 use crate::imports::SpansEnded;
 use crate::pacer::{Paced, Way};
+use crate::request_facts::Scheme;
 use crate::state::State;
 
 use opentelemetry::KeyValue;
@@ -188,10 +189,12 @@ where
 {
     let host = |error| CallError::Host(HandleError::Instantiate(InstantiateError(error)));
     let span = store.data_mut().telemetry.server_span().clone();
+    let scheme = match span.scheme() {
+        Scheme::Http => GuestsScheme::Http,
+        Scheme::Https => GuestsScheme::Https,
+    };
     let mut http = store.data_mut().http();
-    let request = http
-        .new_incoming_request(Scheme::Http, request)
-        .map_err(host)?;
+    let request = http.new_incoming_request(scheme, request).map_err(host)?;
     let answer = http
         .new_response_outparam_from_callback(move |answer| {
             span.answered();

@@ -5,7 +5,7 @@
 //! | floor | modules |
 //! |---|---|
 //! | roof | [`Cli`] |
-//! | http | `server` accepts and drains, `connection` serves one, with `activity`, `watched_io` and `stream_body` for its watchdog, `handler` is the envelope of a request, `admin` answers probes |
+//! | http | `server` accepts and drains, `tls` makes handshakes, `connection` serves one connection, with `activity`, `watched_io` and `stream_body` for its watchdog, `handler` is the envelope of a request, `admin` answers probes |
 //! | component | `watch` and `reload` replace what is served, `request_body`, `span_body` and `guest_body` carry what is read and answered, `invocation` runs a guest, `component` holds what is served, `compiler` makes it |
 //! | store | `state` is the `T` of `Store<T>`, `memory_limit` and `holdings` bound it, `http_error_code` mends an import, `outbound` says what a guest may call |
 //! | edges | `imports` is the guest's side of telemetry, `server_span` the host's, with `server_metrics`, `request_facts` and `reserved` |
@@ -53,6 +53,7 @@ mod stream_body;
 mod swap_error;
 mod swap_trace;
 mod telemetry;
+mod tls;
 mod watch;
 mod watched_io;
 
@@ -73,4 +74,5 @@ pub use swap_error::SwapError;
 pub use telemetry::{
     BatchConfig, PrometheusText, Protocol, SignalConfig, Telemetry, TelemetryConfig,
 };
+pub use tls::{Renewal, Tls, TlsError, TlsFiles};
 pub use watch::{Stamp, Watch};

@@ -21,6 +21,7 @@ use crate::imports::{GuestLimits, GuestSignals, GuestTelemetry};
 use crate::invocation::Invocation;
 use crate::load_error::LoadError;
 use crate::propagation;
+use crate::request_facts::{Peer, Scheme};
 use crate::server_metrics::ServerMetrics;
 use crate::server_span::ServerSpan;
 use crate::span::Tracer;
@@ -96,7 +97,10 @@ impl Probe {
         if let Some(value) = propagation::format_traceparent(parent) {
             headers.insert("traceparent", value);
         }
-        let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let peer = Peer {
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            scheme: Scheme::Http,
+        };
         let span = ServerSpan::start(&self.tracer, &self.metrics, &request, peer);
         let telemetry = GuestTelemetry::new(Arc::clone(&self.signals), span.clone());
         let state = State::new(telemetry, self.max_memory_bytes);

@@ -19,16 +19,39 @@ const SECRET_PARAMETERS: [&str; 7] = [
     "X-Goog-Signature",
 ];
 
+/// Who sends requests on a connection, and by what scheme.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Peer {
+    pub(crate) address: SocketAddr,
+    pub(crate) scheme: Scheme,
+}
+
+/// The scheme of a connection: what was spoken on it, whatever the client says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    Http,
+    Https,
+}
+
+impl Scheme {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
 /// What metrics need of the request's head.
 pub(crate) struct RequestFacts {
     method: Cow<'static, str>,
     method_is_known: bool,
-    scheme: &'static str,
+    scheme: Scheme,
     version: &'static str,
 }
 
 impl RequestFacts {
-    pub(crate) fn of<B>(request: &Request<B>) -> Self {
+    pub(crate) fn of<B>(request: &Request<B>, scheme: Scheme) -> Self {
         let (method, method_is_known) = match known_method(request.method()) {
             Some(known) => (Cow::Borrowed(known), true),
             None => (Cow::Borrowed("_OTHER"), false),
@@ -36,7 +59,7 @@ impl RequestFacts {
         Self {
             method,
             method_is_known,
-            scheme: "http",
+            scheme,
             version: protocol_version(request.version()),
         }
     }
@@ -57,6 +80,10 @@ impl RequestFacts {
         }
     }
 
+    pub(crate) fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
     pub(crate) fn version(&self) -> &'static str {
         self.version
     }
@@ -69,7 +96,7 @@ impl RequestFacts {
         };
         [
             KeyValue::new("http.request.method", method),
-            KeyValue::new("url.scheme", self.scheme),
+            KeyValue::new("url.scheme", self.scheme.as_str()),
         ]
     }
 }
@@ -78,7 +105,7 @@ impl RequestFacts {
 pub(crate) fn request_attributes<B>(
     request: &Request<B>,
     facts: &RequestFacts,
-    peer: SocketAddr,
+    peer: Peer,
     limit: usize,
 ) -> Vec<KeyValue> {
     let mut attributes = Vec::with_capacity(16);
@@ -102,10 +129,11 @@ pub(crate) fn request_attributes<B>(
         }
     }
     attributes.push(KeyValue::new("network.protocol.version", facts.version));
-    let address = peer.ip().to_canonical().to_string();
+    let address = peer.address.ip().to_canonical().to_string();
     attributes.push(KeyValue::new("client.address", address.clone()));
     attributes.push(KeyValue::new("network.peer.address", address));
-    attributes.push(KeyValue::new("network.peer.port", i64::from(peer.port())));
+    let port = i64::from(peer.address.port());
+    attributes.push(KeyValue::new("network.peer.port", port));
     if let Some(agent) = text(request.headers(), &header::USER_AGENT) {
         attributes.push(KeyValue::new("user_agent.original", cut(agent, limit)));
     }

@@ -18,6 +18,7 @@ use crate::connection::Connections;
 use crate::handler::Handler;
 use crate::imports::GuestLimits;
 use crate::telemetry::Telemetry;
+use crate::tls::Tls;
 
 /// The wait after the system refused a connection: for want of descriptors,
 /// as a rule, which does not pass by asking again at once.
@@ -71,6 +72,13 @@ impl Server {
             shutdown_delay: limits.shutdown_delay,
             readiness: Readiness::default(),
         }
+    }
+
+    /// Serves HTTPS and nothing else where there is a certificate.
+    #[must_use]
+    pub fn with_tls(mut self, tls: Option<Arc<Tls>>) -> Self {
+        self.connections.tls = tls;
+        self
     }
 
     /// Whether it takes requests; it can be asked at any time.

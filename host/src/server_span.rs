@@ -7,7 +7,6 @@
 //! metric points, whatever happens to it.
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -19,7 +18,7 @@ use crate::error::HandleError;
 use crate::failure_log;
 use crate::propagation;
 use crate::request_clock::RequestClock;
-use crate::request_facts::{RequestFacts, request_attributes};
+use crate::request_facts::{Peer, RequestFacts, Scheme, request_attributes};
 use crate::reserved;
 use crate::server_metrics::{Measured, ServerMetrics};
 use crate::span::{Parent, Span, SpanStart, Tracer, put};
@@ -77,10 +76,10 @@ impl ServerSpan {
         tracer: &Tracer,
         metrics: &Arc<ServerMetrics>,
         request: &Request<B>,
-        peer: SocketAddr,
+        peer: Peer,
     ) -> Self {
         let clock = RequestClock::start();
-        let facts = RequestFacts::of(request);
+        let facts = RequestFacts::of(request, peer.scheme);
         let attributes = request_attributes(request, &facts, peer, tracer.limits().text_bytes);
         let remote = propagation::extract(request.headers());
         let span = tracer.start(SpanStart {
@@ -129,6 +128,11 @@ impl ServerSpan {
 
     pub(crate) fn shared_context(&self) -> Arc<SpanContext> {
         Arc::clone(&self.shared.context)
+    }
+
+    /// The scheme that the request came by.
+    pub(crate) fn scheme(&self) -> Scheme {
+        self.shared.request.scheme()
     }
 
     pub(crate) fn clock(&self) -> RequestClock {

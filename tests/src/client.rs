@@ -8,7 +8,7 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::net::SocketAddr;
 use std::time::Instant;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::PATIENCE;
@@ -62,11 +62,22 @@ impl Ask {
     /// When no whole answer comes, as when a body is cut short.
     pub async fn try_send(self) -> anyhow::Result<Answer> {
         let stream = TcpStream::connect(self.address).await?;
+        self.try_send_on(stream).await
+    }
+
+    /// Sends it over HTTP/1.1 on a connection that is there already.
+    ///
+    /// # Errors
+    /// When no whole answer comes.
+    pub async fn try_send_on<S>(self, stream: S) -> anyhow::Result<Answer>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         let connection = tokio::spawn(connection);
         let authority = self.address.to_string();
-        let request = self.request(&authority, None)?;
+        let request = self.request(&authority, "")?;
         let begun = Instant::now();
         let answer = tokio::time::timeout(PATIENCE, async {
             read(sender.send_request(request).await?, begun).await
@@ -82,12 +93,30 @@ impl Ask {
     /// When no whole answer comes.
     pub async fn try_send_h2(self) -> anyhow::Result<Answer> {
         let stream = TcpStream::connect(self.address).await?;
+        self.send_h2(stream, "http").await
+    }
+
+    /// Sends it over HTTP/2 on a connection with TLS that is there already.
+    ///
+    /// # Errors
+    /// When no whole answer comes.
+    pub async fn try_send_h2_on<S>(self, stream: S) -> anyhow::Result<Answer>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        self.send_h2(stream, "https").await
+    }
+
+    async fn send_h2<S>(self, stream: S, scheme: &str) -> anyhow::Result<Answer>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         let (mut sender, connection) =
             hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
                 .await?;
         let connection = tokio::spawn(connection);
-        let authority = self.address.to_string();
-        let request = self.request("", Some(&authority))?;
+        let origin = format!("{scheme}://{}", self.address);
+        let request = self.request("", &origin)?;
         let begun = Instant::now();
         let answer = tokio::time::timeout(PATIENCE, async {
             read(sender.send_request(request).await?, begun).await
@@ -102,11 +131,8 @@ impl Ask {
         self.try_send().await.expect("a whole answer")
     }
 
-    fn request(self, host: &str, authority: Option<&str>) -> anyhow::Result<Request<Full<Bytes>>> {
-        let uri = match authority {
-            Some(authority) => format!("http://{authority}{}", self.target),
-            None => self.target,
-        };
+    fn request(self, host: &str, origin: &str) -> anyhow::Result<Request<Full<Bytes>>> {
+        let uri = format!("{origin}{}", self.target);
         let mut request = Request::builder().method(self.method).uri(uri);
         if !host.is_empty() && !self.headers.contains_key(http::header::HOST) {
             request = request.header(http::header::HOST, host);

@@ -9,7 +9,8 @@ use bytes::Bytes;
 
 use fanlight::{
     Access, Admin, AdminState, AdminToken, ComponentSlot, EngineConfig, GuestLimits, Probe,
-    Readiness, Reloader, RequestLimits, Server, ServerLimits, Telemetry, TelemetryConfig, Watch,
+    Readiness, Reloader, Renewal, RequestLimits, Server, ServerLimits, Telemetry, TelemetryConfig,
+    Tls, TlsFiles, Watch,
 };
 use fanlight_runner::client::Answer;
 use http::Method;
@@ -40,6 +41,8 @@ pub struct TestHost {
     pub max_component_bytes: usize,
     /// A file to serve whenever it appears or changes.
     pub watch: Option<PathBuf>,
+    /// The certificate of a host that serves HTTPS.
+    pub tls: Option<TlsFiles>,
 }
 
 impl TestHost {
@@ -60,6 +63,7 @@ impl TestHost {
             admin_token: None,
             max_component_bytes: 64 * 1024 * 1024,
             watch: None,
+            tls: None,
         }
     }
 
@@ -134,7 +138,12 @@ impl TestHost {
             Probe::new(path, &self.requests, &telemetry, self.guests)
         });
         let reloader = Arc::new(Reloader::new(Arc::clone(&slot), &telemetry, probe));
-        let server = Server::new(slot, &telemetry, self.requests, self.server, self.guests);
+        let tls = self
+            .tls
+            .map(|files| Arc::new(Tls::load(files).expect("a certificate")));
+        let server = Server::new(slot, &telemetry, self.requests, self.server, self.guests)
+            .with_tls(tls.clone());
+        let renewal = tls.map(Renewal::start);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let readiness = server.readiness();
@@ -159,7 +168,7 @@ impl TestHost {
                 let _ = stopped.await;
             };
             server.serve(listener, stopped).await;
-            drop((admin_task, watch));
+            drop((admin_task, watch, renewal));
             telemetry.shutdown().await;
         });
         RunningHost {

@@ -20,6 +20,7 @@ pub mod host;
 pub mod jaeger;
 pub mod program;
 pub mod prometheus;
+pub mod tls;
 
 use std::time::Duration;
 

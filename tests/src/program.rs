@@ -86,7 +86,9 @@ impl Program {
             admin: None,
         };
         program.address = eventually("the line that says where it serves", || {
-            program.address_after("serving at http://")
+            program
+                .address_after("serving at http://")
+                .or_else(|| program.address_after("serving at https://"))
         })
         .await;
         eventually("the lines about telemetry", || {

@@ -10,8 +10,9 @@ use clap::Args;
 use tokio::net::TcpListener;
 
 use super::limits::{GuestArgs, RequestArgs, ServerArgs, bytes};
-use super::signals::Signals;
+use super::signals::{Hangups, Signals};
 use super::swaps::{SwapArgs, Watched};
+use super::tls::TlsArgs;
 use super::token::TokenArgs;
 use super::{BAD_USE, FAILED, failed};
 use crate::admin::{Access, Admin, AdminAddress, AdminState};
@@ -22,6 +23,7 @@ use crate::load_error::LoadError;
 use crate::reload::Reloader;
 use crate::server::Server;
 use crate::telemetry::{Telemetry, TelemetryConfig};
+use crate::tls::{Renewal, Tls};
 use crate::watch::Watch;
 
 #[derive(Debug, Args)]
@@ -46,6 +48,8 @@ pub(super) struct ServeArgs {
         value_parser = clap::builder::FalseyValueParser::new()
     )]
     metrics_public: bool,
+    #[command(flatten)]
+    tls: TlsArgs,
     /// Leave the header `traceresponse` out of answers
     #[arg(
         long,
@@ -85,6 +89,10 @@ impl ServeArgs {
                 Err(error) => return failed(&error, BAD_USE),
             },
         };
+        let tls = match self.tls.tls() {
+            Ok(tls) => tls,
+            Err(error) => return failed(&error, BAD_USE),
+        };
         // Seen before it is read: what changes from now on is offered.
         let watch = self.swaps.watched(&self.component);
         // A component that cannot be served is said before anything is bound.
@@ -99,7 +107,7 @@ impl ServeArgs {
             Ok(telemetry) => telemetry,
             Err(error) => return failed(&error, BAD_USE),
         };
-        let served = self.serve(slot, &telemetry, access, watch).await;
+        let served = self.serve(slot, &telemetry, tls, access, watch).await;
         telemetry.shutdown().await;
         match served {
             Ok(()) => {
@@ -115,6 +123,7 @@ impl ServeArgs {
         &self,
         slot: Arc<ComponentSlot>,
         telemetry: &Telemetry,
+        tls: Option<Arc<Tls>>,
         admin: Option<(SocketAddr, Access)>,
         watch: Option<Watched>,
     ) -> anyhow::Result<()> {
@@ -130,19 +139,23 @@ impl ServeArgs {
             requests,
             self.server.limits(),
             guests,
-        );
+        )
+        .with_tls(tls.clone());
         let listener = bind(self.listen).await?;
         let admin = match admin {
             None => None,
             Some((address, access)) => Some((bind(address).await?, access)),
         };
         let mut signals = Signals::new()?;
+        let _hangups = Hangups::heed(tls.clone())?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let _renewal = tls.map(Renewal::start);
         let component = slot.current();
         tracing::info!(
             component = %self.component.display(),
             version = component.version(),
             digest = component.digest(),
-            "serving at http://{}",
+            "serving at {scheme}://{}",
             listener.local_addr()?
         );
         // Held, it would count as a request on the first component.

@@ -24,4 +24,5 @@ mod protocol;
 mod shutdown;
 mod streams;
 mod swap;
+mod tls;
 mod watch;

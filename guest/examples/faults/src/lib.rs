@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use fanlight_guest::bindings::wasi::http::types::{ErrorCode, IncomingRequest, ResponseOutparam};
-use fanlight_guest::{Request, Response, block_on, sleep, span};
+use fanlight_guest::{Request, Response, Scheme, block_on, sleep, span};
 
 mod flood;
 mod forgery;
@@ -67,6 +67,7 @@ async fn answer(request: Request) -> Response {
         "/outbound" => outside::outbound(&request).await,
         "/env" => outside::env(),
         "/headers" => headers(&request),
+        "/scheme" => scheme(&request),
         "/version" => version(&request),
         "/read" => intake::read(request).await,
         "/read-late" => intake::read_late(request),
@@ -168,6 +169,15 @@ fn headers(request: &Request) -> Response {
         .headers()
         .map(|(name, value)| format!("{name}: {}\n", String::from_utf8_lossy(value)));
     Response::text(lines.collect::<String>())
+}
+
+/// Says by what scheme the request came, as the host tells it.
+fn scheme(request: &Request) -> Response {
+    Response::text(match request.scheme() {
+        Some(Scheme::Http) => "http\n",
+        Some(Scheme::Https) => "https\n",
+        Some(Scheme::Other(_)) | None => "unknown\n",
+    })
 }
 
 fn milliseconds(request: &Request) -> Duration {
