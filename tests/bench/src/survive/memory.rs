@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use crate::admin::Admin;
 use crate::component::Guests;
+use crate::connection::{Connection, Protocol};
 use crate::load::Load;
 use crate::program::{Server, Serving};
 use crate::report::Check;
+use crate::request::Good;
 
 const WARM_UP: usize = 100;
 const SWAPS: usize = 1_000;
@@ -57,7 +59,15 @@ async fn swap_good(
         };
         admin.swap(component).await?;
     }
-    load.stop().await?.demand_no_failure()
+    load.stop().await?.demand_no_failure()?;
+    // A component opens its memory's image when it is first asked, which under
+    // load may be before the next swap or never: here both are.
+    let mut connection = Connection::open(server.address, Protocol::Http1).await?;
+    for component in [guests.two(), guests.one()] {
+        admin.swap(component).await?;
+        connection.get(Good::COUNTER.target).await?;
+    }
+    Ok(())
 }
 
 async fn swap_bad(
