@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::PATIENCE;
+use crate::{PATIENCE, eventually_async};
 
 /// A certificate that signs itself, for `localhost`, and its key.
 pub struct Pair {
@@ -82,4 +82,18 @@ pub async fn connect(
     let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
     let stream = TcpStream::connect(address).await?;
     tokio::time::timeout(PATIENCE, connector.connect(name, stream)).await?
+}
+
+/// Waits until new connections are shown `wanted`, which takes the place of `old`.
+///
+/// # Panics
+/// When they are not in time.
+pub async fn shows(address: SocketAddr, wanted: &Pair, old: &Pair) {
+    eventually_async("the new certificate", async || {
+        let stream = connect(address, &[wanted, old], &[])
+            .await
+            .expect("a handshake");
+        wanted.was_shown_on(&stream).then_some(())
+    })
+    .await;
 }

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use fanlight_tests::client::{raw, trace_of};
 use fanlight_tests::collector::Collector;
+use fanlight_tests::eventually;
 use fanlight_tests::fixture::{FAULTS, HELLO};
 use fanlight_tests::host::{RunningHost, TestHost};
 use fanlight_tests::program::{Program, ServingProgram};
-use fanlight_tests::tls::{Pair, connect};
-use fanlight_tests::{eventually, eventually_async};
+use fanlight_tests::tls::{Pair, connect, shows};
 use http::{Request, header};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Bytes;
@@ -40,15 +40,6 @@ fn program(folder: &Path) -> Program {
             folder.join("tls.crt").to_str().unwrap(),
         )
         .env("FANLIGHT_TLS_KEY", folder.join("tls.key").to_str().unwrap())
-}
-
-/// Waits until new connections are shown `wanted`, which takes the place of `old`.
-async fn shows(address: std::net::SocketAddr, wanted: &Pair, old: &Pair) {
-    eventually_async("the new certificate", async || {
-        let stream = connect(address, &[wanted, old], &[]).await.unwrap();
-        wanted.was_shown_on(&stream).then_some(())
-    })
-    .await;
 }
 
 async fn says(program: &ServingProgram, words: &str, times: usize) {
