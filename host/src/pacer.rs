@@ -3,9 +3,11 @@
 //!
 //! A guest that computes yields at every tick of the engine's clock. Were all
 //! of them ready again at once, a short request would wait for a tick of each.
-//! So a guest that has had its share of ticks waits for a turn, and there are
-//! no more turns at a time than processors. A turn is held only while the guest
-//! is polled: one that waits for something else holds up nobody.
+//! So a guest waits for a turn at each tick, and there are no more turns at a
+//! time than processors. Those that have computed for long have turns of their
+//! own: one that needs a few ticks does not stand in line with them. A turn is
+//! held only while the guest is polled: one that waits for something else holds
+//! up nobody.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -14,20 +16,37 @@ use std::task::{Context, Poll};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Ticks that a guest may compute before it takes turns with others.
+/// Ticks that a guest may compute before it stands in line with those that
+/// compute for long.
 const BRIEF_TICKS: u32 = 10;
 
 /// The turns of all guests of an engine.
 #[derive(Debug)]
 pub(crate) struct Pacer {
-    turns: Arc<Semaphore>,
+    turns: Turns,
+}
+
+/// The turns of guests that have just begun, and of those that go on and on.
+#[derive(Clone, Debug)]
+struct Turns {
+    brief: Arc<Semaphore>,
+    long: Arc<Semaphore>,
+}
+
+impl Turns {
+    fn new(count: usize) -> Self {
+        Self {
+            brief: Arc::new(Semaphore::new(count)),
+            long: Arc::new(Semaphore::new(count)),
+        }
+    }
 }
 
 /// One guest's place among the others.
 #[derive(Clone)]
 pub(crate) struct Pace {
-    turns: Arc<Semaphore>,
-    held: Arc<Mutex<Option<OwnedSemaphorePermit>>>,
+    turns: Turns,
+    held: Arc<Held>,
 }
 
 /// A guest whose turn ends whenever it has been polled.
@@ -44,50 +63,52 @@ impl Pacer {
     pub(crate) fn new() -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
-            turns: Arc::new(Semaphore::new(processors)),
+            turns: Turns::new(processors),
         }
     }
 
     /// A guest's place, as long as it runs.
     pub(crate) fn pace(&self) -> Pace {
         Pace {
-            turns: Arc::clone(&self.turns),
+            turns: self.turns.clone(),
             held: Arc::default(),
         }
     }
 }
 
 impl Pace {
-    /// What a guest waits for at each tick: to be polled again at first, and
-    /// for a turn from then on.
+    /// What a guest waits for at each tick.
     pub(crate) fn at_each_tick(&self) -> impl FnMut() -> Way + Send + Sync + 'static {
         let pace = self.clone();
         let mut ticks = 0_u32;
         move || {
             ticks = ticks.saturating_add(1);
-            if ticks <= BRIEF_TICKS {
-                Box::pin(tokio::task::yield_now())
+            let turns = if ticks <= BRIEF_TICKS {
+                &pace.turns.brief
             } else {
-                Box::pin(pace.clone().turn())
-            }
+                &pace.turns.long
+            };
+            Box::pin(turn(Arc::clone(turns), Arc::clone(&pace.held)))
         }
     }
+}
 
-    async fn turn(self) {
-        // To the end of the line, before the place in it is given up.
-        let next = Arc::clone(&self.turns).acquire_owned();
-        drop(self.lock().take());
-        // The semaphore is never closed.
-        let permit = next.await.ok();
-        // Whoever is given a turn is what its thread runs next. Giving way once
-        // more has the thread look at its sockets first.
-        tokio::task::yield_now().await;
-        *self.lock() = permit;
-    }
+/// A turn that is held, if any.
+type Held = Mutex<Option<OwnedSemaphorePermit>>;
 
-    fn lock(&self) -> MutexGuard<'_, Option<OwnedSemaphorePermit>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+async fn turn(turns: Arc<Semaphore>, held: Arc<Held>) {
+    // Given up first: whoever stands in line is next.
+    drop(lock(&held).take());
+    // The semaphore is never closed.
+    let permit = turns.acquire_owned().await.ok();
+    // Whoever is given a turn is what its thread runs next. Giving way once
+    // more has the thread look at its sockets first.
+    tokio::task::yield_now().await;
+    *lock(&held) = permit;
+}
+
+fn lock(held: &Held) -> MutexGuard<'_, Option<OwnedSemaphorePermit>> {
+    held.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<F> Paced<F> {
@@ -101,7 +122,7 @@ impl<F: Future + Unpin> Future for Paced<F> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let polled = Pin::new(&mut self.guest).poll(context);
-        drop(self.pace.lock().take());
+        drop(lock(&self.pace.held).take());
         polled
     }
 }
@@ -115,7 +136,7 @@ mod tests {
     #[tokio::test]
     async fn no_more_compute_at_a_time_than_there_are_turns() {
         let pacer = Pacer {
-            turns: Arc::new(Semaphore::new(2)),
+            turns: Turns::new(2),
         };
         let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let mut guests = tokio::task::JoinSet::new();
@@ -143,7 +164,7 @@ mod tests {
     #[tokio::test]
     async fn a_guest_that_waits_for_something_else_holds_no_turn() {
         let pacer = Pacer {
-            turns: Arc::new(Semaphore::new(1)),
+            turns: Turns::new(1),
         };
         let pace = pacer.pace();
         let mut tick = pace.at_each_tick();
@@ -160,7 +181,7 @@ mod tests {
             let polled = poll_once(waiting.as_mut()).await;
             assert!(polled.is_pending());
         }
-        assert_eq!(pacer.turns.available_permits(), 1);
+        assert_eq!(pacer.turns.long.available_permits(), 1);
     }
 
     /// Polls once, and lets other tasks run.
