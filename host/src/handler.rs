@@ -180,6 +180,7 @@ impl Handler {
         span: ServerSpan,
         version: Version,
     ) -> Response<SpanBody> {
+        let mut closing = self.closing.load(Ordering::Relaxed);
         let mut response = match result {
             Ok(response) => {
                 span.set_status_code(response.status());
@@ -191,6 +192,12 @@ impl Handler {
                 if error.trap().is_none() {
                     failure_log::tell(&error, span.context());
                 }
+                // Where its body ends others may see otherwise, as they may what
+                // else is odd about it: nothing behind it is read as a request.
+                closing |= matches!(
+                    error,
+                    HandleError::BadRequest(_) | HandleError::Unsupported(_)
+                );
                 span.fail(&error);
                 span.set_status_code(error.status());
                 problem(&error, &span)
@@ -202,7 +209,7 @@ impl Handler {
         {
             headers.insert(TRACERESPONSE, value);
         }
-        if self.closing.load(Ordering::Relaxed) && version <= Version::HTTP_11 {
+        if closing && version <= Version::HTTP_11 {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
@@ -230,6 +237,11 @@ fn check<B>(request: &Request<B>, limits: &RequestLimits) -> Result<(), HandleEr
     if request.method() == Method::CONNECT {
         return Err(HandleError::Unsupported("CONNECT is not supported"));
     }
+    if !is_encoding_known(request.headers()) {
+        return Err(HandleError::Unsupported(
+            "No transfer coding but chunked is supported",
+        ));
+    }
     if is_upgrade(request.headers()) {
         return Err(HandleError::Unsupported(
             "Protocol upgrades are not supported",
@@ -255,6 +267,17 @@ fn is_upgrade(headers: &HeaderMap) -> bool {
             .into_iter()
             .any(|protocol| !protocol.eq_ignore_ascii_case("h2c"))
     })
+}
+
+/// Whether the body is in chunks at most. hyper looks at the last coding alone,
+/// and would hand over what the others made of the body (RFC 9112 §6.1).
+fn is_encoding_known(headers: &HeaderMap) -> bool {
+    let mut encodings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    match (encodings.next(), encodings.next()) {
+        (None, _) => true,
+        (Some(only), None) => only.as_bytes().eq_ignore_ascii_case(b"chunked"),
+        (Some(_), Some(_)) => false,
+    }
 }
 
 fn identify(span: &ServerSpan, component: &LoadedComponent) {

@@ -22,6 +22,7 @@ mod program;
 mod prometheus;
 mod protocol;
 mod shutdown;
+mod smuggling;
 mod streams;
 mod swap;
 mod tls;
