@@ -17,6 +17,9 @@ use crate::stream_body::Stream;
 /// at four times in each.
 const LOOKS: u32 = 4;
 
+/// More than hyper holds of an answer whose body it has taken to its end.
+const HELD_BYTES: u64 = 2 * 1024 * 1024;
+
 /// The state of one connection.
 #[derive(Debug)]
 pub(crate) struct Activity {
@@ -26,6 +29,9 @@ pub(crate) struct Activity {
     idle_since: AtomicU64,
     /// When bytes last moved to the client.
     written_at: AtomicU64,
+    /// How much of what is still to be written may belong to answers. The rest
+    /// is said to a client that has HTTP/2 answer its PINGs and SETTINGS.
+    held: AtomicU64,
     /// Whether a write waits for the client.
     write_blocked: AtomicBool,
     is_http2: AtomicBool,
@@ -56,6 +62,7 @@ impl Activity {
             open: AtomicUsize::new(0),
             idle_since: AtomicU64::new(0),
             written_at: AtomicU64::new(0),
+            held: AtomicU64::new(0),
             write_blocked: AtomicBool::new(false),
             is_http2: AtomicBool::new(false),
             streams: Mutex::default(),
@@ -79,7 +86,13 @@ impl Activity {
     }
 
     /// Takes note of a write that moved bytes.
-    pub(crate) fn wrote(&self) {
+    pub(crate) fn wrote(&self, bytes: usize) {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let less = |held: u64| Some(held.saturating_sub(bytes));
+        // It always has a next value.
+        let _ = self
+            .held
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
         self.written_at.store(self.now(), Ordering::Relaxed);
         self.write_blocked.store(false, Ordering::Relaxed);
     }
@@ -113,7 +126,10 @@ impl Activity {
         let is_stuck = blocked && since(&self.written_at) >= limits.stream_idle_timeout;
         // What was answered may still be on its way to a client that reads slowly.
         if !blocked && self.open.load(Ordering::Acquire) == 0 {
-            let idle = since(&self.idle_since).min(since(&self.written_at));
+            let mut idle = since(&self.idle_since);
+            if self.held.load(Ordering::Relaxed) > 0 {
+                idle = idle.min(since(&self.written_at));
+            }
             return match limits.header_timeout.checked_sub(idle) {
                 Some(left) if !left.is_zero() => Finding::Well(left),
                 _ => Finding::Idle,
@@ -156,6 +172,7 @@ impl Drop for OpenRequest {
         let activity = &self.activity;
         // First, so that nobody sees it idle since the last time.
         activity.idle_since.store(activity.now(), Ordering::Relaxed);
+        activity.held.fetch_add(HELD_BYTES, Ordering::Relaxed);
         activity.open.fetch_sub(1, Ordering::Release);
     }
 }

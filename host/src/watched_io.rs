@@ -23,7 +23,7 @@ impl<S> WatchedIo<S> {
 
     fn note(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match &written {
-            Poll::Ready(Ok(bytes)) if *bytes > 0 => self.activity.wrote(),
+            Poll::Ready(Ok(bytes)) if *bytes > 0 => self.activity.wrote(*bytes),
             Poll::Ready(_) => {}
             Poll::Pending => self.activity.write_waits(),
         }

@@ -16,6 +16,7 @@ pub mod client;
 pub mod collected;
 pub mod collector;
 pub mod fixture;
+pub mod frames;
 pub mod host;
 pub mod jaeger;
 pub mod program;

@@ -15,6 +15,7 @@ mod departures;
 mod endpoints;
 mod export;
 mod export_trouble;
+mod h2_floods;
 mod hostile_clients;
 mod hostile_guests;
 mod outcomes;
