@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
@@ -25,6 +25,10 @@ use crate::tls::Tls;
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 /// How often the log is told of that again.
 const TELL_AGAIN: Duration = Duration::from_secs(30);
+/// Connections that may wait to be accepted; the system's own bound on it, which
+/// is 4,096 as a rule, holds as well. A client that finds no room tries again
+/// after a second, and tokio's 128 are full after a moment of many clients.
+const BACKLOG: u32 = 4096;
 /// The time that answers to requests that were told to stop have to get out.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
@@ -113,6 +117,22 @@ impl Server {
             tracing::warn!("guests were still at work after their answers; they are ended");
         }
     }
+}
+
+/// Listens at `address`.
+///
+/// # Errors
+/// Where the system does not let it.
+pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    // A server that starts again takes over from its old connections.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Accepts connections and keeps account of them.

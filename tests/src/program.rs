@@ -35,12 +35,10 @@ impl Program {
             .env(
                 "FANLIGHT_CACHE_DIR",
                 target_directory().join("compiled-for-tests"),
-            )
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true);
-        Self { command }
+            );
+        Self {
+            command: quiet(command),
+        }
     }
 
     /// Sets a variable; an empty value unsets it.
@@ -51,6 +49,26 @@ impl Program {
         } else {
             self.command.env(name, value);
         }
+        self
+    }
+
+    /// Has it run with so many open files at most, which it cannot raise.
+    #[must_use]
+    pub fn open_files(mut self, limit: u32) -> Self {
+        let plain = self.command.as_std();
+        let script = format!("ulimit -n {limit}; exec \"$0\" \"$@\"");
+        let mut command = Command::new("sh");
+        command
+            .args([OsStr::new("-c"), OsStr::new(&script)])
+            .arg(plain.get_program())
+            .args(plain.get_args());
+        for (name, value) in plain.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        self.command = quiet(command);
         self
     }
 
@@ -142,8 +160,7 @@ impl ServingProgram {
 
     /// The most memory that it ever held, in bytes (`VmHWM`).
     pub fn peak_rss_bytes(&self) -> u64 {
-        let id = self.child.id().expect("it runs");
-        let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("it runs");
+        let status = std::fs::read_to_string(self.proc("status")).expect("it runs");
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
         kib.and_then(|kib| kib.parse::<u64>().ok())
@@ -151,11 +168,46 @@ impl ServingProgram {
             * 1024
     }
 
+    /// How many of its descriptors are sockets.
+    pub fn open_sockets(&self) -> usize {
+        let files = std::fs::read_dir(self.proc("fd")).expect("it runs");
+        // One that was closed in the meantime has no target any more.
+        let targets = files.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok());
+        targets
+            .filter(|target| target.to_string_lossy().starts_with("socket:"))
+            .count()
+    }
+
+    /// The processor time that it has taken, in hundredths of a second.
+    pub fn cpu_ticks(&self) -> u64 {
+        let stat = std::fs::read_to_string(self.proc("stat")).expect("it runs");
+        // The name, which may hold anything, ends with the last parenthesis.
+        let (_, fields) = stat.rsplit_once(") ").expect("a name");
+        let ticks = fields.split(' ').skip(11).take(2);
+        ticks
+            .map(|field| field.parse::<u64>().expect("a number"))
+            .sum()
+    }
+
+    fn proc(&self, file: &str) -> PathBuf {
+        let id = self.child.id().expect("it runs");
+        PathBuf::from(format!("/proc/{id}/{file}"))
+    }
+
     fn address_after(&self, words: &str) -> Option<SocketAddr> {
         let said = self.said();
         let (_, rest) = said.split_once(words)?;
         rest.split_whitespace().next()?.parse().ok()
     }
+}
+
+fn quiet(mut command: Command) -> Command {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    command
 }
 
 /// The program's file. The first call has cargo build it.

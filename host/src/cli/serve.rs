@@ -141,10 +141,10 @@ impl ServeArgs {
             guests,
         )
         .with_tls(tls.clone());
-        let listener = bind(self.listen).await?;
+        let listener = bind(self.listen)?;
         let admin = match admin {
             None => None,
-            Some((address, access)) => Some((bind(address).await?, access)),
+            Some((address, access)) => Some((bind(address)?, access)),
         };
         let mut signals = Signals::new()?;
         let _hangups = Hangups::heed(tls.clone())?;
@@ -225,10 +225,8 @@ impl ServeArgs {
     }
 }
 
-async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot listen on {address}"))
+fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    crate::server::listen(address).with_context(|| format!("cannot listen on {address}"))
 }
 
 /// `$XDG_CACHE_HOME/fanlight/compiled`, or the same below `~/.cache`.

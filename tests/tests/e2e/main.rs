@@ -18,6 +18,7 @@ mod export_trouble;
 mod h2_floods;
 mod hostile_clients;
 mod hostile_guests;
+mod many_clients;
 mod outcomes;
 mod program;
 mod prometheus;
