@@ -19,6 +19,8 @@ const LOOKS: u32 = 4;
 
 /// More than hyper holds of an answer whose body it has taken to its end.
 const HELD_BYTES: u64 = 2 * 1024 * 1024;
+/// More than it holds of all answers: HTTP/2's streams have 64 KiB each.
+const MAX_HELD_BYTES: u64 = 16 * 1024 * 1024;
 
 /// The state of one connection.
 #[derive(Debug)]
@@ -172,7 +174,11 @@ impl Drop for OpenRequest {
         let activity = &self.activity;
         // First, so that nobody sees it idle since the last time.
         activity.idle_since.store(activity.now(), Ordering::Relaxed);
-        activity.held.fetch_add(HELD_BYTES, Ordering::Relaxed);
+        let more = |held: u64| Some((held + HELD_BYTES).min(MAX_HELD_BYTES));
+        // It always has a next value.
+        let _ = activity
+            .held
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
         activity.open.fetch_sub(1, Ordering::Release);
     }
 }
