@@ -1,10 +1,13 @@
 //! Swaps while requests run: none is lost, and those that run finish on what
 //! they began with.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use fanlight_runner::load::Latencies;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use crate::admin::Admin;
@@ -16,6 +19,8 @@ use crate::report::Check;
 use crate::request::Good;
 
 const SWAPS: u32 = 200;
+/// The longest wait for anything.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// One swap each: all of them take 20 s.
 const EVERY: Duration = Duration::from_millis(100);
 /// Longer than a swap takes, so that the request runs across it.
@@ -52,18 +57,15 @@ pub(super) async fn run(server: Server, guests: &Guests) -> anyhow::Result<Vec<C
         } else {
             guests.one()
         };
-        let mut connection = Connection::open(server.address, Protocol::Http1).await?;
+        let under_way = UnderWay::begin(server.address).await?;
         long_requests.spawn(async move {
-            let answer = connection.get(LONG_REQUEST).await?;
+            let body = under_way.rest().await?;
             anyhow::ensure!(
-                answer.body == old.repeat(3),
-                "a request that began on {old:?} got {:?}",
-                answer.body
+                body == old.repeat(3),
+                "a request that began on {old:?} got {body:?}"
             );
             anyhow::Ok(())
         });
-        // It is under way before the swap.
-        tokio::time::sleep(Duration::from_millis(20)).await;
         let begun = Instant::now();
         let first_new = async {
             while watcher.get(Good::VERSION.target).await?.body != new {}
@@ -109,4 +111,40 @@ pub(super) async fn run(server: Server, guests: &Guests) -> anyhow::Result<Vec<C
     }
     server.stop().await?;
     Ok(checks)
+}
+
+/// A long request that has begun to be answered.
+struct UnderWay {
+    stream: TcpStream,
+    answer: Vec<u8>,
+}
+
+impl UnderWay {
+    /// Sends it, and waits for the first line of its body: only then is it known
+    /// which component it runs on.
+    async fn begin(address: SocketAddr) -> anyhow::Result<Self> {
+        let mut stream = TcpStream::connect(address).await?;
+        // Its body ends with the connection, without framing.
+        let request = format!("GET {LONG_REQUEST} HTTP/1.0\r\nhost: bench\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = Vec::new();
+        while !body(&answer).is_some_and(|body| body.contains('\n')) {
+            let read = tokio::time::timeout(PATIENCE, stream.read_buf(&mut answer)).await??;
+            anyhow::ensure!(read > 0, "a long request broke off before its body");
+        }
+        Ok(Self { stream, answer })
+    }
+
+    /// Reads on to the end; gives back the body.
+    async fn rest(mut self) -> anyhow::Result<String> {
+        let read = self.stream.read_to_end(&mut self.answer);
+        tokio::time::timeout(PATIENCE, read).await??;
+        let body = body(&self.answer).context("no text in the answer")?;
+        Ok(body.to_owned())
+    }
+}
+
+fn body(answer: &[u8]) -> Option<&str> {
+    let (_, body) = std::str::from_utf8(answer).ok()?.split_once("\r\n\r\n")?;
+    Some(body)
 }
