@@ -136,9 +136,10 @@ impl Connections {
         let mut look = pin!(tokio::time::sleep(self.limits.header_timeout));
         let mut closing = false;
         loop {
+            // A flood that uses up the task's share of work must not keep the
+            // watchdog from its own: it is asked first.
             tokio::select! {
                 biased;
-                ended = connection.as_mut() => return ended,
                 phase = phases.wait_for(|phase| *phase != Phase::Serving && !closing
                     || *phase == Phase::Ended) => match phase.map(|phase| *phase) {
                     Ok(Phase::Draining) => {
@@ -159,6 +160,7 @@ impl Connections {
                     };
                     look.as_mut().reset(tokio::time::Instant::now() + next);
                 }
+                ended = connection.as_mut() => return ended,
             }
         }
     }
