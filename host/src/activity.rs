@@ -145,12 +145,18 @@ impl Activity {
             self.written_at.load(Ordering::Relaxed)
         };
         let streams: Vec<_> = self.lock().iter().filter_map(Weak::upgrade).collect();
-        for stream in streams {
+        let mut left_behind = 0;
+        for stream in &streams {
             let still = now.saturating_sub(stream.moved_at().max(moved));
-            if is_stuck || Duration::from_millis(still) >= limits.stream_idle_timeout {
-                stream.abort();
+            let is_still = Duration::from_millis(still) >= limits.stream_idle_timeout;
+            if (is_stuck || is_still) && stream.abort() {
+                left_behind += 1;
             }
         }
+        // hyper does not let go of a stream whose client opens no window. Where
+        // there is no other, the connection is of no use to anybody.
+        let is_stuck =
+            is_stuck || (left_behind > 0 && left_behind >= self.open.load(Ordering::Acquire));
         if is_stuck {
             return Finding::Stuck;
         }

@@ -34,6 +34,9 @@ pub use client::AdminClient;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections open at once: probes, scrapers, whoever swaps.
 const MAX_CONNECTIONS: usize = 256;
+/// The longest that one of them lives, uploads and compiling included: one whose
+/// client does not read its answers would stay.
+const CONNECTION_LIFETIME: Duration = Duration::from_secs(600);
 /// The wait after the system refused a connection.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 
@@ -96,9 +99,9 @@ async fn accept(listener: TcpListener, state: Arc<AdminState>) {
             let served = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEADER_TIMEOUT)
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
-            if let Err(error) = served {
+                .serve_connection(TokioIo::new(stream), service);
+            let served = tokio::time::timeout(CONNECTION_LIFETIME, served).await;
+            if let Ok(Err(error)) = served {
                 tracing::debug!(%error, "an admin connection ended with an error");
             }
         });
@@ -156,9 +159,9 @@ async fn answer(
         return refused.answer();
     }
     match route {
-        Route::Livez => answers::text(StatusCode::OK, "alive\n"),
-        Route::Readyz if state.readiness.is_ready() => answers::text(StatusCode::OK, "ready\n"),
-        Route::Readyz => answers::text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
+        Route::Livez => answers::probe(StatusCode::OK, "alive\n"),
+        Route::Readyz if state.readiness.is_ready() => answers::probe(StatusCode::OK, "ready\n"),
+        Route::Readyz => answers::probe(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
         Route::Metrics => answers::metrics(state.metrics.as_ref()).await,
         Route::Component if request.method() == Method::PUT => {
             component::put(request, &state.reloader, uploads).await

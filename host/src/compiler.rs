@@ -155,20 +155,18 @@ impl Compiler {
 
 fn compile(engine: &Engine, bytes: &[u8]) -> Result<Compiled, LoadError> {
     // A compiler that panics on what somebody sent must not take the server along.
-    let compiled = catch_unwind(AssertUnwindSafe(|| Component::from_binary(engine, bytes)));
-    let component = match compiled {
-        Ok(Ok(component)) => component,
-        Ok(Err(error)) => return Err(LoadError::NotAComponent(format!("{error:#}"))),
-        Err(_) => {
-            return Err(LoadError::NotAComponent(
-                "the compiler panicked on it".to_owned(),
-            ));
-        }
-    };
-    Ok(Compiled {
-        component,
-        identity: Identity::of(bytes),
-    })
+    let compiled = catch_unwind(AssertUnwindSafe(|| {
+        Ok::<_, wasmtime::Error>(Compiled {
+            component: Component::from_binary(engine, bytes)?,
+            identity: Identity::of(bytes),
+        })
+    }));
+    match compiled {
+        Ok(compiled) => compiled.map_err(|error| LoadError::NotAComponent(format!("{error:#}"))),
+        Err(_) => Err(LoadError::NotAComponent(
+            "the compiler panicked on it".to_owned(),
+        )),
+    }
 }
 
 impl Identity {

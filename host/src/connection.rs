@@ -77,17 +77,27 @@ impl Connections {
     /// # Cancel safety
     /// Dropped, it ends the connection and the guests of its requests.
     pub(crate) async fn serve(self: Arc<Self>, stream: TcpStream, address: SocketAddr) {
+        let activity = Arc::new(Activity::new());
+        let stream = WatchedIo::new(stream, Arc::clone(&activity));
         let Some(tls) = &self.tls else {
             let scheme = Scheme::Http;
-            return self.serve_on(stream, Peer { address, scheme }).await;
+            return self
+                .serve_on(stream, activity, Peer { address, scheme })
+                .await;
         };
         // Boxed, so that connections without TLS are not as large.
-        Box::pin(self.serve_securely(tls, stream, address)).await;
+        Box::pin(self.serve_securely(tls, stream, activity, address)).await;
     }
 
     /// Makes the handshake and serves what comes after it. To drain is not to
     /// wait for handshakes: no request was begun.
-    async fn serve_securely(&self, tls: &Tls, stream: TcpStream, address: SocketAddr) {
+    async fn serve_securely(
+        &self,
+        tls: &Tls,
+        stream: WatchedIo<TcpStream>,
+        activity: Arc<Activity>,
+        address: SocketAddr,
+    ) {
         let mut phases = self.phase.subscribe();
         let made = tokio::select! {
             made = tls.accept(stream, self.limits.header_timeout) => made,
@@ -95,7 +105,10 @@ impl Connections {
         };
         let scheme = Scheme::Https;
         match made {
-            Ok(Some(stream)) => self.serve_on(stream, Peer { address, scheme }).await,
+            Ok(Some(stream)) => {
+                self.serve_on(stream, activity, Peer { address, scheme })
+                    .await
+            }
             Ok(None) => {}
             Err(error) => {
                 self.handler.metrics().connection_failed();
@@ -104,12 +117,11 @@ impl Connections {
         }
     }
 
-    async fn serve_on<S>(&self, stream: S, peer: Peer)
+    async fn serve_on<S>(&self, stream: S, activity: Arc<Activity>, peer: Peer)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let activity = Arc::new(Activity::new());
-        let io = WatchedIo::new(TokioIo::new(stream), Arc::clone(&activity));
+        let io = TokioIo::new(stream);
         let (handler, opened) = (Arc::clone(&self.handler), Arc::clone(&activity));
         let service = service_fn(move |request: Request<Incoming>| {
             let handler = Arc::clone(&handler);

@@ -13,12 +13,15 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, Semaphore};
 
 /// Ticks that a guest may compute before it stands in line with those that
 /// compute for long.
 const BRIEF_TICKS: u32 = 10;
+/// How long a guest stands in line before it looks for itself.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// The turns of all guests of an engine.
 #[derive(Debug)]
@@ -29,16 +32,52 @@ pub(crate) struct Pacer {
 /// The turns of guests that have just begun, and of those that go on and on.
 #[derive(Clone, Debug)]
 struct Turns {
-    brief: Arc<Semaphore>,
-    long: Arc<Semaphore>,
+    brief: Arc<Line>,
+    long: Arc<Line>,
 }
 
 impl Turns {
     fn new(count: usize) -> Self {
         Self {
-            brief: Arc::new(Semaphore::new(count)),
-            long: Arc::new(Semaphore::new(count)),
+            brief: Arc::new(Line::new(count)),
+            long: Arc::new(Line::new(count)),
         }
+    }
+}
+
+/// Guests that wait for the same turns.
+///
+/// A turn is taken by a guest that is polled, never given to one that waits: a
+/// guest whose client does not read is not polled, and would keep it.
+#[derive(Debug)]
+struct Line {
+    free: Semaphore,
+    given_up: Notify,
+}
+
+impl Line {
+    fn new(count: usize) -> Self {
+        Self {
+            free: Semaphore::new(count),
+            given_up: Notify::new(),
+        }
+    }
+
+    fn take(self: &Arc<Self>) -> Option<Turn> {
+        // Put back by the turn's end.
+        self.free.try_acquire().ok()?.forget();
+        Some(Turn(Arc::clone(self)))
+    }
+}
+
+/// The right to compute until the end of the poll.
+#[derive(Debug)]
+struct Turn(Arc<Line>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.free.add_permits(1);
+        self.0.given_up.notify_one();
     }
 }
 
@@ -83,31 +122,36 @@ impl Pace {
         let mut ticks = 0_u32;
         move || {
             ticks = ticks.saturating_add(1);
-            let turns = if ticks <= BRIEF_TICKS {
+            let line = if ticks <= BRIEF_TICKS {
                 &pace.turns.brief
             } else {
                 &pace.turns.long
             };
-            Box::pin(turn(Arc::clone(turns), Arc::clone(&pace.held)))
+            Box::pin(turn(Arc::clone(line), Arc::clone(&pace.held)))
         }
     }
 }
 
 /// A turn that is held, if any.
-type Held = Mutex<Option<OwnedSemaphorePermit>>;
+type Held = Mutex<Option<Turn>>;
 
-async fn turn(turns: Arc<Semaphore>, held: Arc<Held>) {
+async fn turn(line: Arc<Line>, held: Arc<Held>) {
     // Given up first: whoever stands in line is next.
     drop(lock(&held).take());
-    // The semaphore is never closed.
-    let permit = turns.acquire_owned().await.ok();
-    // Whoever is given a turn is what its thread runs next. Giving way once
-    // more has the thread look at its sockets first.
-    tokio::task::yield_now().await;
-    *lock(&held) = permit;
+    loop {
+        // Whoever is woken is what its thread runs next. Giving way once has the
+        // thread look at its sockets first.
+        tokio::task::yield_now().await;
+        if let Some(turn) = line.take() {
+            *lock(&held) = Some(turn);
+            return;
+        }
+        // The one that is woken may not be polled any more, and the turn be free.
+        let _ = tokio::time::timeout(LOOK_AGAIN, line.given_up.notified()).await;
+    }
 }
 
-fn lock(held: &Held) -> MutexGuard<'_, Option<OwnedSemaphorePermit>> {
+fn lock(held: &Held) -> MutexGuard<'_, Option<Turn>> {
     held.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -181,7 +225,33 @@ mod tests {
             let polled = poll_once(waiting.as_mut()).await;
             assert!(polled.is_pending());
         }
-        assert_eq!(pacer.turns.long.available_permits(), 1);
+        assert_eq!(pacer.turns.long.free.available_permits(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_guest_that_is_polled_no_more_keeps_no_turn() {
+        let pacer = Pacer {
+            turns: Turns::new(1),
+        };
+        let computing = |pace: Pace| {
+            let mut tick = pace.at_each_tick();
+            let guest = Box::pin(async move {
+                for _ in 0..500 {
+                    tick().await;
+                }
+            });
+            Paced::new(guest, pace)
+        };
+        // Left where they stand, as guests are whose clients do not read.
+        let mut left: Vec<_> = (0..40).map(|_| computing(pacer.pace())).collect();
+        for (polls, guest) in left.iter_mut().enumerate() {
+            for _ in 0..polls {
+                let _ = poll_once(Pin::new(guest)).await;
+            }
+        }
+        let going_on = computing(pacer.pace());
+        let ended = tokio::time::timeout(Duration::from_secs(20), going_on).await;
+        assert!(ended.is_ok(), "it waits for turns that nobody uses");
     }
 
     /// Polls once, and lets other tasks run.

@@ -207,16 +207,21 @@ impl Shared {
                 Ok(compiler.compile_aside(bytes).await?)
             })
             .await?;
+        self.is_newest(ticket)?;
         let linked = trace
             .step("link", |_| async { Ok(compiler.link(compiled)?) })
             .await?;
-        if linked.identity.digest[..] == *self.slot.current().digest() {
+        {
+            let _deciding = lock(&self.deciding);
             let now = self.slot.current();
-            return Ok(Exchange {
-                outcome: Outcome::Unchanged,
-                now,
-                before: None,
-            });
+            if linked.identity.digest[..] == *now.digest() {
+                self.is_newest(ticket)?;
+                return Ok(Exchange {
+                    outcome: Outcome::Unchanged,
+                    now,
+                    before: None,
+                });
+            }
         }
         let candidate = self.slot.candidate(linked, source);
         trace.identify(&candidate);
@@ -224,7 +229,12 @@ impl Shared {
             let candidate = Arc::clone(&candidate);
             trace
                 .step("probe", |context| async {
-                    Ok(probe.ask(candidate, context).await?)
+                    // A bad one may take its time; what replaces it does not wait.
+                    tokio::select! {
+                        biased;
+                        () = self.superseded(ticket) => Err(SwapError::Superseded),
+                        asked = probe.ask(candidate, context) => Ok(asked?),
+                    }
                 })
                 .await?;
         }
@@ -245,10 +255,16 @@ impl Shared {
     ) -> Result<Arc<LoadedComponent>, SwapError> {
         // A rollback decides under the same lock.
         let _deciding = lock(&self.deciding);
-        if *self.newest.borrow() != ticket {
-            return Err(SwapError::Superseded);
-        }
+        self.is_newest(ticket)?;
         Ok(self.slot.swap(candidate))
+    }
+
+    fn is_newest(&self, ticket: u64) -> Result<(), SwapError> {
+        if *self.newest.borrow() == ticket {
+            Ok(())
+        } else {
+            Err(SwapError::Superseded)
+        }
     }
 
     /// Is ready when something newer than `ticket` was offered.

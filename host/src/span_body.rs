@@ -119,9 +119,19 @@ impl SpanBody {
     }
 
     /// Ends it where it stands, with the guest behind it and the span. What is
-    /// complete already is left to whoever drops it.
+    /// complete already ends well: its guest goes on for its time after the answer.
     pub(crate) fn abort(&mut self, error: HandleError) {
-        if self.is_complete() || matches!(self.source, Source::Aborted { .. }) {
+        if self.is_complete() {
+            let bytes = self.bytes();
+            if matches!(self.source, Source::Guest(_)) {
+                self.source = Source::Host {
+                    body: Full::default(),
+                    bytes,
+                };
+            }
+            return;
+        }
+        if matches!(self.source, Source::Aborted { .. }) {
             return;
         }
         failure_log::tell(&error, self.span.context());

@@ -7,7 +7,7 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -39,6 +39,7 @@ pub(crate) struct Stream {
     state: Mutex<StreamState>,
     /// When it last gave bytes, as the connection counts time.
     moved_at: AtomicU64,
+    aborted: AtomicBool,
 }
 
 struct StreamState {
@@ -75,6 +76,7 @@ impl StreamBody {
                 let activity = self.request.activity();
                 let stream = Arc::new(Stream {
                     moved_at: AtomicU64::new(activity.now()),
+                    aborted: AtomicBool::new(false),
                     state: Mutex::new(StreamState {
                         body,
                         waits_for,
@@ -137,8 +139,12 @@ impl Stream {
         self.moved_at.load(Ordering::Relaxed)
     }
 
-    /// Ends it where it stands, with the guest behind it.
-    pub(crate) fn abort(&self) {
+    /// Ends it where it stands, with the guest behind it; tells whether that was
+    /// done before, and hyper has not let go of it since.
+    pub(crate) fn abort(&self) -> bool {
+        if self.aborted.swap(true, Ordering::Relaxed) {
+            return true;
+        }
         let waker = {
             let mut state = self.lock();
             // To read what it is sent, or to send what the guest wants to read.
@@ -153,6 +159,7 @@ impl Stream {
         if let Some(waker) = waker {
             waker.wake();
         }
+        false
     }
 
     fn poll(

@@ -25,6 +25,7 @@ use opentelemetry_sdk::resource::TelemetryResourceDetector;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 pub use config::{Protocol, SignalConfig, TelemetryConfig};
 pub(crate) use dropped::Dropped;
@@ -75,6 +76,7 @@ impl Telemetry {
             .enable_all()
             .build()
             .context("cannot start the telemetry runtime")?;
+        let ended = CancellationToken::new();
         // The gRPC channels register with the runtime they are made in.
         let entered = runtime.enter();
         let resource = Resource::builder_empty()
@@ -131,6 +133,7 @@ impl Telemetry {
                 gate: Gate::new(probe, health("metrics", &config.metrics)),
                 counts: Arc::clone(&counts.metrics),
                 runtime: runtime.handle().clone(),
+                ended: ended.clone(),
             };
             let reader = PeriodicReader::builder(exporter)
                 .with_interval(config.metric_interval)
@@ -154,7 +157,10 @@ impl Telemetry {
             prometheus,
             flushes,
             config: config.clone(),
-            runtime: OwnRuntime(Some(runtime)),
+            runtime: OwnRuntime {
+                runtime: Some(runtime),
+                ended,
+            },
         })
     }
 
@@ -190,7 +196,7 @@ impl Telemetry {
         for (signal, way) in summary(&self.config) {
             tracing::info!("{signal}: {way}");
         }
-        if let Some(runtime) = &self.runtime.0 {
+        if let Some(runtime) = &self.runtime.runtime {
             runtime.spawn(notice_absent_collector(self.config.clone()));
         }
     }
@@ -246,11 +252,16 @@ impl Telemetry {
 
 /// A runtime that can be dropped anywhere: tokio's own panics where it is
 /// dropped by a future, as happens when the serving runtime itself goes.
-struct OwnRuntime(Option<Runtime>);
+struct OwnRuntime {
+    runtime: Option<Runtime>,
+    /// Tells those who wait on it from other threads that nothing will come.
+    ended: CancellationToken,
+}
 
 impl Drop for OwnRuntime {
     fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
+        self.ended.cancel();
+        if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
     }

@@ -20,6 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::watch::Stamp;
+use crate::watched_io::WatchedIo;
 
 /// How often the files are looked at. Change events do not cross the border of
 /// every container, and a certificate is not replaced in a hurry.
@@ -122,11 +123,11 @@ impl Tls {
     /// Dropped, it closes the connection.
     pub(crate) async fn accept(
         &self,
-        stream: TcpStream,
+        stream: WatchedIo<TcpStream>,
         timeout: Duration,
-    ) -> io::Result<Option<TlsStream<TcpStream>>> {
+    ) -> io::Result<Option<TlsStream<WatchedIo<TcpStream>>>> {
         let handshake = async {
-            if stream.peek(&mut [0]).await? == 0 {
+            if stream.inner().peek(&mut [0]).await? == 0 {
                 return Ok(None);
             }
             self.acceptor.accept(stream).await.map(Some)

@@ -5,6 +5,7 @@
 //! events do not cross the border of every container. What is offered has
 //! stood still for a moment: a file half written is not worth a refusal.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -50,9 +51,11 @@ impl Drop for Watch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     modified: Option<SystemTime>,
+    /// Of the file's contents, name or permissions, in nanoseconds as well.
+    changed: (i64, i64),
     bytes: u64,
     /// Another file under the same name may have the same time and size.
-    file: u64,
+    file: (u64, u64),
 }
 
 impl Stamp {
@@ -66,7 +69,8 @@ impl Stamp {
         Some(Self {
             modified: metadata.modified().ok(),
             bytes: metadata.len(),
-            file: std::os::unix::fs::MetadataExt::ino(&metadata),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+            file: (metadata.dev(), metadata.ino()),
         })
     }
 }
@@ -78,7 +82,7 @@ async fn run(
     changed: Arc<Notify>,
 ) {
     loop {
-        let stamp = Stamp::of(&path);
+        let stamp = look(&path).await;
         if stamp.is_some() && stamp != seen {
             seen = settled(&path, stamp).await;
             if seen.is_some() {
@@ -94,11 +98,18 @@ async fn run(
     }
 }
 
+/// Looks at the file where waiting for a share that hangs holds up nobody.
+async fn look(path: &Path) -> Option<Stamp> {
+    let path = path.to_owned();
+    let look = tokio::task::spawn_blocking(move || Stamp::of(&path));
+    look.await.ok().flatten()
+}
+
 /// Waits until the file stands still; none where it is gone by then.
 async fn settled(path: &Path, mut stamp: Option<Stamp>) -> Option<Stamp> {
     loop {
         tokio::time::sleep(SETTLED).await;
-        let now = Stamp::of(path);
+        let now = look(path).await;
         if now == stamp {
             return now;
         }

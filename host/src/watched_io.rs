@@ -1,12 +1,14 @@
 //! The bytes of a connection, and a note for the watchdog of those that move to
 //! the client. Changes nothing on their way.
+//!
+//! It stands below TLS, which takes bytes that it cannot pass on yet.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use hyper::rt::{Read, ReadBufCursor, Write};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::activity::Activity;
 
@@ -21,6 +23,10 @@ impl<S> WatchedIo<S> {
         Self { inner, activity }
     }
 
+    pub(crate) fn inner(&self) -> &S {
+        &self.inner
+    }
+
     fn note(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match &written {
             Poll::Ready(Ok(bytes)) if *bytes > 0 => self.activity.wrote(*bytes),
@@ -31,17 +37,17 @@ impl<S> WatchedIo<S> {
     }
 }
 
-impl<S: Read + Unpin> Read for WatchedIo<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for WatchedIo<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-        buffer: ReadBufCursor<'_>,
+        buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.inner).poll_read(context, buffer)
     }
 }
 
-impl<S: Write + Unpin> Write for WatchedIo<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for WatchedIo<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

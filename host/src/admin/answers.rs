@@ -21,12 +21,17 @@ pub(super) struct Problem<'a> {
     pub(super) trace_id: Option<String>,
 }
 
-pub(super) fn text(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
-    answer(
+/// The answer to a probe, the last one of its connection: whoever has no token
+/// keeps none, by asking on and on and reading nothing.
+pub(super) fn probe(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
+    let mut response = answer(
         status,
         "text/plain; charset=utf-8",
         Bytes::from_static(text.as_bytes()),
-    )
+    );
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(header::CONNECTION, close);
+    response
 }
 
 pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Response<Full<Bytes>> {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
@@ -20,6 +20,8 @@ use crate::swap_error::SwapError;
 const MAX_UPLOADS: usize = 4;
 /// The time that an upload may take.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(120);
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Permits for uploads.
 pub(super) fn uploads() -> Semaphore {
@@ -49,9 +51,9 @@ pub(super) async fn put(
     if request.body().size_hint().lower() > max_bytes as u64 {
         return too_large(max_bytes);
     }
-    let body = Limited::new(request.into_body(), max_bytes).collect();
+    let body = read(Limited::new(request.into_body(), max_bytes));
     let bytes = match tokio::time::timeout(UPLOAD_TIMEOUT, body).await {
-        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Ok(bytes)) => bytes,
         Ok(Err(error)) if error.is::<LengthLimitError>() => return too_large(max_bytes),
         Ok(Err(_)) => {
             return answers::problem(
@@ -73,6 +75,18 @@ pub(super) async fn put(
         reloader.offer(Offer::Upload(bytes), asked_by).await,
         reloader,
     )
+}
+
+/// Reads a body into one piece: kept in the chunks that it comes in, it could
+/// take many times its size.
+async fn read(mut body: Limited<Incoming>) -> Result<Bytes, BoxError> {
+    let mut bytes = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame?.into_data() {
+            bytes.extend_from_slice(&data);
+        }
+    }
+    Ok(bytes.freeze())
 }
 
 /// `POST /component/rollback`.

@@ -16,11 +16,12 @@ use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::logs::v1::logs_service_client::LogsServiceClient;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client::MetricsServiceClient;
-use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::metrics::Temporality;
 use opentelemetry_sdk::metrics::data::ResourceMetrics;
 use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
 use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 use tonic::Code;
 use tonic::transport::Channel;
 
@@ -153,6 +154,9 @@ pub(crate) struct GatedMetricExporter {
     pub(crate) gate: Gate,
     pub(crate) counts: Arc<Exported>,
     pub(crate) runtime: Handle,
+    /// Is cancelled when the runtime ends: its sockets and timers wake nobody
+    /// from then on.
+    pub(crate) ended: CancellationToken,
 }
 
 impl PushMetricExporter for GatedMetricExporter {
@@ -180,7 +184,11 @@ impl PushMetricExporter for GatedMetricExporter {
             }
             result
         };
-        OnRuntime::new(&self.runtime, export).await
+        tokio::select! {
+            biased;
+            () = self.ended.cancelled() => Err(OTelSdkError::AlreadyShutdown),
+            result = OnRuntime::new(&self.runtime, export) => result,
+        }
     }
 
     fn force_flush(&self) -> OTelSdkResult {

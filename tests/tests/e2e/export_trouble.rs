@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use fanlight::{Telemetry, TelemetryConfig};
 use fanlight_runner::client::Answer;
 use fanlight_tests::client::trace_of;
 use fanlight_tests::collected::CollectedPoint;
@@ -135,4 +136,28 @@ async fn a_slow_backend_loses_nothing_and_holds_up_nobody() {
         assert!(lost_traces(&lost).abs() < 0.5, "{lost:#?}");
         host.stop().await;
     }
+}
+
+#[test]
+fn telemetry_that_is_dropped_while_it_flushes_holds_up_nobody() {
+    // Connections are taken by the system, and never answered.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", silent.local_addr().unwrap());
+    let vars = [("OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(), endpoint)];
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let config = TelemetryConfig::from_vars(vars, "under-test");
+        let telemetry = Telemetry::init(&config).unwrap();
+        telemetry.meter().u64_counter("asked").build().add(1, &[]);
+        let ended = tokio::time::timeout(Duration::from_millis(300), telemetry.shutdown()).await;
+        assert!(ended.is_err(), "there was nothing to wait for");
+    });
+    // It waits for what still runs on threads of its own.
+    let (done, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        drop(runtime);
+        let _ = done.send(());
+    });
+    let ended = ended.recv_timeout(fanlight_tests::PATIENCE);
+    assert!(ended.is_ok(), "a thread of the telemetry's is left");
 }
