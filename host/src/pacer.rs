@@ -9,13 +9,15 @@
 //! held only while the guest is polled: one that waits for something else holds
 //! up nobody.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
 /// Ticks that a guest may compute before it stands in line with those that
 /// compute for long.
@@ -45,28 +47,74 @@ impl Turns {
     }
 }
 
-/// Guests that wait for the same turns.
+/// Guests that wait for the same turns, in the order in which they came.
 ///
 /// A turn is taken by a guest that is polled, never given to one that waits: a
-/// guest whose client does not read is not polled, and would keep it.
+/// guest whose client does not read is not polled, and would keep it. One that
+/// is called leaves the line, whether it comes or not.
 #[derive(Debug)]
-struct Line {
-    free: Semaphore,
-    given_up: Notify,
+struct Line(Mutex<LineState>);
+
+#[derive(Debug)]
+struct LineState {
+    free: usize,
+    waiting: VecDeque<Arc<Waiter>>,
+}
+
+/// A guest in a line.
+#[derive(Debug, Default)]
+struct Waiter {
+    /// Its guest was dropped, or looked for itself.
+    gone: AtomicBool,
+    bell: Notify,
 }
 
 impl Line {
     fn new(count: usize) -> Self {
-        Self {
-            free: Semaphore::new(count),
-            given_up: Notify::new(),
-        }
+        Self(Mutex::new(LineState {
+            free: count,
+            waiting: VecDeque::new(),
+        }))
     }
 
-    fn take(self: &Arc<Self>) -> Option<Turn> {
-        // Put back by the turn's end.
-        self.free.try_acquire().ok()?.forget();
+    /// Takes a turn that is free: past the line, or when there is none.
+    fn take(self: &Arc<Self>, past_the_line: bool) -> Option<Turn> {
+        let mut state = lock(&self.0);
+        state.leave_out_the_gone();
+        if state.free == 0 || !(past_the_line || state.waiting.is_empty()) {
+            return None;
+        }
+        state.free -= 1;
         Some(Turn(Arc::clone(self)))
+    }
+
+    /// Stands in line until called, or until it is time to look.
+    async fn wait(&self) {
+        let waiter = Arc::new(Waiter::default());
+        lock(&self.0).waiting.push_back(Arc::clone(&waiter));
+        let _gone = GoneOnDrop(Arc::clone(&waiter));
+        // The one that was called before may not be polled any more.
+        let _ = tokio::time::timeout(LOOK_AGAIN, waiter.bell.notified()).await;
+    }
+}
+
+impl LineState {
+    fn leave_out_the_gone(&mut self) {
+        while self
+            .waiting
+            .front()
+            .is_some_and(|waiter| waiter.gone.load(Ordering::Relaxed))
+        {
+            self.waiting.pop_front();
+        }
+    }
+}
+
+struct GoneOnDrop(Arc<Waiter>);
+
+impl Drop for GoneOnDrop {
+    fn drop(&mut self) {
+        self.0.gone.store(true, Ordering::Relaxed);
     }
 }
 
@@ -76,8 +124,15 @@ struct Turn(Arc<Line>);
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.0.free.add_permits(1);
-        self.0.given_up.notify_one();
+        let called = {
+            let mut state = lock(&self.0.0);
+            state.free += 1;
+            state.leave_out_the_gone();
+            state.waiting.pop_front()
+        };
+        if let Some(waiter) = called {
+            waiter.bell.notify_one();
+        }
     }
 }
 
@@ -117,7 +172,7 @@ impl Pacer {
 
 impl Pace {
     /// What a guest waits for at each tick.
-    pub(crate) fn at_each_tick(&self) -> impl FnMut() -> Way + Send + Sync + 'static {
+    pub(crate) fn at_each_tick(&self) -> impl FnMut() -> Way + Send + Sync + use<> {
         let pace = self.clone();
         let mut ticks = 0_u32;
         move || {
@@ -138,21 +193,22 @@ type Held = Mutex<Option<Turn>>;
 async fn turn(line: Arc<Line>, held: Arc<Held>) {
     // Given up first: whoever stands in line is next.
     drop(lock(&held).take());
+    let mut was_called = false;
     loop {
         // Whoever is woken is what its thread runs next. Giving way once has the
         // thread look at its sockets first.
         tokio::task::yield_now().await;
-        if let Some(turn) = line.take() {
+        if let Some(turn) = line.take(was_called) {
             *lock(&held) = Some(turn);
             return;
         }
-        // The one that is woken may not be polled any more, and the turn be free.
-        let _ = tokio::time::timeout(LOOK_AGAIN, line.given_up.notified()).await;
+        line.wait().await;
+        was_called = true;
     }
 }
 
-fn lock(held: &Held) -> MutexGuard<'_, Option<Turn>> {
-    held.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<F> Paced<F> {
@@ -173,7 +229,7 @@ impl<F: Future + Unpin> Future for Paced<F> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
 
     use super::*;
 
@@ -225,7 +281,7 @@ mod tests {
             let polled = poll_once(waiting.as_mut()).await;
             assert!(polled.is_pending());
         }
-        assert_eq!(pacer.turns.long.free.available_permits(), 1);
+        assert_eq!(lock(&pacer.turns.long.0).free, 1);
     }
 
     #[tokio::test]

@@ -141,8 +141,34 @@ async fn an_http2_stream_without_a_window_is_ended_and_the_others_go_on() {
     demand_ended(&collector, &host, "client").await;
     let answer = ask("/", b"after it").await.unwrap();
     assert_eq!(answer.status(), 200);
+    drop(answer);
+    // With no other stream on it, the connection is of no use to anybody.
+    let ended = tokio::time::timeout(fanlight_tests::PATIENCE, connection).await;
+    assert!(ended.is_ok(), "the connection stays");
     drop(unread);
-    connection.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_gave_all_it_promised_and_does_not_end_is_ended() {
+    let collector = Collector::start().await;
+    let host = TestHost::serving(FAULTS)
+        .exporting_to(&collector)
+        .server(|limits| limits.stream_idle_timeout = IDLE)
+        .requests(|limits| limits.linger = Duration::from_millis(100))
+        .start()
+        .await;
+    for send in ["h1", "h2"] {
+        let ask = host.get("/unfinished");
+        let answer = match send {
+            "h1" => ask.try_send().await,
+            _ => ask.try_send_h2().await,
+        };
+        assert_eq!(answer.unwrap().body, "whole", "{send}");
+        eventually_async("the instance is free", async || {
+            (host.component().await["current"]["in_flight"] == json!(0)).then_some(())
+        })
+        .await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -69,6 +69,7 @@ async fn answer(request: Request) -> Response {
         "/headers" => headers(&request),
         "/scheme" => scheme(&request),
         "/version" => version(&request),
+        "/unfinished" => unfinished(),
         "/read" => intake::read(request).await,
         "/read-late" => intake::read_late(request),
         path if path.starts_with("/flood/") => flood(&request),
@@ -145,6 +146,16 @@ fn stream(request: &Request) -> Response {
         }
         Ok(())
     })
+}
+
+/// Sends all that it promises, and then neither ends its body nor goes.
+fn unfinished() -> Response {
+    let response = Response::stream(200, async move |body| {
+        body.write("whole").await?;
+        sleep(Duration::from_secs(600)).await;
+        Ok(())
+    });
+    response.header("content-length", "5")
 }
 
 /// What a test replaces in the built component, to have another version of it.
