@@ -15,6 +15,7 @@
 pub mod client;
 pub mod collected;
 pub mod collector;
+mod daemon;
 pub mod fixture;
 pub mod frames;
 pub mod host;

@@ -1,5 +1,4 @@
-//! The Jaeger that the tests ask: a pinned version, built once, kept outside the
-//! checkout.
+//! The Jaeger that the tests ask.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -7,7 +6,8 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
-use crate::{cache, cargo, run};
+use crate::go::{self, Program, go};
+use crate::{cargo, run};
 
 /// The same as in docker-compose.yml: what is tested is what is deployed.
 const VERSION: &str = "2.13.0";
@@ -15,42 +15,21 @@ const VERSION: &str = "2.13.0";
 const MODULE: &str = "github.com/jaegertracing/jaeger@v1.76.0";
 const VERSION_VARIABLE: &str = "github.com/jaegertracing/jaeger/internal/version.latestVersion";
 
-/// Gives the program, building it when it is not there. `None` when it is not
-/// there and Go is not either.
-///
-/// # Errors
-/// When it cannot be built.
-pub(crate) fn find_or_build() -> anyhow::Result<Option<PathBuf>> {
-    let program = cache::program("jaeger")?;
-    if is_current(&program) {
-        return Ok(Some(program));
-    }
-    if Command::new("go")
-        .arg("version")
-        .stdout(Stdio::null())
-        .status()
-        .is_err()
-    {
-        return Ok(None);
-    }
-    build(&program).with_context(|| format!("cannot build Jaeger {VERSION}"))?;
-    Ok(Some(program))
-}
-
-/// Gives the program, building it when it is not there.
-///
-/// # Errors
-/// When it cannot be built, or Go is not installed.
-pub(crate) fn require() -> anyhow::Result<PathBuf> {
-    find_or_build()?.with_context(|| format!("Jaeger {VERSION} is built with Go: install Go first"))
-}
+/// How it is had.
+pub(crate) const JAEGER: Program = Program {
+    name: "Jaeger",
+    file: "jaeger",
+    version: VERSION,
+    is_current,
+    build,
+};
 
 /// Serves Jaeger on its standard ports, to this machine alone.
 ///
 /// # Errors
 /// When it cannot be built or run.
 pub(crate) fn run() -> anyhow::Result<()> {
-    let program = require()?;
+    let program = JAEGER.require()?;
     eprintln!(
         "\n  Jaeger {VERSION} takes traces at http://localhost:4317 (gRPC) and http://localhost:4318,\
          \n  and keeps them in memory. The query API is at http://localhost:16686/api/v3/services.\
@@ -86,27 +65,17 @@ fn is_current(program: &Path) -> bool {
 
 /// Builds in the module's own directory, for `go install` refuses modules that
 /// replace others.
-fn build(program: &Path) -> anyhow::Result<()> {
+fn build(work: &Path) -> anyhow::Result<PathBuf> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Module {
         dir: PathBuf,
     }
 
-    eprintln!("xtask: building Jaeger {VERSION}: once, in about ten minutes");
-    let bin = program.parent().context("the cache has no directory")?;
-    std::fs::create_dir_all(bin).with_context(|| format!("cannot make {}", bin.display()))?;
-
-    // Outside any module Go would not say where it puts one.
-    let work = tempfile::tempdir_in(bin).context("cannot make a directory to build in")?;
-    cargo::run(
-        go().args(["mod", "init", "fetch"])
-            .current_dir(&work)
-            .stderr(Stdio::null()),
-    )?;
+    go::empty_module(work)?;
     let output = go()
         .args(["mod", "download", "-json", MODULE])
-        .current_dir(&work)
+        .current_dir(work)
         .stderr(Stdio::inherit())
         .output()
         .context("cannot run go")?;
@@ -118,9 +87,7 @@ fn build(program: &Path) -> anyhow::Result<()> {
     }
     let module: Module =
         serde_json::from_slice(&output.stdout).context("Go's answer is not understood")?;
-
-    // Renamed when it is whole, so that nobody runs half a program.
-    let built = work.path().join("jaeger");
+    let built = work.join("jaeger");
     cargo::run(
         go().arg("build")
             .arg("-C")
@@ -132,13 +99,5 @@ fn build(program: &Path) -> anyhow::Result<()> {
             .arg(&built)
             .arg("./cmd/jaeger"),
     )?;
-    std::fs::rename(&built, program)
-        .with_context(|| format!("cannot put it to {}", program.display()))
-}
-
-/// Go as it is installed: it must not fetch another version of itself.
-fn go() -> Command {
-    let mut go = Command::new("go");
-    go.env("GOTOOLCHAIN", "local");
-    go
+    Ok(built)
 }

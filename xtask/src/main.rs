@@ -1,5 +1,5 @@
 //! The project's own commands: `cargo xtask run | test | bench | soak | fuzz |
-//! guests | jaeger`.
+//! guests | jaeger | otelcol`.
 //!
 //! Each is what plain cargo does, in the right order; nothing here is needed to
 //! build Fanlight.
@@ -8,7 +8,9 @@ mod bench;
 mod cache;
 mod cargo;
 mod fuzz;
+mod go;
 mod jaeger;
+mod otelcol;
 mod run;
 mod test;
 mod wasm;
@@ -19,6 +21,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::jaeger::JAEGER;
+use crate::otelcol::OTELCOL;
 
 /// The project's own commands.
 #[derive(Debug, Parser)]
@@ -90,6 +95,9 @@ enum Command {
         #[arg(long)]
         run: bool,
     },
+    /// Builds the OpenTelemetry Collector once, outside the checkout, and prints
+    /// where
+    Otelcol,
 }
 
 fn main() -> ExitCode {
@@ -105,7 +113,10 @@ fn main() -> ExitCode {
             }
         }),
         Command::Jaeger { run: true } => jaeger::run(),
-        Command::Jaeger { run: false } => jaeger::require().map(|path| {
+        Command::Jaeger { run: false } => JAEGER.require().map(|path| {
+            println!("{}", path.display());
+        }),
+        Command::Otelcol => OTELCOL.require().map(|path| {
             println!("{}", path.display());
         }),
     };

@@ -2,33 +2,43 @@
 
 use std::ffi::OsString;
 
-use crate::{cargo, jaeger, wasm};
+use crate::go::Program;
+use crate::jaeger::JAEGER;
+use crate::otelcol::OTELCOL;
+use crate::{cargo, wasm};
 
-/// Names the Jaeger that the tests ask.
-const JAEGER: &str = "FANLIGHT_TEST_JAEGER";
+/// The programs that the tests ask, and the variables that name them.
+const BACKENDS: [(&str, Program); 2] = [
+    ("FANLIGHT_TEST_JAEGER", JAEGER),
+    ("FANLIGHT_TEST_OTELCOL", OTELCOL),
+];
 
-/// Builds what the tests run (guests, Jaeger), then tests the workspace. The
-/// server is built by the tests themselves, with the features that they have.
+/// Builds what the tests run (guests, Jaeger, the Collector), then tests the
+/// workspace. The server is built by the tests themselves, with the features
+/// that they have.
 ///
 /// # Errors
-/// When a build or a test fails, or Go is there and Jaeger cannot be built.
+/// When a build or a test fails, or Go is there and cannot build its programs.
 pub(crate) fn run(args: &[OsString]) -> anyhow::Result<()> {
     let guests = wasm::build_guests()?;
     eprintln!("xtask: {} guests are built", guests.len());
 
     let mut tests = cargo::cargo();
     tests.args(["test", "--workspace"]).args(args);
-    let jaeger = match std::env::var_os(JAEGER).filter(|it| !it.is_empty()) {
-        Some(path) => Some(path.into()),
-        None => jaeger::find_or_build()?,
-    };
-    match jaeger {
-        Some(path) => {
-            eprintln!("xtask: testing with {}", path.display());
-            tests.env(JAEGER, path);
-        }
-        None => {
-            eprintln!("xtask: SKIPPED: the tests that need Jaeger, for Go is not installed");
+    for (variable, program) in BACKENDS {
+        let path = match std::env::var_os(variable).filter(|it| !it.is_empty()) {
+            Some(path) => Some(path.into()),
+            None => program.find_or_build()?,
+        };
+        match path {
+            Some(path) => {
+                eprintln!("xtask: testing with {}", path.display());
+                tests.env(variable, path);
+            }
+            None => {
+                let name = program.name;
+                eprintln!("xtask: SKIPPED: the tests that need {name}, for Go is not installed");
+            }
         }
     }
     cargo::run(&mut tests)
