@@ -24,7 +24,7 @@ use opentelemetry::InstrumentationScope;
 use wasmtime::component::{HasData, Linker, ResourceTable};
 
 use crate::server_span::ServerSpan;
-use crate::span::{SpanLimits, Tracer};
+use crate::span::{AttributeLimits, SpanLimits, Tracer};
 use crate::telemetry::{Dropped, GUEST_SCOPE, HOST_SCOPE, Telemetry};
 use current_span::CurrentSpan;
 use guest_spans::GuestSpans;
@@ -109,6 +109,7 @@ pub(crate) struct GuestSignals {
     tracer: Tracer,
     instruments: Instruments,
     logs: GuestLogs,
+    log_limits: AttributeLimits,
     limits: GuestLimits,
 }
 
@@ -123,6 +124,7 @@ impl GuestSignals {
                 Arc::clone(&dropped),
             ),
             logs: GuestLogs::new(telemetry.logger_provider().clone()),
+            log_limits: telemetry.log_limits(),
             tracer,
             limits,
         }

@@ -69,10 +69,11 @@ pub use offer::Offer;
 pub use probe::Probe;
 pub use reload::{Outcome, Reloader, Swapped};
 pub use server::{Readiness, Server};
-pub use span::{SpanLimits, Tracer};
+pub use span::{AttributeLimits, SpanLimits, Tracer};
 pub use swap_error::SwapError;
 pub use telemetry::{
-    BatchConfig, PrometheusText, Protocol, SignalConfig, Telemetry, TelemetryConfig,
+    BatchConfig, ClientTls, Compression, PrometheusText, Protocol, ServiceIdentity, SignalConfig,
+    Telemetry, TelemetryConfig,
 };
 pub use tls::{Renewal, Tls, TlsError, TlsFiles};
 pub use watch::{Stamp, Watch};

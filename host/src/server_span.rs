@@ -21,7 +21,7 @@ use crate::request_clock::RequestClock;
 use crate::request_facts::{Peer, RequestFacts, Scheme, request_attributes};
 use crate::reserved;
 use crate::server_metrics::{Measured, ServerMetrics};
-use crate::span::{Parent, Span, SpanStart, Tracer, put};
+use crate::span::{MAX_TEXT_BYTES, Parent, Span, SpanStart, Tracer, put};
 use crate::telemetry::HOST_SCOPE;
 
 /// Attributes that the host may still set after the guest used all its room.
@@ -80,7 +80,7 @@ impl ServerSpan {
     ) -> Self {
         let clock = RequestClock::start();
         let facts = RequestFacts::of(request, peer.scheme);
-        let attributes = request_attributes(request, &facts, peer, tracer.limits().text_bytes);
+        let attributes = request_attributes(request, &facts, peer, MAX_TEXT_BYTES);
         let remote = propagation::extract(request.headers());
         let span = tracer.start(SpanStart {
             name: facts.span_name(),

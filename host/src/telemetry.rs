@@ -3,40 +3,48 @@
 //! of them live side by side in one process.
 
 mod config;
+mod console;
 mod dropped;
 mod env;
-mod exporters;
 mod gate;
 mod health;
+mod limits;
+mod metric_exporter;
+mod otlp;
+mod output;
 mod prometheus;
 mod queue;
+mod resource;
+mod sampler;
+mod signal;
 mod sinks;
 pub(crate) mod sizes;
+mod unsupported;
 
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use opentelemetry::metrics::{Meter, MeterProvider as _};
 use opentelemetry::{InstrumentationScope, KeyValue};
-use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::logs::{LogExporter as _, SdkLoggerProvider};
-use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
-use opentelemetry_sdk::resource::TelemetryResourceDetector;
-use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
+use opentelemetry_sdk::logs::SdkLoggerProvider;
+use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider, Temporality};
+use opentelemetry_sdk::trace::SpanData;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-pub use config::{Protocol, SignalConfig, TelemetryConfig};
+pub use config::TelemetryConfig;
 pub(crate) use dropped::Dropped;
 pub use prometheus::PrometheusText;
 pub use queue::BatchConfig;
 pub(crate) use queue::ExportQueue;
+pub use resource::ServiceIdentity;
+pub use signal::{ClientTls, Compression, Protocol, SignalConfig};
 
-use crate::span::Tracer;
+use crate::span::{AttributeLimits, Tracer};
 use dropped::Exported;
-use gate::{Gate, GatedMetricExporter};
-use health::ExportHealth;
+use metric_exporter::MetricExporter;
+use output::Output;
 use queue::FlushRequest;
 use sinks::{LogQueueProcessor, LogSink, ScopedLogRecord, SpanSink};
 
@@ -65,7 +73,8 @@ impl Telemetry {
     /// Builds exporters and starts the tasks that feed them.
     ///
     /// # Errors
-    /// Where an endpoint is no address, or the runtime cannot be made.
+    /// Where an endpoint is no address, a file for TLS cannot be used, or the
+    /// runtime cannot be made.
     pub fn init(config: &TelemetryConfig) -> anyhow::Result<Self> {
         for warning in &config.warnings {
             tracing::warn!("{warning}");
@@ -79,59 +88,56 @@ impl Telemetry {
         let ended = CancellationToken::new();
         // The gRPC channels register with the runtime they are made in.
         let entered = runtime.enter();
-        let resource = Resource::builder_empty()
-            .with_detector(Box::new(TelemetryResourceDetector))
-            .with_attributes(config.resource.iter().cloned())
-            .with_service_name(config.service_name.clone())
-            .build();
+        let resource = resource::resource(&config.resource);
         let counts = SignalCounts::default();
         let dropped = Arc::new(Dropped::default());
         let mut flushes = Vec::new();
 
         let spans = Arc::new(ExportQueue::new(
             config.span_batch,
-            config.traces.enabled,
+            config.traces.is_exported(),
             Arc::clone(&counts.traces),
         ));
-        if config.traces.enabled {
-            let mut exporter = exporters::spans(&config.traces).context("traces")?;
-            exporter.set_resource(&resource);
-            let health = health("traces", &config.traces);
+        if config.traces.is_exported() {
+            let timeout = config.span_batch.export_timeout;
+            let counts = Arc::clone(&counts.traces);
+            let output =
+                Output::new("traces", &config.traces, timeout, counts).context("traces")?;
             let (sender, receiver) = mpsc::channel(1);
             flushes.push(sender);
-            runtime.spawn(queue::run(
-                Arc::clone(&spans),
-                SpanSink(exporter),
-                health,
-                receiver,
-            ));
+            let sink = SpanSink::new(output, &resource);
+            runtime.spawn(queue::run(Arc::clone(&spans), sink, receiver));
         }
 
         let records = Arc::new(ExportQueue::new(
             config.log_batch,
-            config.logs.enabled,
+            config.logs.is_exported(),
             Arc::clone(&counts.logs),
         ));
         let mut loggers = SdkLoggerProvider::builder().with_resource(resource.clone());
-        if config.logs.enabled {
-            let (mut exporter, probe) = exporters::logs(&config.logs).context("logs")?;
-            exporter.set_resource(&resource);
-            let health = health("logs", &config.logs);
-            let gate = Gate::new(probe, Arc::clone(&health));
+        if config.logs.is_exported() {
+            let timeout = config.log_batch.export_timeout;
+            let counts = Arc::clone(&counts.logs);
+            let output = Output::new("logs", &config.logs, timeout, counts).context("logs")?;
             let (sender, receiver) = mpsc::channel(1);
             flushes.push(sender);
-            let sink = LogSink { exporter, gate };
-            runtime.spawn(queue::run(Arc::clone(&records), sink, health, receiver));
+            let sink = LogSink::new(output.gated(), &resource);
+            runtime.spawn(queue::run(Arc::clone(&records), sink, receiver));
             loggers = loggers.with_log_processor(LogQueueProcessor(Arc::clone(&records)));
         }
 
         let mut meters = SdkMeterProvider::builder().with_resource(resource);
-        if config.metrics.enabled {
-            let (inner, probe) = exporters::metrics(&config.metrics).context("metrics")?;
-            let exporter = GatedMetricExporter {
-                inner,
-                gate: Gate::new(probe, health("metrics", &config.metrics)),
-                counts: Arc::clone(&counts.metrics),
+        if config.metrics.is_exported() {
+            let timeout = config.metric_timeout;
+            let counts = Arc::clone(&counts.metrics);
+            let output = Output::new("metrics", &config.metrics, timeout, counts);
+            let mut output = output.context("metrics")?.gated();
+            if config.temporality == Temporality::Cumulative {
+                output = output.making_up();
+            }
+            let exporter = MetricExporter {
+                output: Arc::new(output),
+                temporality: config.temporality,
                 runtime: runtime.handle().clone(),
                 ended: ended.clone(),
             };
@@ -177,6 +183,11 @@ impl Telemetry {
     /// The metrics as Prometheus scrapes them, unless telemetry is off.
     pub fn prometheus(&self) -> Option<PrometheusText> {
         self.prometheus.clone()
+    }
+
+    /// Bounds on the attributes of a log record.
+    pub(crate) fn log_limits(&self) -> AttributeLimits {
+        self.config.log_limits
     }
 
     /// The meters of guests, by scope.
@@ -274,14 +285,6 @@ struct SignalCounts {
     logs: Arc<Exported>,
 }
 
-fn health(signal: &'static str, config: &SignalConfig) -> Arc<ExportHealth> {
-    Arc::new(ExportHealth::new(
-        signal,
-        &config.endpoint,
-        config.endpoint_is_default,
-    ))
-}
-
 /// Says in one line that nobody listens where nobody was told to listen.
 async fn notice_absent_collector(config: TelemetryConfig) {
     let signals = [&config.traces, &config.metrics, &config.logs];
@@ -291,10 +294,7 @@ async fn notice_absent_collector(config: TelemetryConfig) {
     else {
         return;
     };
-    let port = match signal.protocol {
-        Protocol::Grpc => 4317,
-        Protocol::HttpProtobuf => 4318,
-    };
+    let port = signal.protocol.default_port();
     if tokio::net::TcpStream::connect(("localhost", port))
         .await
         .is_err()
@@ -314,14 +314,7 @@ fn summary(config: &TelemetryConfig) -> Vec<(&'static str, String)> {
         ("logs", &config.logs),
     ]
     .into_iter()
-    .map(|(name, signal)| {
-        let text = match (signal.enabled, signal.protocol) {
-            (false, _) => "off".to_owned(),
-            (true, Protocol::Grpc) => format!("{} (OTLP, gRPC)", signal.endpoint),
-            (true, Protocol::HttpProtobuf) => format!("{} (OTLP, HTTP)", signal.endpoint),
-        };
-        (name, text)
-    })
+    .map(|(name, signal)| (name, signal.to_string()))
     .collect()
 }
 
@@ -345,7 +338,7 @@ fn observe(
     meter
         .u64_observable_counter("fanlight.telemetry.exported")
         .with_unit("{item}")
-        .with_description("Spans, metric streams and log records that a backend took")
+        .with_description("Spans, points of metrics and log records that a backend took")
         .with_callback(move |observer| {
             for (signal, counts) in exported() {
                 observer.observe(counts.total(), &[KeyValue::new("signal", signal)]);
@@ -355,7 +348,9 @@ fn observe(
     meter
         .u64_observable_counter("fanlight.telemetry.lost")
         .with_unit("{item}")
-        .with_description("Spans, metric streams and log records that were not exported, by reason")
+        .with_description(
+            "Spans, points of metrics and log records that were not exported, by reason",
+        )
         .with_callback(move |observer| {
             for (signal, counts) in signals() {
                 for (reason, count) in counts.losses() {

@@ -3,8 +3,7 @@
 /// Starts the host's own log on stderr. The exporters and their transports
 /// speak there only when asked: their trouble is told by the telemetry itself.
 pub(super) fn init() {
-    let quiet = "info,opentelemetry=off,opentelemetry_sdk=off,opentelemetry_otlp=off,\
-                 opentelemetry_http=off,hyper=warn,h2=warn,tonic=warn,reqwest=warn,\
+    let quiet = "info,opentelemetry=off,opentelemetry_sdk=off,hyper=warn,h2=warn,tonic=warn,reqwest=warn,\
                  wasmtime_wasi_http=error";
     let asked = std::env::var("FANLIGHT_LOG")
         .ok()

@@ -100,7 +100,7 @@ impl ServeArgs {
             Ok(slot) => Arc::new(slot),
             Err(error) => return failed(&self.named(error), BAD_USE),
         };
-        let mut config = TelemetryConfig::from_env(&self.service_name());
+        let mut config = TelemetryConfig::from_env(self.service_name().as_str());
         // Without the admin port nobody could read it.
         config.prometheus &= self.admin != AdminAddress::Off;
         let telemetry = match Telemetry::init(&config) {

@@ -8,14 +8,17 @@ use opentelemetry::{Array, KeyValue, StringValue, Value};
 use wasmtime_wasi::p2::bindings::clocks::wall_clock::Datetime;
 
 use super::bindings::fanlight::telemetry::types;
-use crate::span::{SpanLimits, put};
+use crate::span::{AttributeLimits, MAX_TEXT_BYTES, length_of, put};
 use crate::telemetry::Dropped;
+
+/// The most bytes of a list as a whole, where a text may not be longer.
+const MAX_LIST_BYTES: usize = 16 * 1024;
 
 /// Converts attributes: the last value of a key counts, empty keys are ignored,
 /// and what is over the limit is dropped and counted.
 pub(super) fn convert(
     attributes: Vec<types::Attribute>,
-    limits: &SpanLimits,
+    limits: AttributeLimits,
     dropped: &Dropped,
 ) -> Vec<KeyValue> {
     convert_counting(attributes, limits, dropped).0
@@ -24,13 +27,13 @@ pub(super) fn convert(
 /// Converts attributes, and tells how many were dropped.
 pub(super) fn convert_counting(
     mut attributes: Vec<types::Attribute>,
-    limits: &SpanLimits,
+    limits: AttributeLimits,
     dropped: &Dropped,
 ) -> (Vec<KeyValue>, u32) {
-    let mut converted = Vec::with_capacity(attributes.len().min(limits.attributes));
+    let mut converted = Vec::with_capacity(attributes.len().min(limits.count));
     // Each is compared with all that are kept: what is far over the limit is
     // not looked at, or one call could keep a thread busy for a second.
-    let looked_at = limits.attributes.saturating_mul(4);
+    let looked_at = limits.count.saturating_mul(4);
     let unseen = attributes.len().saturating_sub(looked_at);
     let mut over = u32::try_from(unseen).unwrap_or(u32::MAX);
     attributes.truncate(looked_at);
@@ -38,8 +41,9 @@ pub(super) fn convert_counting(
         if key.is_empty() {
             continue;
         }
-        let attribute = KeyValue::new(cut(key, limits.text_bytes), self::value(value, limits));
-        if !put(&mut converted, attribute, limits.attributes) {
+        let value = self::value(value, limits.value_length);
+        let attribute = KeyValue::new(cut(key, MAX_TEXT_BYTES), value);
+        if !put(&mut converted, attribute, limits.count) {
             over = over.saturating_add(1);
         }
     }
@@ -49,12 +53,12 @@ pub(super) fn convert_counting(
     (converted, over)
 }
 
-/// Converts a value; texts are cut, and lists too where they take more bytes
-/// than a text may.
-pub(super) fn value(value: types::Value, limits: &SpanLimits) -> Value {
-    let room = limits.text_bytes;
+/// Converts a value; texts are cut to `length` characters, as the specification
+/// has it, and lists where they take more bytes than a list may.
+pub(super) fn value(value: types::Value, length: usize) -> Value {
+    let room = length.max(MAX_LIST_BYTES);
     match value {
-        types::Value::String(text) => Value::String(cut(text, room).into()),
+        types::Value::String(text) => Value::String(cut_text(text, length).into()),
         types::Value::Bool(value) => Value::Bool(value),
         types::Value::S64(value) => Value::I64(value),
         types::Value::F64(value) => Value::F64(value),
@@ -62,8 +66,10 @@ pub(super) fn value(value: types::Value, limits: &SpanLimits) -> Value {
             let mut left = room;
             let texts = list.into_iter().map_while(|text| {
                 // An empty text takes room as well: a list of millions has to end.
-                left = left.checked_sub(text.len().min(room) + 1)?;
-                Some(StringValue::from(cut(text, room)))
+                left = left.checked_sub(1)?;
+                let text = cut(cut_text(text, length), left);
+                left -= text.len();
+                Some(StringValue::from(text))
             });
             Value::Array(Array::String(texts.collect()))
         }
@@ -101,9 +107,24 @@ pub(super) fn any_value(value: Value) -> AnyValue {
 }
 
 /// Cuts a text at `limit` bytes, at a character's border.
-pub(super) fn cut(mut text: String, limit: usize) -> String {
-    if text.len() > limit {
-        text.truncate(text.floor_char_boundary(limit));
+pub(super) fn cut(text: String, limit: usize) -> String {
+    let end = text.floor_char_boundary(limit);
+    cut_at(text, end)
+}
+
+/// Cuts a text at `limit` characters.
+pub(super) fn cut_text(text: String, limit: usize) -> String {
+    // No text has more characters than bytes, and few are so long.
+    if text.len() <= limit {
+        return text;
+    }
+    let end = length_of(&text, limit);
+    cut_at(text, end)
+}
+
+fn cut_at(mut text: String, end: usize) -> String {
+    if text.len() > end {
+        text.truncate(end);
         // The memory of the cut part would stay with the attribute.
         text.shrink_to_fit();
     }
@@ -139,7 +160,7 @@ mod tests {
             attribute("", types::Value::S64(2)),
             attribute("a", types::Value::Bool(true)),
         ];
-        let converted = convert(attributes, &SpanLimits::default(), &Dropped::default());
+        let converted = convert(attributes, AttributeLimits::default(), &Dropped::default());
         assert_eq!(converted, [KeyValue::new("a", true)]);
     }
 
@@ -148,33 +169,64 @@ mod tests {
         let attributes = (0..130).map(|n| attribute(&format!("k{n}"), types::Value::S64(n)));
         let dropped = Dropped::default();
         let (converted, over) =
-            convert_counting(attributes.collect(), &SpanLimits::default(), &dropped);
+            convert_counting(attributes.collect(), AttributeLimits::default(), &dropped);
         assert_eq!((converted.len(), over), (128, 2));
         assert!(dropped.read().contains(&("attribute", 2)));
         let flood = (0..100_000).map(|n| attribute(&format!("k{n}"), types::Value::S64(n)));
-        let (converted, over) = convert_counting(flood.collect(), &SpanLimits::default(), &dropped);
+        let (converted, over) =
+            convert_counting(flood.collect(), AttributeLimits::default(), &dropped);
         assert_eq!((converted.len(), over), (128, 100_000 - 128));
     }
 
     #[test]
-    fn texts_and_lists_are_cut_at_the_same_size() {
-        let limits = SpanLimits {
-            text_bytes: 16,
-            ..SpanLimits::default()
+    fn texts_are_cut_by_characters_and_keys_are_not() {
+        let limits = AttributeLimits {
+            count: 8,
+            value_length: 5,
         };
-        let text = value(types::Value::String("é".repeat(20)), &limits);
-        assert_eq!(text, Value::String("é".repeat(8).into()));
-        let Value::Array(Array::I64(list)) = value(types::Value::S64List(vec![7; 9]), &limits)
-        else {
-            unreachable!()
+        let texts = vec!["é".repeat(20), "x".repeat(5)];
+        let attributes = vec![
+            attribute("a.long.key", types::Value::String("é".repeat(20))),
+            attribute("b", types::Value::StringList(texts)),
+        ];
+        let list = vec![StringValue::from("é".repeat(5)), "xxxxx".into()];
+        assert_eq!(
+            convert(attributes, limits, &Dropped::default()),
+            [
+                KeyValue::new("a.long.key", "é".repeat(5)),
+                KeyValue::new("b", Value::Array(Array::String(list)))
+            ]
+        );
+    }
+
+    #[test]
+    fn lists_end_where_they_take_too_much() {
+        let of = |sent| match value(sent, 16) {
+            Value::Array(Array::I64(list)) => list.len(),
+            Value::Array(Array::Bool(list)) => list.len(),
+            Value::Array(Array::String(list)) => list.len(),
+            other => unreachable!("{other:?}"),
         };
-        assert_eq!(list.len(), 2);
-        let Value::Array(Array::String(list)) =
-            value(types::Value::StringList(vec![String::new(); 99]), &limits)
-        else {
-            unreachable!()
+        assert_eq!(of(types::Value::S64List(vec![7; 3_000])), 2_048);
+        assert_eq!(of(types::Value::BoolList(vec![true; 20_000])), 16_384);
+        let empty = vec![String::new(); 99_999];
+        assert_eq!(of(types::Value::StringList(empty)), 16_384);
+        let long = vec!["x".repeat(16); 2_000];
+        assert_eq!(of(types::Value::StringList(long)), 964);
+    }
+
+    #[test]
+    fn a_list_of_one_long_text_keeps_its_beginning() {
+        let list = types::Value::StringList(vec!["x".repeat(20_000)]);
+        let Value::Array(Array::String(kept)) = value(list, 30_000) else {
+            unreachable!("it is a list")
         };
-        assert_eq!(list.len(), 16);
+        assert_eq!(kept[0].as_str().len(), 20_000);
+        let list = types::Value::StringList(vec!["x".repeat(20_000)]);
+        let Value::Array(Array::String(kept)) = value(list, 16 * 1024) else {
+            unreachable!("it is a list")
+        };
+        assert_eq!(kept[0].as_str().len(), 16 * 1024 - 1);
     }
 
     #[test]

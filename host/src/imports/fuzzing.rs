@@ -8,7 +8,7 @@ use wasmtime_wasi::p2::bindings::clocks::wall_clock::Datetime;
 
 use super::attributes::{any_value, convert_counting, cut, time};
 use super::bindings::fanlight::telemetry::types;
-use crate::span::SpanLimits;
+use crate::span::{AttributeLimits, MAX_TEXT_BYTES};
 use crate::telemetry::Dropped;
 
 /// Converts attributes made of these bytes, and checks what became of them.
@@ -17,10 +17,9 @@ use crate::telemetry::Dropped;
 /// Where the bytes make none.
 pub(crate) fn attributes(data: &[u8]) -> Result<()> {
     let mut data = Unstructured::new(data);
-    let limits = SpanLimits {
-        attributes: data.int_in_range(0..=8)?,
-        text_bytes: data.int_in_range(4..=32)?,
-        ..SpanLimits::default()
+    let limits = AttributeLimits {
+        count: data.int_in_range(0..=8)?,
+        value_length: data.int_in_range(0..=32)?,
     };
     let instant = Datetime {
         seconds: data.arbitrary()?,
@@ -33,7 +32,7 @@ pub(crate) fn attributes(data: &[u8]) -> Result<()> {
         let value = value(&mut data)?;
         sent.push(types::Attribute { key, value });
     }
-    check(sent, &limits);
+    check(sent, limits);
     Ok(())
 }
 
@@ -50,31 +49,31 @@ fn value(data: &mut Unstructured<'_>) -> Result<types::Value> {
     })
 }
 
-fn check(sent: Vec<types::Attribute>, limits: &SpanLimits) {
+fn check(sent: Vec<types::Attribute>, limits: AttributeLimits) {
     let dropped = Dropped::default();
     let (kept, over) = convert_counting(sent.clone(), limits, &dropped);
     // What is far over the limit is not looked at, only counted.
-    let seen = sent.len().min(limits.attributes * 4);
+    let seen = sent.len().min(limits.count * 4);
     let (sent, unseen) = sent.split_at(seen);
 
-    assert!(kept.len() <= limits.attributes, "the limit holds");
+    assert!(kept.len() <= limits.count, "the limit holds");
     for (at, attribute) in kept.iter().enumerate() {
         let key = attribute.key.as_str();
         assert!(!key.is_empty(), "no key is empty");
         let again = kept[..at].iter().any(|it| it.key.as_str() == key);
         assert!(!again, "{key} is there twice");
-        let of_key = |it: &&types::Attribute| cut(it.key.clone(), limits.text_bytes) == key;
+        let of_key = |it: &&types::Attribute| cut(it.key.clone(), MAX_TEXT_BYTES) == key;
         let Some(last) = sent.iter().rfind(of_key) else {
             unreachable!("{key} was never sent");
         };
-        check_value(&last.value, attribute, limits.text_bytes);
+        check_value(&last.value, attribute, limits.value_length);
         drop(any_value(attribute.value.clone()));
     }
     let lost = sent
         .iter()
         .filter(|it| !it.key.is_empty())
         .filter(|it| {
-            let key = cut(it.key.clone(), limits.text_bytes);
+            let key = cut(it.key.clone(), MAX_TEXT_BYTES);
             kept.iter().all(|kept| kept.key.as_str() != key)
         })
         .count();
@@ -87,38 +86,33 @@ fn check(sent: Vec<types::Attribute>, limits: &SpanLimits) {
 }
 
 /// A value is what was sent, or the beginning of it that fits.
-fn check_value(sent: &types::Value, kept: &KeyValue, room: usize) {
+fn check_value(sent: &types::Value, kept: &KeyValue, length: usize) {
     match (sent, &kept.value) {
-        (types::Value::String(sent), Value::String(kept)) => check_text(sent, kept.as_str(), room),
+        (types::Value::String(sent), Value::String(kept)) => {
+            check_text(sent, kept.as_str(), length);
+        }
         (types::Value::Bool(sent), Value::Bool(kept)) => assert_eq!(sent, kept),
         (types::Value::S64(sent), Value::I64(kept)) => assert_eq!(sent, kept),
         (types::Value::F64(sent), Value::F64(kept)) => assert_eq!(sent.to_bits(), kept.to_bits()),
+        // What is sent here is far shorter than a list may be.
         (types::Value::StringList(sent), Value::Array(Array::String(kept))) => {
-            let bytes: usize = kept.iter().map(|text| text.as_str().len()).sum();
-            assert!(bytes <= room && kept.len() <= room && kept.len() <= sent.len());
+            assert_eq!(kept.len(), sent.len());
             for (sent, kept) in sent.iter().zip(kept) {
-                check_text(sent, kept.as_str(), room);
+                check_text(sent, kept.as_str(), length);
             }
         }
-        (types::Value::BoolList(sent), Value::Array(Array::Bool(kept))) => {
-            assert_eq!(sent[..sent.len().min(room)], kept[..]);
-        }
-        (types::Value::S64List(sent), Value::Array(Array::I64(kept))) => {
-            assert_eq!(sent[..sent.len().min(room / 8)], kept[..]);
-        }
+        (types::Value::BoolList(sent), Value::Array(Array::Bool(kept))) => assert_eq!(sent, kept),
+        (types::Value::S64List(sent), Value::Array(Array::I64(kept))) => assert_eq!(sent, kept),
         (types::Value::F64List(sent), Value::Array(Array::F64(kept))) => {
             let bits = |list: &[f64]| list.iter().map(|it| it.to_bits()).collect::<Vec<_>>();
-            assert_eq!(bits(&sent[..sent.len().min(room / 8)]), bits(kept));
+            assert_eq!(bits(sent), bits(kept));
         }
         (sent, kept) => unreachable!("{sent:?} became {kept:?}"),
     }
 }
 
-fn check_text(sent: &str, kept: &str, room: usize) {
-    assert!(kept.len() <= room && sent.starts_with(kept));
-    // A character takes four bytes at most.
-    assert!(
-        kept == sent || kept.len() + 4 > room,
-        "cut no more than it has to be"
-    );
+/// A text is cut by characters, and no more than it has to be.
+fn check_text(sent: &str, kept: &str, length: usize) {
+    let wanted: String = sent.chars().take(length).collect();
+    assert_eq!(kept, wanted);
 }

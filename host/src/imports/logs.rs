@@ -13,6 +13,7 @@ use wasmtime::Result;
 use super::attributes::{any_value, cut, time, value};
 use super::bindings::fanlight::telemetry::logs as wit;
 use super::{GuestTelemetryView, scope};
+use crate::span::{AttributeLimits, MAX_TEXT_BYTES};
 use crate::telemetry::sizes;
 
 /// The most names of events that become `event_name`; the SDK wants them to
@@ -92,10 +93,10 @@ impl wit::Host for GuestTelemetryView<'_> {
     fn emit(&mut self, record: wit::LogRecord) -> Result<()> {
         let telemetry = &*self.telemetry;
         let signals = &telemetry.signals;
-        let limits = signals.span_limits();
-        let body = value(record.body, limits);
+        // The limits of attributes are not for bodies.
+        let body = value(record.body, AttributeLimits::default().value_length);
         let scope = scope(record.scope);
-        let event_name = record.event_name.map(|name| cut(name, limits.text_bytes));
+        let event_name = record.event_name.map(|name| cut(name, MAX_TEXT_BYTES));
         let bytes = size_of::<SdkLogRecord>()
             + sizes::value(&body)
             + sizes::scope(&scope)
@@ -104,7 +105,7 @@ impl wit::Host for GuestTelemetryView<'_> {
             return Ok(());
         }
         let now = || telemetry.server.clock().now();
-        let (attributes, _) = telemetry.converted(record.attributes);
+        let (attributes, _) = telemetry.converted_within(record.attributes, signals.log_limits);
         let record = Record {
             severity: severity(record.severity),
             body,

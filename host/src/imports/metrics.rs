@@ -13,6 +13,7 @@ use super::bindings::fanlight::telemetry::metrics as wit;
 use super::bindings::fanlight::telemetry::types::Attribute;
 use super::instruments::{Kind, Opened};
 use super::series::Owner;
+use crate::span::AttributeLimits;
 
 /// The SDK's own name for what is over its bound on series.
 const OVERFLOW: &str = "otel.metric.overflow";
@@ -52,7 +53,10 @@ impl GuestTelemetryView<'_> {
     /// finds no room.
     fn measured(&self, owner: Owner, attributes: Vec<Attribute>) -> Vec<KeyValue> {
         let signals = &self.telemetry.signals;
-        let attributes = convert(attributes, signals.span_limits(), signals.dropped());
+        // The specification's limits are not for metrics: a cut value would be
+        // another series. A guest has to have one all the same.
+        let limits = AttributeLimits::default();
+        let attributes = convert(attributes, limits, signals.dropped());
         if signals.instruments.series.admit(owner, &attributes) {
             return attributes;
         }

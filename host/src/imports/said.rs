@@ -11,14 +11,14 @@ use opentelemetry::trace::{Event, Link, SpanContext, SpanKind, Status};
 use opentelemetry_sdk::trace::SpanData;
 use wasmtime_wasi::p2::bindings::clocks::wall_clock::Datetime;
 
-use super::attributes::{convert_counting, cut, time};
+use super::attributes::{convert_counting, cut, cut_text, time};
 use super::bindings::fanlight::telemetry::tracing as wit;
 use super::bindings::fanlight::telemetry::types::Attribute;
 use super::contexts::{span_context, without_state};
 use super::guest_spans::SpanHandle;
 use super::room::NoRoom;
 use super::{GuestTelemetry, scope};
-use crate::span::{Parent, SpanStart};
+use crate::span::{AttributeLimits, MAX_TEXT_BYTES, Parent, SpanStart};
 use crate::telemetry::sizes;
 
 /// Where a guest hangs a span.
@@ -46,7 +46,7 @@ impl GuestTelemetry {
             return self.spans.unsampled(parent, &self.signals.tracer);
         }
         let limits = self.signals.span_limits();
-        let name = cut(name, limits.text_bytes);
+        let name = cut(name, MAX_TEXT_BYTES);
         let scope = scope(options.scope);
         let bytes = size_of::<SpanData>() + name.len() + sizes::scope(&scope);
         // Children of a span that is left out hang below the next one that is
@@ -120,8 +120,16 @@ impl GuestTelemetry {
     /// The attributes that are kept, and how many are not; those are counted
     /// for the process, not yet for the span.
     pub(super) fn converted(&self, attributes: Vec<Attribute>) -> (Vec<KeyValue>, u32) {
+        self.converted_within(attributes, self.signals.span_limits().of_span())
+    }
+
+    /// The same within other limits than a span's.
+    pub(super) fn converted_within(
+        &self,
+        attributes: Vec<Attribute>,
+        limits: AttributeLimits,
+    ) -> (Vec<KeyValue>, u32) {
         let dropped = self.signals.dropped();
-        let limits = self.signals.span_limits();
         let (mut attributes, mut over) = convert_counting(attributes, limits, dropped);
         let without_room = self.room().keep(&mut attributes);
         dropped.attributes(u64::from(without_room));
@@ -140,8 +148,9 @@ impl GuestTelemetry {
         attributes: Vec<Attribute>,
         when: Option<Datetime>,
     ) -> Result<Event, NoRoom> {
-        let name = cut(name, self.signals.span_limits().text_bytes);
-        let (attributes, over) = self.converted(attributes);
+        let name = cut(name, MAX_TEXT_BYTES);
+        let limits = self.signals.span_limits().of_event();
+        let (attributes, over) = self.converted_within(attributes, limits);
         let mut event = Event::new(name, self.at(when), Vec::new(), over);
         self.room().demand(sizes::event(&event))?;
         event.attributes = attributes;
@@ -155,14 +164,17 @@ impl GuestTelemetry {
         when: Option<Datetime>,
     ) -> Result<Event, NoRoom> {
         let mut event = self.event("exception".to_owned(), attributes, when)?;
+        let limits = self.signals.span_limits().of_event();
         let named = [
             ("exception.type", Some(exception.exception_type)),
             ("exception.message", Some(exception.message)),
             ("exception.stacktrace", exception.stacktrace),
         ];
+        // They stand first: what is over the limit of an event goes from its end.
+        let mut at = 0;
         for (key, text) in named {
             let Some(text) = text else { continue };
-            let text = cut(text, self.signals.span_limits().text_bytes);
+            let text = cut_text(text, limits.value_length);
             event
                 .attributes
                 .retain(|attribute| attribute.key.as_str() != key);
@@ -170,7 +182,9 @@ impl GuestTelemetry {
             let over = self.room().keep(&mut attribute);
             self.signals.dropped().attributes(u64::from(over));
             event.dropped_attributes_count += over;
-            event.attributes.append(&mut attribute);
+            let kept = attribute.len();
+            event.attributes.splice(at..at, attribute);
+            at += kept;
         }
         Ok(event)
     }
@@ -180,7 +194,8 @@ impl GuestTelemetry {
         let Some(context) = span_context(&link.context) else {
             return Ok(None);
         };
-        let (attributes, over) = self.converted(link.attributes);
+        let limits = self.signals.span_limits().of_link();
+        let (attributes, over) = self.converted_within(link.attributes, limits);
         let mut link = Link::new(context, Vec::new(), over);
         self.room().demand(sizes::link(&link))?;
         link.attributes = attributes;
@@ -193,7 +208,7 @@ impl GuestTelemetry {
             wit::Status::Unset => Status::Unset,
             wit::Status::Ok => Status::Ok,
             wit::Status::Error(description) => {
-                let description = cut(description, self.signals.span_limits().text_bytes);
+                let description = cut(description, MAX_TEXT_BYTES);
                 if self.room().take(description.len()) {
                     Status::error(description)
                 } else {

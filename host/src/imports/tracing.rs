@@ -15,6 +15,7 @@ use super::guest_spans::SpanHandle;
 use super::room::NoRoom;
 use super::{GuestTelemetryView, TelemetryImports};
 use crate::error::backtrace_text;
+use crate::span::MAX_TEXT_BYTES;
 
 /// The longest route, in bytes: it stands in every series of the host's metrics.
 const MAX_ROUTE: usize = 255;
@@ -76,7 +77,7 @@ impl wit::HostSpan for GuestTelemetryView<'_> {
     fn update_name(&mut self, span: Resource<SpanHandle>, name: String) -> Result<()> {
         let handle = self.table.get(&span)?;
         let telemetry = &mut *self.telemetry;
-        let name = cut(name, telemetry.signals.span_limits().text_bytes);
+        let name = cut(name, MAX_TEXT_BYTES);
         let has_room = telemetry.room().take(name.len());
         if let Some(span) = telemetry.spans.get(handle).filter(|_| has_room) {
             span.update_name(name.into());

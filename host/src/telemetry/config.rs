@@ -6,18 +6,20 @@
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
+use opentelemetry_sdk::metrics::Temporality;
 use opentelemetry_sdk::trace::ShouldSample;
 
-use super::env::{DEFAULT_TIMEOUT, Env};
+use super::env::Env;
 use super::queue::BatchConfig;
-use crate::span::SpanLimits;
+use super::resource::{self, ServiceIdentity};
+use super::signal::{DEFAULT_TIMEOUT, SignalConfig};
+use super::{limits, sampler, unsupported};
+use crate::span::{AttributeLimits, SpanLimits};
 
 /// Where telemetry goes and how.
 #[derive(Clone, Debug)]
 pub struct TelemetryConfig {
-    /// `service.name` of the resource.
-    pub service_name: String,
-    /// Further attributes of the resource.
+    /// The attributes of the resource, `service.name` among them.
     pub resource: Vec<KeyValue>,
     /// Where spans go.
     pub traces: SignalConfig,
@@ -26,6 +28,9 @@ pub struct TelemetryConfig {
     /// Whether metrics can be read in Prometheus' format as well. Where they are
     /// pushed to, or whether at all, is no matter here.
     pub prometheus: bool,
+    /// Host and port where Prometheus is answered besides the admin port:
+    /// `OTEL_METRICS_EXPORTER` names it.
+    pub prometheus_address: Option<(String, u16)>,
     /// Where log records go.
     pub logs: SignalConfig,
     /// Which traces are kept.
@@ -36,98 +41,123 @@ pub struct TelemetryConfig {
     pub log_batch: BatchConfig,
     /// The time between two exports of metrics.
     pub metric_interval: Duration,
+    /// How long an export of metrics may take.
+    pub metric_timeout: Duration,
+    /// Whether sums are told since the beginning or since the last export.
+    pub temporality: Temporality,
     /// The time that the last export at exit may take.
     pub flush_timeout: Duration,
     /// Bounds on a span.
     pub span_limits: SpanLimits,
+    /// Bounds on the attributes of a log record.
+    pub log_limits: AttributeLimits,
     /// What was wrong in the environment, for the log.
     pub warnings: Vec<String>,
 }
 
-/// Where one signal goes.
-#[derive(Clone, Debug)]
-pub struct SignalConfig {
-    /// Whether it is exported at all.
-    pub enabled: bool,
-    /// The wire protocol.
-    pub protocol: Protocol,
-    /// The address, for HTTP with the signal's path.
-    pub endpoint: String,
-    /// Whether nobody chose the address.
-    pub endpoint_is_default: bool,
-    /// How long one export may take: `OTEL_EXPORTER_OTLP_TIMEOUT`.
-    pub timeout: Duration,
-}
-
-/// The wire protocols of OTLP that are spoken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// gRPC.
-    Grpc,
-    /// Protobuf in the body of HTTP requests.
-    HttpProtobuf,
-}
-
 impl TelemetryConfig {
     /// Reads the environment of this process.
-    pub fn from_env(default_service_name: &str) -> Self {
-        Self::from_vars(std::env::vars(), default_service_name)
+    pub fn from_env(service: impl Into<ServiceIdentity>) -> Self {
+        // A variable that is no UTF-8 is none of those that are looked for.
+        let vars = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        Self::from_vars(vars, service)
     }
 
     /// Reads the variables given.
     pub fn from_vars(
         vars: impl IntoIterator<Item = (String, String)>,
-        default_service_name: &str,
+        service: impl Into<ServiceIdentity>,
     ) -> Self {
         let mut env = Env::new(vars);
+        let env = &mut env;
+        unsupported::warn(env);
         let disabled = env.boolean("OTEL_SDK_DISABLED");
-        let mut resource = env.resource_attributes();
-        let named = resource
-            .iter()
-            .position(|attribute| attribute.key.as_str() == "service.name")
-            .map(|at| resource.remove(at).value.to_string());
-        let service_name = env
-            .text("OTEL_SERVICE_NAME")
-            .or(named)
-            .unwrap_or_else(|| default_service_name.to_owned());
-        let defaults = SpanLimits::default();
-        let text_bytes = env
-            .parsed("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT")
-            .or_else(|| env.parsed("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT"));
-        let attributes = env
-            .parsed("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT")
-            .or_else(|| env.parsed("OTEL_ATTRIBUTE_COUNT_LIMIT"));
-        let span_limits = SpanLimits {
-            attributes: attributes.unwrap_or(defaults.attributes),
-            text_bytes: text_bytes.unwrap_or(defaults.text_bytes),
-            events: env
-                .parsed("OTEL_SPAN_EVENT_COUNT_LIMIT")
-                .unwrap_or(defaults.events),
-            links: env
-                .parsed("OTEL_SPAN_LINK_COUNT_LIMIT")
-                .unwrap_or(defaults.links),
-        };
+        let flush_timeout = env.millis("OTEL_EXPORTER_OTLP_TIMEOUT");
         Self {
-            service_name,
-            resource,
-            traces: env.signal("TRACES", "/v1/traces", disabled),
-            metrics: env.signal("METRICS", "/v1/metrics", disabled),
+            resource: resource::attributes(env, service.into()),
+            traces: SignalConfig::read(env, "TRACES", disabled),
+            metrics: SignalConfig::read(env, "METRICS", disabled),
             prometheus: !disabled,
-            logs: env.signal("LOGS", "/v1/logs", disabled),
-            sampler: env.sampler(),
-            span_batch: env.batch("BSP"),
-            log_batch: env.batch("BLRP"),
-            metric_interval: env
-                .millis("OTEL_METRIC_EXPORT_INTERVAL")
-                .unwrap_or(Duration::from_secs(60)),
-            // The last export gets the time that any export gets.
-            flush_timeout: env
-                .millis("OTEL_EXPORTER_OTLP_TIMEOUT")
+            prometheus_address: prometheus_address(env).filter(|_| !disabled),
+            logs: SignalConfig::read(env, "LOGS", disabled),
+            sampler: sampler::sampler(env),
+            span_batch: batch(env, "BSP"),
+            log_batch: batch(env, "BLRP"),
+            metric_interval: interval(env),
+            metric_timeout: env
+                .timeout("OTEL_METRIC_EXPORT_TIMEOUT")
+                .unwrap_or(Duration::from_secs(30)),
+            temporality: temporality(env),
+            // The last export gets the time that any export gets. Where that has
+            // no end, exiting has one all the same.
+            flush_timeout: flush_timeout
+                .filter(|timeout| !timeout.is_zero())
                 .unwrap_or(DEFAULT_TIMEOUT),
-            span_limits,
-            warnings: env.warnings,
+            span_limits: limits::of_spans(env),
+            log_limits: limits::of_log_records(env),
+            warnings: std::mem::take(&mut env.warnings),
         }
     }
+}
+
+fn batch(env: &mut Env, processor: &str) -> BatchConfig {
+    let defaults = BatchConfig::default();
+    let queue = env.positive(&format!("OTEL_{processor}_MAX_QUEUE_SIZE"));
+    let name = format!("OTEL_{processor}_MAX_EXPORT_BATCH_SIZE");
+    let batch = env.positive(&name);
+    let max_items = queue.unwrap_or(defaults.max_items);
+    if let Some(batch) = batch.filter(|batch| *batch > max_items) {
+        env.warn(
+            &name,
+            &batch.to_string(),
+            "more than the queue holds; that is used",
+        );
+    }
+    let schedule_delay = env.millis(&format!("OTEL_{processor}_SCHEDULE_DELAY"));
+    let export_timeout = env.timeout(&format!("OTEL_{processor}_EXPORT_TIMEOUT"));
+    BatchConfig {
+        schedule_delay: schedule_delay.unwrap_or(defaults.schedule_delay),
+        max_batch: batch.unwrap_or(defaults.max_batch).min(max_items),
+        max_items,
+        max_bytes: defaults.max_bytes,
+        export_timeout: export_timeout.unwrap_or(defaults.export_timeout),
+    }
+}
+
+/// The specification's 60 s; the SDK's reader takes no interval of zero.
+fn interval(env: &mut Env) -> Duration {
+    const NAME: &str = "OTEL_METRIC_EXPORT_INTERVAL";
+    let millis = env.positive(NAME).and_then(|it| u64::try_from(it).ok());
+    millis.map_or(Duration::from_secs(60), Duration::from_millis)
+}
+
+fn temporality(env: &mut Env) -> Temporality {
+    let named = env.first(
+        &["OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"],
+        |text| match text {
+            "cumulative" => Some(Temporality::Cumulative),
+            "delta" => Some(Temporality::Delta),
+            "lowmemory" => Some(Temporality::LowMemory),
+            _ => None,
+        },
+    );
+    named.unwrap_or(Temporality::Cumulative)
+}
+
+/// Where Prometheus is answered, if it is named as an exporter.
+fn prometheus_address(env: &mut Env) -> Option<(String, u16)> {
+    let host = env.text("OTEL_EXPORTER_PROMETHEUS_HOST");
+    let port = env.parsed("OTEL_EXPORTER_PROMETHEUS_PORT");
+    let exporters = env.list("OTEL_METRICS_EXPORTER");
+    let named = exporters.iter().any(|name| name == "prometheus");
+    named.then(|| {
+        (
+            host.unwrap_or_else(|| "localhost".to_owned()),
+            port.unwrap_or(9464),
+        )
+    })
 }
 
 #[cfg(test)]
@@ -144,7 +174,11 @@ mod tests {
     #[test]
     fn an_empty_environment_means_grpc_to_localhost() {
         let config = config(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "")]);
-        assert_eq!(config.service_name, "demo");
+        assert!(
+            config
+                .resource
+                .contains(&KeyValue::new("service.name", "demo"))
+        );
         assert_eq!(config.traces.endpoint, "http://localhost:4317");
         assert!(config.traces.enabled && config.traces.endpoint_is_default);
         assert!(config.warnings.is_empty());
@@ -163,15 +197,6 @@ mod tests {
     }
 
     #[test]
-    fn only_true_disables_the_sdk() {
-        assert!(config(&[("OTEL_SDK_DISABLED", "false")]).traces.enabled);
-        assert!(!config(&[("OTEL_SDK_DISABLED", "TRUE")]).traces.enabled);
-        let odd = config(&[("OTEL_SDK_DISABLED", "1")]);
-        assert!(odd.traces.enabled);
-        assert_eq!(odd.warnings.len(), 1);
-    }
-
-    #[test]
     fn prometheus_is_there_whether_or_not_metrics_are_pushed() {
         for (exporter, pushed) in [
             ("", true),
@@ -187,6 +212,16 @@ mod tests {
             );
         }
         assert!(!config(&[("OTEL_SDK_DISABLED", "true")]).prometheus);
+        let address = |vars: &[(&str, &str)]| config(vars).prometheus_address;
+        let named = ("OTEL_METRICS_EXPORTER", "prometheus");
+        assert_eq!(address(&[]), None);
+        assert_eq!(address(&[named]), Some(("localhost".into(), 9464)));
+        let port = ("OTEL_EXPORTER_PROMETHEUS_PORT", "9000");
+        let host = ("OTEL_EXPORTER_PROMETHEUS_HOST", "0.0.0.0");
+        assert_eq!(
+            address(&[named, host, port]),
+            Some(("0.0.0.0".into(), 9000))
+        );
         let traces = config(&[("OTEL_TRACES_EXPORTER", "prometheus")]);
         assert_eq!(traces.warnings.len(), 1);
     }
@@ -204,18 +239,38 @@ mod tests {
     }
 
     #[test]
-    fn resource_attributes_are_percent_decoded_and_name_the_service() {
-        let config = config(&[(
-            "OTEL_RESOURCE_ATTRIBUTES",
-            "service.name=shop,team=a%2Cb, deployment.environment.name = prod ",
-        )]);
-        assert_eq!(config.service_name, "shop");
-        assert_eq!(
-            config.resource,
-            [
-                KeyValue::new("team", "a,b"),
-                KeyValue::new("deployment.environment.name", "prod")
-            ]
-        );
+    fn a_batch_is_no_larger_than_the_queue() {
+        let config = config(&[
+            ("OTEL_BSP_MAX_QUEUE_SIZE", "10"),
+            ("OTEL_BLRP_MAX_QUEUE_SIZE", "10"),
+            ("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", "11"),
+        ]);
+        assert_eq!(config.span_batch.max_batch, 10);
+        assert_eq!(config.log_batch.max_batch, 10);
+        assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
+    }
+
+    #[test]
+    fn exiting_has_an_end_where_exports_have_none() {
+        let config = config(&[("OTEL_EXPORTER_OTLP_TIMEOUT", "0")]);
+        assert!(config.traces.timeout > Duration::from_secs(3600));
+        assert_eq!(config.flush_timeout, DEFAULT_TIMEOUT);
+    }
+
+    #[test]
+    fn a_variable_without_effect_is_warned_about_unless_it_asks_for_what_is_done() {
+        let aggregation = "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION";
+        for (name, value, warned) in [
+            ("OTEL_CONFIG_FILE", "otel.yaml", true),
+            ("OTEL_METRICS_EXEMPLAR_FILTER", "trace_based", true),
+            ("OTEL_METRICS_EXEMPLAR_FILTER", "always_off", false),
+            (aggregation, "base2_exponential_bucket_histogram", true),
+            (aggregation, "explicit_bucket_histogram", false),
+            ("OTEL_TRACES_SAMPLER", "jaeger_remote", true),
+            ("OTEL_SOMETHING_ELSE", "1", false),
+        ] {
+            let warnings = config(&[(name, value)]).warnings;
+            assert_eq!(!warnings.is_empty(), warned, "{name}={value}: {warnings:?}");
+        }
     }
 }

@@ -65,6 +65,7 @@ pub(crate) struct Exported {
     paused: AtomicU64,
     queue_full: AtomicU64,
     export_failed: AtomicU64,
+    rejected: AtomicU64,
 }
 
 impl Exported {
@@ -84,16 +85,22 @@ impl Exported {
         self.export_failed.fetch_add(count, Ordering::Relaxed);
     }
 
+    /// Items that a backend left out of what it took.
+    pub(crate) fn rejected(&self, count: u64) {
+        self.rejected.fetch_add(count, Ordering::Relaxed);
+    }
+
     pub(crate) fn total(&self) -> u64 {
         self.exported.load(Ordering::Relaxed)
     }
 
     /// The losses by the value of the attribute `reason`.
-    pub(crate) fn losses(&self) -> [(&'static str, u64); 3] {
+    pub(crate) fn losses(&self) -> [(&'static str, u64); 4] {
         [
             ("paused", self.paused.load(Ordering::Relaxed)),
             ("queue_full", self.queue_full.load(Ordering::Relaxed)),
             ("export_failed", self.export_failed.load(Ordering::Relaxed)),
+            ("rejected", self.rejected.load(Ordering::Relaxed)),
         ]
     }
 }

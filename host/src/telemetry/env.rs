@@ -1,18 +1,13 @@
-//! Reads the `OTEL_*` variables by their rules: empty means unset, and what
-//! does not parse is warned about and ignored.
+//! Reads variables by the specification's rules for their types: empty means
+//! unset, and what does not parse is warned about and as if unset.
 
 use std::collections::HashMap;
 use std::str::FromStr;
 use std::time::Duration;
 
-use opentelemetry::KeyValue;
-use opentelemetry_sdk::trace::{Sampler, ShouldSample};
-
-use super::config::{Protocol, SignalConfig};
-use super::queue::BatchConfig;
-
-/// How long an export may take where nobody said: the specification's 10 s.
-pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A time without end, for who waits: 24 days, the most milliseconds that 31
+/// bits hold, as the specification suggests.
+const WITHOUT_END: Duration = Duration::from_millis(i32::MAX as u64);
 
 /// The variables, and what is wrong with them.
 pub(super) struct Env {
@@ -33,6 +28,34 @@ impl Env {
 
     pub(super) fn text(&self, name: &str) -> Option<String> {
         self.vars.get(name).map(|value| value.trim().to_owned())
+    }
+
+    /// The members of a list, in lower case.
+    pub(super) fn list(&self, name: &str) -> Vec<String> {
+        let text = self.text(name).unwrap_or_default().to_ascii_lowercase();
+        let members = text.split(',').map(str::trim);
+        members
+            .filter(|member| !member.is_empty())
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// The first of these variables that has a value that is known, in lower case.
+    pub(super) fn first<T>(
+        &mut self,
+        names: &[&str],
+        known: impl Fn(&str) -> Option<T>,
+    ) -> Option<T> {
+        for name in names {
+            let Some(value) = self.text(name) else {
+                continue;
+            };
+            match known(&value.to_ascii_lowercase()) {
+                Some(value) => return Some(value),
+                None => self.warn(name, &value, "not supported; ignored"),
+            }
+        }
+        None
     }
 
     pub(super) fn boolean(&mut self, name: &str) -> bool {
@@ -56,7 +79,7 @@ impl Env {
         }
     }
 
-    fn positive(&mut self, name: &str) -> Option<usize> {
+    pub(super) fn positive(&mut self, name: &str) -> Option<usize> {
         let parsed = self.parsed::<usize>(name)?;
         if parsed == 0 {
             self.warn(name, "0", "must be greater than zero; ignored");
@@ -65,156 +88,40 @@ impl Env {
         Some(parsed)
     }
 
+    /// A duration, in milliseconds.
     pub(super) fn millis(&mut self, name: &str) -> Option<Duration> {
         self.parsed(name).map(Duration::from_millis)
     }
 
-    fn warn(&mut self, name: &str, value: &str, what: &str) {
-        self.warnings.push(format!("{name}={value}: {what}"));
+    /// The same where zero means that there is no end.
+    pub(super) fn timeout(&mut self, name: &str) -> Option<Duration> {
+        let timeout = self.millis(name)?;
+        Some(if timeout.is_zero() {
+            WITHOUT_END
+        } else {
+            timeout.min(WITHOUT_END)
+        })
     }
 
-    /// `key=value,key=value`, percent-decoded; one bad pair discards the whole.
-    pub(super) fn resource_attributes(&mut self) -> Vec<KeyValue> {
-        const NAME: &str = "OTEL_RESOURCE_ATTRIBUTES";
-        let Some(text) = self.text(NAME) else {
-            return Vec::new();
-        };
-        let mut attributes = Vec::new();
-        for pair in text.split(',').filter(|pair| !pair.trim().is_empty()) {
-            let decoded = pair.split_once('=').and_then(|(key, value)| {
-                let key = percent_decoded(key.trim())?;
-                let value = percent_decoded(value.trim())?;
-                (!key.is_empty()).then(|| KeyValue::new(key, value))
-            });
-            match decoded {
-                Some(attribute) => attributes.push(attribute),
-                None => {
-                    self.warn(NAME, &text, "does not parse; ignored");
-                    return Vec::new();
-                }
-            }
-        }
-        attributes
+    pub(super) fn warn(&mut self, name: &str, value: &str, what: &str) {
+        self.warn_once(format!("{name}={value}: {what}"));
     }
 
-    pub(super) fn signal(&mut self, signal: &str, path: &str, disabled: bool) -> SignalConfig {
-        let protocol = self.protocol(signal);
-        let own = format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT");
-        let common = "OTEL_EXPORTER_OTLP_ENDPOINT";
-        let (endpoint, endpoint_is_default) = match (self.text(&own), self.text(common), protocol) {
-            // A signal's own address is taken as it stands.
-            (Some(endpoint), _, _) => (endpoint, false),
-            (None, Some(base), Protocol::Grpc) => (base, false),
-            (None, Some(base), Protocol::HttpProtobuf) => {
-                (format!("{}{path}", base.trim_end_matches('/')), false)
-            }
-            (None, None, Protocol::Grpc) => ("http://localhost:4317".to_owned(), true),
-            (None, None, Protocol::HttpProtobuf) => (format!("http://localhost:4318{path}"), true),
-        };
-        let own = format!("OTEL_EXPORTER_OTLP_{signal}_TIMEOUT");
-        let timeout = self
-            .millis(&own)
-            .or_else(|| self.millis("OTEL_EXPORTER_OTLP_TIMEOUT"));
-        SignalConfig {
-            timeout: timeout.unwrap_or(DEFAULT_TIMEOUT),
-            enabled: !disabled && self.is_exported(signal),
-            protocol,
-            endpoint,
-            endpoint_is_default,
-        }
+    /// Warns without the value.
+    pub(super) fn warn_of_secret(&mut self, name: &str, what: &str) {
+        self.warn_once(format!("{name}: {what}"));
     }
 
-    /// Whether a signal is pushed: the variable is a list of exporters.
-    fn is_exported(&mut self, signal: &str) -> bool {
-        let name = format!("OTEL_{signal}_EXPORTER");
-        let Some(text) = self.text(&name) else {
-            return true;
-        };
-        let mut pushed = false;
-        for exporter in text.split(',').map(str::trim) {
-            match exporter {
-                "otlp" => pushed = true,
-                "none" => {}
-                // It is read rather than pushed to, and always there.
-                "prometheus" if signal == "METRICS" => {}
-                other => {
-                    self.warn(&name, other, "not supported; otlp is used");
-                    pushed = true;
-                }
-            }
-        }
-        pushed
-    }
-
-    pub(super) fn batch(&mut self, processor: &str) -> BatchConfig {
-        let defaults = BatchConfig::default();
-        let mut positive = |what: &str| self.positive(&format!("OTEL_{processor}_{what}"));
-        let max_batch = positive("MAX_EXPORT_BATCH_SIZE").unwrap_or(defaults.max_batch);
-        let max_items = positive("MAX_QUEUE_SIZE").unwrap_or(defaults.max_items);
-        let schedule_delay = self.millis(&format!("OTEL_{processor}_SCHEDULE_DELAY"));
-        BatchConfig {
-            schedule_delay: schedule_delay.unwrap_or(defaults.schedule_delay),
-            max_batch,
-            max_items,
-            max_bytes: defaults.max_bytes,
-        }
-    }
-
-    fn protocol(&mut self, signal: &str) -> Protocol {
-        let own = format!("OTEL_EXPORTER_OTLP_{signal}_PROTOCOL");
-        for name in [own.as_str(), "OTEL_EXPORTER_OTLP_PROTOCOL"] {
-            match self.text(name).as_deref() {
-                Some("grpc") => return Protocol::Grpc,
-                Some("http/protobuf") => return Protocol::HttpProtobuf,
-                Some(other) => {
-                    let other = other.to_owned();
-                    self.warn(name, &other, "not supported; ignored");
-                }
-                None => {}
-            }
-        }
-        Protocol::Grpc
-    }
-
-    pub(super) fn sampler(&mut self) -> Box<dyn ShouldSample> {
-        const NAME: &str = "OTEL_TRACES_SAMPLER";
-        let always_on = || Box::new(Sampler::AlwaysOn);
-        let name = self.text(NAME);
-        match name.as_deref().unwrap_or("parentbased_always_on") {
-            "always_on" => Box::new(Sampler::AlwaysOn),
-            "always_off" => Box::new(Sampler::AlwaysOff),
-            "traceidratio" => Box::new(Sampler::TraceIdRatioBased(self.ratio())),
-            "parentbased_always_on" => Box::new(Sampler::ParentBased(always_on())),
-            "parentbased_always_off" => {
-                Box::new(Sampler::ParentBased(Box::new(Sampler::AlwaysOff)))
-            }
-            "parentbased_traceidratio" => {
-                let root = Sampler::TraceIdRatioBased(self.ratio());
-                Box::new(Sampler::ParentBased(Box::new(root)))
-            }
-            other => {
-                let other = other.to_owned();
-                self.warn(NAME, &other, "not supported; parentbased_always_on is used");
-                Box::new(Sampler::ParentBased(always_on()))
-            }
-        }
-    }
-
-    fn ratio(&mut self) -> f64 {
-        const NAME: &str = "OTEL_TRACES_SAMPLER_ARG";
-        match self.parsed::<f64>(NAME) {
-            Some(ratio) if (0.0..=1.0).contains(&ratio) => ratio,
-            Some(ratio) => {
-                self.warn(NAME, &ratio.to_string(), "not between 0 and 1; 1 is used");
-                1.0
-            }
-            None => 1.0,
+    /// Three signals read what they have in common.
+    fn warn_once(&mut self, warning: String) {
+        if !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
         }
     }
 }
 
 /// Decodes `%XX`; none where an escape is cut or the result is no UTF-8.
-fn percent_decoded(text: &str) -> Option<String> {
+pub(super) fn percent_decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
@@ -227,4 +134,37 @@ fn percent_decoded(text: &str) -> Option<String> {
         bytes.push(u8::try_from(high * 16 + low).ok()?);
     }
     String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn env(value: &str) -> Env {
+        Env::new([("OTEL_X".to_owned(), value.to_owned())])
+    }
+
+    #[test]
+    fn a_timeout_of_zero_has_no_end_and_a_negative_one_is_ignored() {
+        assert_eq!(env("0").timeout("OTEL_X"), Some(WITHOUT_END));
+        assert_eq!(env("7").timeout("OTEL_X"), Some(Duration::from_millis(7)));
+        let mut negative = env("-1");
+        assert_eq!(negative.timeout("OTEL_X"), None);
+        assert_eq!(negative.warnings.len(), 1);
+    }
+
+    #[test]
+    fn only_true_is_true_and_what_is_neither_is_warned_about() {
+        for (value, wanted, warned) in [
+            ("TRUE", true, 0),
+            ("False", false, 0),
+            ("1", false, 1),
+            ("yes", false, 1),
+            (" ", false, 0),
+        ] {
+            let mut env = env(value);
+            assert_eq!(env.boolean("OTEL_X"), wanted, "{value}");
+            assert_eq!(env.warnings.len(), warned, "{value}");
+        }
+    }
 }

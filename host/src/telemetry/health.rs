@@ -8,6 +8,8 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::printable::Printable;
+
 /// The least time between two lines about one signal.
 const LOG_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -26,6 +28,9 @@ struct State {
     failing: bool,
     lost: u64,
     last_line: Option<Instant>,
+    /// Items that were left out of requests that were taken.
+    rejected: u64,
+    last_rejection_line: Option<Instant>,
 }
 
 impl ExportHealth {
@@ -56,7 +61,29 @@ impl ExportHealth {
                 lost = state.lost,
                 "export works again"
             );
-            *state = State::default();
+            state.failing = false;
+            state.lost = 0;
+            state.last_line = None;
+        }
+    }
+
+    /// Takes note of items that the backend left out of a request, and why.
+    pub(crate) fn rejected(&self, items: u64, reason: &str) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.rejected += items;
+        let due = state
+            .last_rejection_line
+            .is_none_or(|last| last.elapsed() >= LOG_INTERVAL);
+        if due {
+            tracing::warn!(
+                signal = self.signal,
+                endpoint = self.endpoint,
+                rejected = state.rejected,
+                reason = %Printable(reason),
+                "the backend left out a part of what it was sent"
+            );
+            state.rejected = 0;
+            state.last_rejection_line = Some(Instant::now());
         }
     }
 

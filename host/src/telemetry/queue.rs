@@ -8,11 +8,9 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use opentelemetry_sdk::error::OTelSdkError;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::dropped::Exported;
-use super::health::ExportHealth;
 
 /// How items are gathered before they are sent.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +23,8 @@ pub struct BatchConfig {
     pub max_items: usize,
     /// The most bytes that wait or are under way, as estimated.
     pub max_bytes: usize,
+    /// How long one export may take.
+    pub export_timeout: Duration,
 }
 
 impl Default for BatchConfig {
@@ -36,6 +36,8 @@ impl Default for BatchConfig {
             max_batch: 512,
             max_items: usize::MAX,
             max_bytes: 32 * 1024 * 1024,
+            // The specification's 30 s; the exporter's own 10 s come first.
+            export_timeout: Duration::from_secs(30),
         }
     }
 }
@@ -51,16 +53,8 @@ pub(crate) trait Item: Send + 'static {
 
 /// Where a batch goes.
 pub(crate) trait Sink<T>: Send + 'static {
-    /// Sends a batch.
-    fn export(&self, batch: Vec<T>) -> impl Future<Output = Result<Delivery, OTelSdkError>> + Send;
-}
-
-/// What became of a batch that did not fail.
-pub(crate) enum Delivery {
-    /// The backend has it.
-    Sent,
-    /// The backend does not take this signal, and the log says so.
-    Paused,
+    /// Sends a batch, and counts what became of it.
+    fn export(&self, batch: Vec<T>) -> impl Future<Output = ()> + Send;
 }
 
 /// Items that are not exported yet.
@@ -137,7 +131,7 @@ impl<T: Item> ExportQueue<T> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn export_all(&self, sink: &impl Sink<T>, health: &ExportHealth) {
+    async fn export_all(&self, sink: &impl Sink<T>) {
         let mut items = self.take().into_iter().peekable();
         while items.peek().is_some() {
             let mut batch = Vec::with_capacity(self.config.max_batch.min(items.len()));
@@ -151,18 +145,7 @@ impl<T: Item> ExportQueue<T> {
                 bytes += size;
                 batch.extend(items.next());
             }
-            let count = batch.len() as u64;
-            match sink.export(batch).await {
-                Ok(Delivery::Sent) => {
-                    self.counts.exported(count);
-                    health.succeeded();
-                }
-                Ok(Delivery::Paused) => self.counts.paused(count),
-                Err(error) => {
-                    self.counts.export_failed(count);
-                    health.failed(&error, count);
-                }
-            }
+            sink.export(batch).await;
             self.release(bytes);
         }
     }
@@ -175,7 +158,6 @@ pub(crate) type FlushRequest = oneshot::Sender<()>;
 pub(crate) async fn run<T: Item>(
     queue: Arc<ExportQueue<T>>,
     sink: impl Sink<T>,
-    health: Arc<ExportHealth>,
     mut flushes: mpsc::Receiver<FlushRequest>,
 ) {
     loop {
@@ -187,7 +169,7 @@ pub(crate) async fn run<T: Item>(
                 None => return,
             },
         };
-        queue.export_all(&sink, &health).await;
+        queue.export_all(&sink).await;
         if let Some(done) = flush {
             // Whoever asked may have stopped waiting.
             let _ = done.send(());

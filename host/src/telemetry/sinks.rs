@@ -1,16 +1,21 @@
-//! What the export queues hold, and the exporters they empty into.
+//! What the export queues hold, and the requests that it becomes.
 
-use opentelemetry::InstrumentationScope;
-use opentelemetry_otlp::{LogExporter, SpanExporter};
-use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
-use opentelemetry_sdk::logs::{LogBatch, LogExporter as _, LogProcessor, SdkLogRecord};
-use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::gate::Gate;
-use super::queue::{Delivery, ExportQueue, Item, Sink};
+use opentelemetry::InstrumentationScope;
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
+use opentelemetry_proto::transform::logs::tonic::group_logs_by_resource_and_scope;
+use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::logs::{LogBatch, LogProcessor, SdkLogRecord};
+use opentelemetry_sdk::trace::SpanData;
+
+use super::output::Output;
+use super::queue::{ExportQueue, Item, Sink};
 use super::sizes;
 
 impl Item for SpanData {
@@ -19,12 +24,28 @@ impl Item for SpanData {
     }
 }
 
-/// Sends spans over OTLP.
-pub(crate) struct SpanSink(pub(crate) SpanExporter);
+/// Sends spans.
+pub(crate) struct SpanSink {
+    output: Output,
+    resource: ResourceAttributesWithSchema,
+}
+
+impl SpanSink {
+    pub(crate) fn new(output: Output, resource: &Resource) -> Self {
+        Self {
+            output,
+            resource: resource.into(),
+        }
+    }
+}
 
 impl Sink<SpanData> for SpanSink {
-    async fn export(&self, batch: Vec<SpanData>) -> Result<Delivery, OTelSdkError> {
-        self.0.export(batch).await.map(|()| Delivery::Sent)
+    async fn export(&self, batch: Vec<SpanData>) {
+        let request = ExportTraceServiceRequest {
+            resource_spans: group_spans_by_resource_and_scope(batch, &self.resource),
+        };
+        // The output has counted and told what went wrong.
+        let _ = self.output.send(&request).await;
     }
 }
 
@@ -41,24 +62,38 @@ impl Item for ScopedLogRecord {
     }
 }
 
-/// Sends log records over OTLP, while the backend takes them.
+/// Sends log records.
 pub(crate) struct LogSink {
-    pub(crate) exporter: LogExporter,
-    pub(crate) gate: Gate,
+    output: Output,
+    resource: ResourceAttributesWithSchema,
 }
 
-impl Sink<ScopedLogRecord> for LogSink {
-    async fn export(&self, batch: Vec<ScopedLogRecord>) -> Result<Delivery, OTelSdkError> {
-        if !self.gate.is_open().await {
-            return Ok(Delivery::Paused);
+impl LogSink {
+    pub(crate) fn new(output: Output, resource: &Resource) -> Self {
+        Self {
+            output,
+            resource: resource.into(),
         }
+    }
+
+    fn request(&self, batch: &[ScopedLogRecord]) -> ExportLogsServiceRequest {
         let records: Vec<_> = batch
             .iter()
             .map(|item| (&item.record, &item.scope))
             .collect();
-        let result = self.exporter.export(LogBatch::new(&records)).await;
-        self.gate.note(&result);
-        result.map(|()| Delivery::Sent)
+        let batch = LogBatch::new(&records);
+        ExportLogsServiceRequest {
+            resource_logs: group_logs_by_resource_and_scope(&batch, &self.resource),
+        }
+    }
+}
+
+impl Sink<ScopedLogRecord> for LogSink {
+    async fn export(&self, batch: Vec<ScopedLogRecord>) {
+        let request = self.request(&batch);
+        drop(batch);
+        // The output has counted and told what went wrong.
+        let _ = self.output.send(&request).await;
     }
 }
 

@@ -1,0 +1,58 @@
+//! A gRPC codec for messages that are bytes already.
+
+use std::marker::PhantomData;
+
+use bytes::{BufMut, Bytes};
+use prost::Message;
+use tonic::Status;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+
+/// Sends bytes as they are, and decodes answers of the type `A`.
+pub(super) struct EncodedCodec<A>(PhantomData<A>);
+
+impl<A> Default for EncodedCodec<A> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<A: Message + Default + 'static> Codec for EncodedCodec<A> {
+    type Encode = Bytes;
+    type Decode = A;
+    type Encoder = BytesEncoder;
+    type Decoder = MessageDecoder<A>;
+
+    fn encoder(&mut self) -> BytesEncoder {
+        BytesEncoder
+    }
+
+    fn decoder(&mut self) -> MessageDecoder<A> {
+        MessageDecoder(PhantomData)
+    }
+}
+
+pub(super) struct BytesEncoder;
+
+impl Encoder for BytesEncoder {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, item: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.put(item);
+        Ok(())
+    }
+}
+
+pub(super) struct MessageDecoder<A>(PhantomData<A>);
+
+impl<A: Message + Default> Decoder for MessageDecoder<A> {
+    type Item = A;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<A>, Status> {
+        let answer = A::decode(buffer);
+        answer
+            .map(Some)
+            .map_err(|error| Status::internal(error.to_string()))
+    }
+}

@@ -1,0 +1,119 @@
+//! OTLP over gRPC.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use http::uri::PathAndQuery;
+use tonic::codec::CompressionEncoding;
+use tonic::metadata::MetadataMap;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
+use tonic::{Code, Request, Status};
+use tonic_types::StatusExt as _;
+
+use super::super::signal::{ClientTls, Compression, SignalConfig};
+use super::encoded::EncodedCodec;
+use super::{OtlpError, OtlpRequest, Rejection, USER_AGENT, chain};
+
+/// A channel and what goes with each request.
+pub(super) struct GrpcTransport {
+    client: tonic::client::Grpc<Channel>,
+    metadata: MetadataMap,
+}
+
+impl GrpcTransport {
+    pub(super) fn new(config: &SignalConfig, timeout: Duration) -> anyhow::Result<Self> {
+        let mut endpoint = Channel::from_shared(config.endpoint.clone())
+            .with_context(|| format!("{} is no address", config.endpoint))?
+            .user_agent(USER_AGENT)?
+            .connect_timeout(timeout);
+        if config.is_https() {
+            endpoint = endpoint.tls_config(tls(&config.tls)?)?;
+        }
+        let mut client = tonic::client::Grpc::new(endpoint.connect_lazy());
+        if config.compression == Compression::Gzip {
+            client = client
+                .send_compressed(CompressionEncoding::Gzip)
+                .accept_compressed(CompressionEncoding::Gzip);
+        }
+        Ok(Self {
+            client,
+            metadata: MetadataMap::from_headers(config.headers.clone()),
+        })
+    }
+
+    pub(super) async fn send<R: OtlpRequest>(
+        &self,
+        body: Bytes,
+    ) -> Result<Option<Rejection>, OtlpError> {
+        let mut client = self.client.clone();
+        client.ready().await.map_err(|error| OtlpError::Transient {
+            message: chain(&error),
+            after: None,
+        })?;
+        let mut request = Request::new(body);
+        *request.metadata_mut() = self.metadata.clone();
+        let path = PathAndQuery::from_static(R::METHOD);
+        let codec = EncodedCodec::<R::Response>::default();
+        match client.unary(request, path, codec).await {
+            Ok(response) => Ok(R::rejected(response.into_inner())),
+            Err(status) => Err(failure(&status)),
+        }
+    }
+}
+
+fn tls(files: &ClientTls) -> anyhow::Result<ClientTlsConfig> {
+    let mut tls = ClientTlsConfig::new();
+    tls = match files.authorities()? {
+        Some(authorities) => tls.ca_certificate(Certificate::from_pem(authorities)),
+        None => tls.with_native_roots(),
+    };
+    if let Some((certificate, key)) = files.identity()? {
+        tls = tls.identity(Identity::from_pem(certificate, key));
+    }
+    Ok(tls)
+}
+
+/// Which codes are worth another attempt is OTLP's to say.
+fn failure(status: &Status) -> OtlpError {
+    let message = format!("{}: {}", status.code(), chain(status));
+    let asked = status.get_details_retry_info();
+    let after = asked.as_ref().and_then(|info| info.retry_delay);
+    match status.code() {
+        Code::Unimplemented => OtlpError::NoService,
+        // Without a word on when, the backend says that it is over for good.
+        Code::ResourceExhausted if asked.is_none() => OtlpError::Permanent(message),
+        Code::Cancelled
+        | Code::DeadlineExceeded
+        | Code::ResourceExhausted
+        | Code::Aborted
+        | Code::OutOfRange
+        | Code::Unavailable
+        | Code::DataLoss => OtlpError::Transient { message, after },
+        _ => OtlpError::Permanent(message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+
+    #[test]
+    fn an_exhausted_backend_is_asked_again_only_where_it_says_when() {
+        let exhausted = Status::new(Code::ResourceExhausted, "full");
+        assert!(matches!(failure(&exhausted), OtlpError::Permanent(_)));
+        let soon = Duration::from_secs(2);
+        let details = ErrorDetails::with_retry_info(Some(soon));
+        let later = Status::with_error_details(Code::ResourceExhausted, "full", details);
+        let OtlpError::Transient { after, .. } = failure(&later) else {
+            unreachable!("it says when")
+        };
+        assert_eq!(after, Some(soon));
+        let invalid = Status::new(Code::InvalidArgument, "no");
+        assert!(matches!(failure(&invalid), OtlpError::Permanent(_)));
+        let gone = Status::new(Code::Unavailable, "later");
+        assert!(matches!(failure(&gone), OtlpError::Transient { .. }));
+    }
+}

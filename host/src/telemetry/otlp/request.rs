@@ -1,0 +1,143 @@
+//! What the three requests of OTLP have in common, whoever made them.
+
+use opentelemetry_proto::tonic::collector::logs::v1::{
+    ExportLogsServiceRequest, ExportLogsServiceResponse,
+};
+use opentelemetry_proto::tonic::collector::metrics::v1::{
+    ExportMetricsServiceRequest, ExportMetricsServiceResponse,
+};
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use prost::Message;
+use serde::Serialize;
+
+use super::super::console::ConsoleLines;
+
+/// A request to export a signal.
+pub(crate) trait OtlpRequest: Message + Serialize + ConsoleLines {
+    /// The method's path in gRPC.
+    const METHOD: &'static str;
+    /// The answer to it.
+    type Response: Message + Default + 'static;
+
+    /// Its spans, points or log records.
+    fn items(&self) -> u64;
+
+    /// What an answer says was left out.
+    fn rejected(answer: Self::Response) -> Option<Rejection>;
+}
+
+/// What a backend left out of a request that it took, and its reason.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Rejection {
+    pub(crate) items: u64,
+    pub(crate) message: String,
+}
+
+impl Rejection {
+    /// None where nothing was left out; a message alone is advice.
+    fn new(items: i64, message: String) -> Option<Self> {
+        let items = u64::try_from(items).unwrap_or(0);
+        (items > 0).then_some(Self { items, message })
+    }
+
+    /// Reads an answer in JSON, where numbers of 64 bits are texts.
+    pub(super) fn from_json(body: &[u8]) -> Option<Self> {
+        let answer: serde_json::Value = serde_json::from_slice(body).ok()?;
+        let partial = answer.get("partialSuccess")?.as_object()?;
+        let (_, count) = partial
+            .iter()
+            .find(|(key, _)| key.starts_with("rejected"))?;
+        let count = count.as_i64().or_else(|| count.as_str()?.parse().ok())?;
+        let message = partial.get("errorMessage").and_then(|text| text.as_str());
+        Self::new(count, message.unwrap_or_default().to_owned())
+    }
+}
+
+impl OtlpRequest for ExportTraceServiceRequest {
+    const METHOD: &'static str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+    type Response = ExportTraceServiceResponse;
+
+    fn items(&self) -> u64 {
+        let scopes = self.resource_spans.iter().flat_map(|it| &it.scope_spans);
+        scopes.map(|scope| scope.spans.len() as u64).sum()
+    }
+
+    fn rejected(answer: Self::Response) -> Option<Rejection> {
+        let partial = answer.partial_success?;
+        Rejection::new(partial.rejected_spans, partial.error_message)
+    }
+}
+
+impl OtlpRequest for ExportMetricsServiceRequest {
+    const METHOD: &'static str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
+    type Response = ExportMetricsServiceResponse;
+
+    fn items(&self) -> u64 {
+        let scopes = self
+            .resource_metrics
+            .iter()
+            .flat_map(|it| &it.scope_metrics);
+        let metrics = scopes.flat_map(|scope| &scope.metrics);
+        let points = metrics.map(|metric| match &metric.data {
+            Some(Data::Gauge(gauge)) => gauge.data_points.len(),
+            Some(Data::Sum(sum)) => sum.data_points.len(),
+            Some(Data::Histogram(histogram)) => histogram.data_points.len(),
+            Some(Data::ExponentialHistogram(histogram)) => histogram.data_points.len(),
+            Some(Data::Summary(summary)) => summary.data_points.len(),
+            None => 0,
+        });
+        points.map(|count| count as u64).sum()
+    }
+
+    fn rejected(answer: Self::Response) -> Option<Rejection> {
+        let partial = answer.partial_success?;
+        Rejection::new(partial.rejected_data_points, partial.error_message)
+    }
+}
+
+impl OtlpRequest for ExportLogsServiceRequest {
+    const METHOD: &'static str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
+    type Response = ExportLogsServiceResponse;
+
+    fn items(&self) -> u64 {
+        let scopes = self.resource_logs.iter().flat_map(|it| &it.scope_logs);
+        scopes.map(|scope| scope.log_records.len() as u64).sum()
+    }
+
+    fn rejected(answer: Self::Response) -> Option<Rejection> {
+        let partial = answer.partial_success?;
+        Rejection::new(partial.rejected_log_records, partial.error_message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_answer_in_json_left_out_is_read_as_text_and_as_number() {
+        let wanted = Rejection {
+            items: 3,
+            message: "too old".into(),
+        };
+        for count in ["3", "\"3\""] {
+            let json = format!(
+                r#"{{"partialSuccess":{{"rejectedLogRecords":{count},"errorMessage":"too old"}}}}"#
+            );
+            assert_eq!(
+                Rejection::from_json(json.as_bytes()).as_ref(),
+                Some(&wanted)
+            );
+        }
+        for nothing in [
+            "",
+            "{}",
+            r#"{"partialSuccess":{"errorMessage":"take care"}}"#,
+        ] {
+            assert_eq!(Rejection::from_json(nothing.as_bytes()), None);
+        }
+    }
+}

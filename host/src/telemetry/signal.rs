@@ -1,0 +1,399 @@
+//! Where one signal goes: what `OTEL_<SIGNAL>_EXPORTER` and
+//! `OTEL_EXPORTER_OTLP_*` say. A signal's own variable stands over the common one.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::env::{Env, percent_decoded};
+
+/// How long an export may take where nobody said: the specification's 10 s.
+pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where one signal goes.
+#[derive(Clone, Debug)]
+pub struct SignalConfig {
+    /// Whether it is sent by OTLP.
+    pub enabled: bool,
+    /// Whether it is written to standard output.
+    pub console: bool,
+    /// The wire protocol.
+    pub protocol: Protocol,
+    /// The address, for HTTP with the signal's path.
+    pub endpoint: String,
+    /// Whether nobody chose the address.
+    pub endpoint_is_default: bool,
+    /// What each request carries besides: often a key.
+    pub headers: HeaderMap,
+    /// How requests are compressed.
+    pub compression: Compression,
+    /// How long one export may take, its retries included.
+    pub timeout: Duration,
+    /// What `https` trusts and shows.
+    pub tls: ClientTls,
+}
+
+/// The wire protocols of OTLP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// gRPC.
+    Grpc,
+    /// Protobuf in the body of HTTP requests.
+    HttpProtobuf,
+    /// JSON in the body of HTTP requests.
+    HttpJson,
+}
+
+/// How requests are compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    #[default]
+    None,
+    /// By gzip.
+    Gzip,
+}
+
+/// Files in PEM for a connection to a backend.
+#[derive(Clone, Debug, Default)]
+pub struct ClientTls {
+    /// The authorities that are trusted, in place of the system's.
+    pub certificate: Option<PathBuf>,
+    /// The certificate that the host shows, its own first.
+    pub client_certificate: Option<PathBuf>,
+    /// Its key.
+    pub client_key: Option<PathBuf>,
+}
+
+impl SignalConfig {
+    /// Whether it goes anywhere.
+    pub fn is_exported(&self) -> bool {
+        self.enabled || self.console
+    }
+
+    pub(super) fn is_https(&self) -> bool {
+        let scheme = self.endpoint.get(..8).unwrap_or_default();
+        scheme.eq_ignore_ascii_case("https://")
+    }
+
+    /// Reads the variables of the signal, `TRACES` and its like.
+    pub(super) fn read(env: &mut Env, signal: &str, disabled: bool) -> Self {
+        let exporters = Exporters::read(env, signal);
+        let protocol = env
+            .first(
+                &[
+                    &format!("OTEL_EXPORTER_OTLP_{signal}_PROTOCOL"),
+                    "OTEL_EXPORTER_OTLP_PROTOCOL",
+                ],
+                Protocol::parse,
+            )
+            .unwrap_or(Protocol::Grpc);
+        let (endpoint, endpoint_is_default) = endpoint(env, signal, protocol);
+        let timeout = [
+            format!("OTEL_EXPORTER_OTLP_{signal}_TIMEOUT"),
+            "OTEL_EXPORTER_OTLP_TIMEOUT".to_owned(),
+        ]
+        .iter()
+        .find_map(|name| env.timeout(name));
+        let compression = env.first(
+            &[
+                &format!("OTEL_EXPORTER_OTLP_{signal}_COMPRESSION"),
+                "OTEL_EXPORTER_OTLP_COMPRESSION",
+            ],
+            |text| match text {
+                "gzip" => Some(Compression::Gzip),
+                "none" => Some(Compression::None),
+                _ => None,
+            },
+        );
+        let tls = ClientTls {
+            certificate: path(
+                env,
+                &format!("OTEL_EXPORTER_OTLP_{signal}_CERTIFICATE"),
+                "OTEL_EXPORTER_OTLP_CERTIFICATE",
+            ),
+            client_certificate: path(
+                env,
+                &format!("OTEL_EXPORTER_OTLP_{signal}_CLIENT_CERTIFICATE"),
+                "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE",
+            ),
+            client_key: path(
+                env,
+                &format!("OTEL_EXPORTER_OTLP_{signal}_CLIENT_KEY"),
+                "OTEL_EXPORTER_OTLP_CLIENT_KEY",
+            ),
+        };
+        Self {
+            enabled: !disabled && exporters.otlp,
+            console: !disabled && exporters.console,
+            protocol,
+            endpoint,
+            endpoint_is_default,
+            headers: headers(env, signal),
+            compression: compression.unwrap_or_default(),
+            timeout: timeout.unwrap_or(DEFAULT_TIMEOUT),
+            tls,
+        }
+    }
+}
+
+impl fmt::Display for SignalConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.enabled {
+            let tls = if self.is_https() { ", TLS" } else { "" };
+            write!(f, "{} (OTLP, {}{tls})", self.endpoint, self.protocol)?;
+        }
+        match (self.enabled, self.console) {
+            (false, false) => f.write_str("off"),
+            (false, true) => f.write_str("standard output"),
+            (true, true) => f.write_str(" and standard output"),
+            (true, false) => Ok(()),
+        }
+    }
+}
+
+impl Protocol {
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "grpc" => Some(Self::Grpc),
+            "http/protobuf" => Some(Self::HttpProtobuf),
+            "http/json" => Some(Self::HttpJson),
+            _ => None,
+        }
+    }
+
+    /// The port that collectors take it on.
+    pub(super) fn default_port(self) -> u16 {
+        match self {
+            Self::Grpc => 4317,
+            Self::HttpProtobuf | Self::HttpJson => 4318,
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Grpc => "gRPC",
+            Self::HttpProtobuf => "HTTP",
+            Self::HttpJson => "HTTP with JSON",
+        })
+    }
+}
+
+impl ClientTls {
+    /// The authorities' certificates, where they are not the system's.
+    pub(super) fn authorities(&self) -> anyhow::Result<Option<Vec<u8>>> {
+        self.certificate.as_deref().map(read).transpose()
+    }
+
+    /// The certificate to show and its key.
+    pub(super) fn identity(&self) -> anyhow::Result<Option<(Vec<u8>, Vec<u8>)>> {
+        match (&self.client_certificate, &self.client_key) {
+            (Some(certificate), Some(key)) => Ok(Some((read(certificate)?, read(key)?))),
+            (None, None) => Ok(None),
+            (Some(one), None) => anyhow::bail!("{} has no client key", one.display()),
+            (None, Some(one)) => anyhow::bail!("{} has no client certificate", one.display()),
+        }
+    }
+}
+
+/// A file that was named and is not there ends the start: to go on without it
+/// would be to trust others, or to be another.
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// The exporters of a list that are done.
+struct Exporters {
+    otlp: bool,
+    console: bool,
+}
+
+impl Exporters {
+    fn read(env: &mut Env, signal: &str) -> Self {
+        let name = format!("OTEL_{signal}_EXPORTER");
+        let mut exporters = Self {
+            otlp: false,
+            console: false,
+        };
+        let mut known = false;
+        for exporter in env.list(&name) {
+            match exporter.as_str() {
+                "otlp" => exporters.otlp = true,
+                "console" => exporters.console = true,
+                "none" => {}
+                // It is read rather than sent: see `TelemetryConfig::prometheus_address`.
+                "prometheus" if signal == "METRICS" => {}
+                other => {
+                    env.warn(&name, other, "not supported; ignored");
+                    continue;
+                }
+            }
+            known = true;
+        }
+        if !known {
+            exporters.otlp = true;
+        }
+        exporters
+    }
+}
+
+fn endpoint(env: &mut Env, signal: &str, protocol: Protocol) -> (String, bool) {
+    let path = format!("/v1/{}", signal.to_ascii_lowercase());
+    let own = env.text(&format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT"));
+    let common = env.text("OTEL_EXPORTER_OTLP_ENDPOINT");
+    let insecure = insecure(env, signal);
+    let with_scheme = |address: String| match (address.contains("://"), insecure) {
+        (true, _) => address,
+        (false, true) => format!("http://{address}"),
+        (false, false) => format!("https://{address}"),
+    };
+    match (own, common, protocol) {
+        (Some(own), _, Protocol::Grpc) => (with_scheme(own), false),
+        (None, Some(common), Protocol::Grpc) => (with_scheme(common), false),
+        (None, None, Protocol::Grpc) => ("http://localhost:4317".to_owned(), true),
+        // A signal's own address is taken as it stands.
+        (Some(own), _, _) => (own, false),
+        (None, Some(base), _) => (format!("{}{path}", base.trim_end_matches('/')), false),
+        (None, None, _) => (format!("http://localhost:4318{path}"), true),
+    }
+}
+
+/// What an address of gRPC without a scheme means.
+fn insecure(env: &mut Env, signal: &str) -> bool {
+    let own = format!("OTEL_EXPORTER_OTLP_{signal}_INSECURE");
+    if env.text(&own).is_some() {
+        return env.boolean(&own);
+    }
+    env.boolean("OTEL_EXPORTER_OTLP_INSECURE")
+}
+
+fn path(env: &Env, own: &str, common: &str) -> Option<PathBuf> {
+    env.text(own).or_else(|| env.text(common)).map(Into::into)
+}
+
+/// `key=value,key=value`, the values percent-decoded. A pair that is no header
+/// is left out and warned about, without what may be a secret.
+fn headers(env: &mut Env, signal: &str) -> HeaderMap {
+    let own = format!("OTEL_EXPORTER_OTLP_{signal}_HEADERS");
+    let common = "OTEL_EXPORTER_OTLP_HEADERS";
+    let mut headers = HeaderMap::new();
+    for name in [own.as_str(), common] {
+        let Some(text) = env.text(name) else { continue };
+        for pair in text.split(',').filter(|pair| !pair.trim().is_empty()) {
+            match header(pair) {
+                Some((key, value)) => {
+                    headers.insert(key, value);
+                }
+                None => env.warn_of_secret(name, "a pair is no header; left out"),
+            }
+        }
+        break;
+    }
+    headers
+}
+
+fn header(pair: &str) -> Option<(HeaderName, HeaderValue)> {
+    let (key, value) = pair.split_once('=')?;
+    let key = percent_decoded(key.trim())?;
+    let mut value = HeaderValue::from_str(&percent_decoded(value.trim())?).ok()?;
+    value.set_sensitive(true);
+    Some((HeaderName::from_bytes(key.as_bytes()).ok()?, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn signal(vars: &[(&str, &str)]) -> (SignalConfig, Vec<String>) {
+        let vars = vars
+            .iter()
+            .map(|(name, value)| ((*name).into(), (*value).into()));
+        let mut env = Env::new(vars);
+        let signal = SignalConfig::read(&mut env, "TRACES", false);
+        (signal, env.warnings)
+    }
+
+    #[test]
+    fn an_address_of_grpc_without_a_scheme_is_secure_unless_it_is_said_not_to_be() {
+        let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317");
+        assert_eq!(signal(&[endpoint]).0.endpoint, "https://collector:4317");
+        for (common, own, wanted) in [
+            ("true", "", "http://collector:4317"),
+            ("true", "false", "https://collector:4317"),
+            ("", "TRUE", "http://collector:4317"),
+        ] {
+            let vars = [
+                endpoint,
+                ("OTEL_EXPORTER_OTLP_INSECURE", common),
+                ("OTEL_EXPORTER_OTLP_TRACES_INSECURE", own),
+            ];
+            assert_eq!(signal(&vars).0.endpoint, wanted, "{common:?} {own:?}");
+        }
+        let vars = [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector:4317"),
+            ("OTEL_EXPORTER_OTLP_INSECURE", "true"),
+        ];
+        assert_eq!(signal(&vars).0.endpoint, "https://collector:4317");
+    }
+
+    #[test]
+    fn headers_are_percent_decoded_and_a_bad_pair_is_told_without_its_value() {
+        let (config, warnings) = signal(&[(
+            "OTEL_EXPORTER_OTLP_HEADERS",
+            "api-key = a%2Cb%3D , authorization=Basic dXNlcg==,,bad key=hush,worse=%zz",
+        )]);
+        assert_eq!(config.headers["api-key"], "a,b=");
+        assert_eq!(config.headers["authorization"], "Basic dXNlcg==");
+        assert_eq!(config.headers.len(), 2);
+        assert_eq!(warnings.len(), 1);
+        assert!(!warnings.concat().contains("hush"), "{warnings:?}");
+        assert!(!format!("{config:?}").contains("dXNlcg"), "{config:?}");
+    }
+
+    #[test]
+    fn what_a_signal_cannot_read_of_its_own_is_as_if_unset() {
+        let (config, warnings) = signal(&[
+            ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "smoke"),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "HTTP/JSON"),
+            ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "zip"),
+            ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
+            ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "-1"),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "7"),
+        ]);
+        assert_eq!(config.protocol, Protocol::HttpJson);
+        assert_eq!(config.compression, Compression::Gzip);
+        assert_eq!(config.timeout, Duration::from_millis(7));
+        assert_eq!(warnings.len(), 3, "{warnings:?}");
+    }
+
+    #[test]
+    fn a_list_of_exporters_is_otlp_where_nothing_in_it_is_known() {
+        for (list, wanted, warned) in [
+            ("", (true, false), 0),
+            ("Console", (false, true), 0),
+            ("otlp,console", (true, true), 0),
+            ("none", (false, false), 0),
+            ("zipkin", (true, false), 1),
+            ("zipkin, console", (false, true), 1),
+        ] {
+            let (config, warnings) = signal(&[("OTEL_TRACES_EXPORTER", list)]);
+            assert_eq!((config.enabled, config.console), wanted, "{list}");
+            assert_eq!(warnings.len(), warned, "{list}");
+        }
+    }
+
+    #[test]
+    fn a_key_without_its_certificate_ends_the_start() {
+        let (config, _) = signal(&[("OTEL_EXPORTER_OTLP_CLIENT_KEY", "/some.key")]);
+        let error = config.tls.identity().unwrap_err().to_string();
+        assert_eq!(error, "/some.key has no client certificate");
+        let (config, _) = signal(&[("OTEL_EXPORTER_OTLP_CERTIFICATE", "/not/there.pem")]);
+        let error = config.tls.authorities().unwrap_err().to_string();
+        assert_eq!(error, "cannot read /not/there.pem");
+    }
+}
