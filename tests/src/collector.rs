@@ -161,6 +161,11 @@ impl Collector {
         lock(&self.kept.spans).clone()
     }
 
+    /// How many spans it has.
+    pub fn span_count(&self) -> usize {
+        lock(&self.kept.spans).len()
+    }
+
     /// The spans of a trace, once there are `count` of them and no more came.
     pub async fn trace(&self, trace_id: &str, count: usize) -> Vec<CollectedSpan> {
         let of_trace = || {
@@ -200,6 +205,12 @@ impl Collector {
         .await;
         assert_eq!(found.len(), count, "{found:#?}");
         found
+    }
+
+    /// How many log records with this text for a body it has.
+    pub fn log_count(&self, body: &str) -> usize {
+        let logs = lock(&self.kept.logs);
+        logs.iter().filter(|log| log.body == body).count()
     }
 
     /// The latest points of a metric, one for each set of attributes, once

@@ -20,6 +20,7 @@ pub mod fixture;
 pub mod frames;
 pub mod host;
 pub mod jaeger;
+pub mod otelcol;
 pub mod program;
 pub mod prometheus;
 pub mod tls;

@@ -23,6 +23,7 @@ mod outcomes;
 mod program;
 mod prometheus;
 mod protocol;
+mod real_collector;
 mod shutdown;
 mod smuggling;
 mod streams;

@@ -10,6 +10,7 @@ mod joined;
 mod logs;
 mod metrics;
 mod order;
+mod signals;
 mod spans;
 
 fanlight_guest::serve!(handle);
@@ -40,6 +41,7 @@ async fn handle(request: Request) -> Response {
         "/open-spans" => order::open_spans(&request),
         "/metrics" => metrics::one_of_each().map_or_else(metrics::refused, |()| done()),
         "/metric-clash" => metrics::clash(),
+        "/all-signals" => signals::all().map_or_else(metrics::refused, |()| done()),
         "/logs" => logs::records(),
         "/stdout" => logs::printed(),
         "/current-context" => context::current(),
