@@ -8,6 +8,7 @@ mod env;
 mod exporters;
 mod gate;
 mod health;
+mod host_log;
 mod prometheus;
 mod queue;
 mod sinks;
@@ -29,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use config::{Protocol, SignalConfig, TelemetryConfig};
 pub(crate) use dropped::Dropped;
+pub(crate) use host_log::{HostLog, RECORD_ONLY};
 pub use prometheus::PrometheusText;
 pub use queue::BatchConfig;
 pub(crate) use queue::ExportQueue;
