@@ -12,6 +12,7 @@ mod concurrency;
 mod contract;
 mod contract_signals;
 mod departures;
+mod documented_metrics;
 mod endpoints;
 mod export;
 mod export_trouble;
