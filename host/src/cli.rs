@@ -45,7 +45,7 @@ enum Command {
 impl Cli {
     /// Runs the command; its exit code says how it went.
     pub fn run(self) -> ExitCode {
-        log::init();
+        let log = log::init();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build();
@@ -54,7 +54,7 @@ impl Cli {
             Err(error) => return failed(&anyhow::Error::from(error), FAILED),
         };
         let code = match self.command {
-            Command::Serve(args) => runtime.block_on(args.run()),
+            Command::Serve(args) => runtime.block_on(args.run(&log)),
             Command::Swap(args) => runtime.block_on(args.run()),
             Command::Rollback(args) => runtime.block_on(args.roll_back()),
             Command::Health(args) => runtime.block_on(args.health()),

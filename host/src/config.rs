@@ -24,6 +24,10 @@ pub struct RequestLimits {
     pub max_header_bytes: usize,
     /// Whether answers carry `traceresponse`.
     pub trace_header: bool,
+    /// The processor time of one guest in so many is measured; none: of no
+    /// guest. Each sample costs two system calls for each time that the guest
+    /// is entered.
+    pub cpu_sample_period: Option<NonZeroU32>,
 }
 
 impl Default for RequestLimits {
@@ -38,6 +42,7 @@ impl Default for RequestLimits {
             max_headers: 100,
             max_header_bytes: 32 * 1024,
             trace_header: true,
+            cpu_sample_period: NonZeroU32::new(64),
         }
     }
 }

@@ -10,12 +10,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
 use crate::error::HandleError;
+use crate::instances::Place;
 use crate::invocation::{Guest, GuestEnd};
+use crate::server_span::ServerSpan;
 
 /// What a guest may still do when its answer is out.
 pub(crate) struct Afterlife {
@@ -24,7 +26,11 @@ pub(crate) struct Afterlife {
     /// Where it goes on; shutting down waits for these.
     pub(crate) tasks: TaskTracker,
     /// Its place among the instances, kept until it is gone.
-    pub(crate) permit: OwnedSemaphorePermit,
+    pub(crate) place: Place,
+    /// The time for draining is over, and with it the guest's.
+    pub(crate) stopped: CancellationToken,
+    /// What is told why it was cut off.
+    pub(crate) span: ServerSpan,
 }
 
 /// A body and the guest that writes it.
@@ -71,28 +77,47 @@ impl GuestBody {
         self.handed_over
     }
 
+    /// Why a body is dropped that is not complete: its client has left, unless
+    /// it is the host that goes.
+    pub(crate) fn why_dropped(&self) -> HandleError {
+        match &self.afterlife {
+            Some(afterlife) if afterlife.stopped.is_cancelled() => HandleError::Unavailable,
+            Some(_) | None => HandleError::Cancelled,
+        }
+    }
+
     /// Lets the guest go on for its time after the answer.
     fn detach(&mut self) {
         let Some(Afterlife {
             linger,
             tasks,
-            permit,
+            place,
+            stopped,
+            span,
         }) = self.afterlife.take()
         else {
             return;
         };
         let ended = Progress::Ended(GuestEnd::default());
-        let Progress::Running(guest) = std::mem::replace(&mut self.guest, ended) else {
+        let Progress::Running(mut guest) = std::mem::replace(&mut self.guest, ended) else {
             return;
         };
         // Bodies are dropped outside of a runtime only when it is gone.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             tasks.spawn_on(
                 async move {
-                    if tokio::time::timeout(linger, guest).await.is_err() {
-                        tracing::debug!(?linger, "a guest was ended after its answer");
+                    tokio::select! {
+                        biased;
+                        ended = tokio::time::timeout(linger, &mut guest) => {
+                            if ended.is_err() {
+                                tracing::debug!(?linger, "a guest was ended after its answer");
+                            }
+                        }
+                        () = stopped.cancelled() => span.cut_off(&HandleError::Unavailable),
                     }
-                    drop(permit);
+                    // It tells what it left open, and only then its place is free.
+                    drop(guest);
+                    drop(place);
                 },
                 &runtime,
             );

@@ -10,7 +10,6 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
 use opentelemetry::KeyValue;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -20,6 +19,7 @@ use crate::error::HandleError;
 use crate::failure_log;
 use crate::guest_body::{Afterlife, GuestBody};
 use crate::imports::{GuestLimits, GuestSignals, GuestTelemetry};
+use crate::instances::Instances;
 use crate::invocation::Invocation;
 use crate::propagation::{self, TRACERESPONSE};
 use crate::request_body::RequestBody;
@@ -38,7 +38,7 @@ pub(crate) struct Handler {
     tracer: Tracer,
     metrics: Arc<ServerMetrics>,
     limits: RequestLimits,
-    instances: Arc<Semaphore>,
+    instances: Instances,
     /// Guests that go on after their answer.
     afterlives: TaskTracker,
     /// Answers on HTTP/1.1 tell the client to connect anew elsewhere.
@@ -58,8 +58,11 @@ impl Handler {
             slot,
             signals: Arc::new(GuestSignals::new(telemetry, guest_limits)),
             tracer: telemetry.tracer().clone(),
-            metrics: Arc::new(ServerMetrics::new(&telemetry.meter())),
-            instances: Arc::new(Semaphore::new(limits.max_instances.get() as usize)),
+            metrics: Arc::new(ServerMetrics::new(
+                &telemetry.meter(),
+                limits.cpu_sample_period,
+            )),
+            instances: Instances::new(&limits, &telemetry.meter()),
             limits,
             afterlives: TaskTracker::new(),
             closing: AtomicBool::new(false),
@@ -89,7 +92,8 @@ impl Handler {
         self.closing.store(true, Ordering::Relaxed);
     }
 
-    /// Answers all that still wait for their guests with 503.
+    /// Answers all that still wait for their guests with 503, and ends the
+    /// guests that go on after their answers.
     pub(crate) fn stop(&self) {
         self.stopped.cancel();
     }
@@ -123,7 +127,7 @@ impl Handler {
         })?;
         let request = Request::from_parts(head, body);
         let cut = request.body().watch();
-        let permit = self.place().await?;
+        let place = self.instances.place(&self.stopped).await?;
         let component = self.slot.current();
         identify(span, &component);
         let is_head = request.method() == Method::HEAD;
@@ -150,27 +154,11 @@ impl Handler {
         let afterlife = Afterlife {
             linger: self.limits.linger,
             tasks: self.afterlives.clone(),
-            permit,
+            place,
+            stopped: self.stopped.clone(),
+            span: span.clone(),
         };
         Ok(response.map(|body| GuestBody::new(body, guest, promised, afterlife)))
-    }
-
-    /// Waits for a place among the instances, at most for the queue timeout.
-    async fn place(&self) -> Result<OwnedSemaphorePermit, HandleError> {
-        let instances = Arc::clone(&self.instances);
-        if let Ok(permit) = Arc::clone(&instances).try_acquire_owned() {
-            return Ok(permit);
-        }
-        tokio::select! {
-            biased;
-            () = self.stopped.cancelled() => Err(HandleError::Unavailable),
-            permit = tokio::time::timeout(self.limits.queue_timeout, instances.acquire_owned()) => {
-                match permit {
-                    Ok(Ok(permit)) => Ok(permit),
-                    Ok(Err(_)) | Err(_) => Err(HandleError::Overloaded),
-                }
-            }
-        }
     }
 
     /// Maps the outcome, logs it and wraps the body: the only place that does.

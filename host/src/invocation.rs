@@ -4,9 +4,10 @@
 //! handled, not in a task of its own: dropping it ends it where it stands.
 
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -22,6 +23,7 @@ use crate::error::{ErrorCodeError, GuestTrap, HandleError, InstantiateError};
 use crate::imports::SpansEnded;
 use crate::pacer::{Paced, Way};
 use crate::request_facts::Scheme;
+use crate::server_span::ServerSpan;
 use crate::state::State;
 
 use opentelemetry::KeyValue;
@@ -132,6 +134,9 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<wasmtime_wasi_http::Error>,
 {
+    // Last to go, so that the guest is whole in the metrics, whatever ends it.
+    let _ended = EndedOnDrop(state.telemetry.server_span().clone());
+    let begun = Instant::now();
     let mut store = Store::new(component.pre().engine(), state);
     store.limiter(|state| &mut state.memory);
     store.set_hostcall_fuel(HOSTCALL_FUEL);
@@ -143,7 +148,7 @@ where
         store.data_mut().check_holdings()?;
         Ok(UpdateDeadline::YieldCustom(1, at_each_tick()))
     });
-    let result = call(&component, &mut store, request, head).await;
+    let result = call(&component, &mut store, begun, request, head).await;
     let state = store.data_mut();
     if state.memory.reached {
         let limit = KeyValue::new("fanlight.memory.limit_reached", true);
@@ -172,6 +177,15 @@ where
     }
 }
 
+/// Has the metrics take what a guest took.
+struct EndedOnDrop(ServerSpan);
+
+impl Drop for EndedOnDrop {
+    fn drop(&mut self) {
+        self.0.guest_ended();
+    }
+}
+
 enum CallError {
     Host(HandleError),
     Guest(wasmtime::Error),
@@ -180,6 +194,7 @@ enum CallError {
 async fn call<B>(
     component: &LoadedComponent,
     store: &mut Store<State>,
+    begun: Instant,
     request: Request<B>,
     head: oneshot::Sender<Head>,
 ) -> Result<(), CallError>
@@ -189,6 +204,7 @@ where
 {
     let host = |error| CallError::Host(HandleError::Instantiate(InstantiateError(error)));
     let span = store.data_mut().telemetry.server_span().clone();
+    let usage = Arc::clone(span.usage());
     let scheme = match span.scheme() {
         Scheme::Http => GuestsScheme::Http,
         Scheme::Https => GuestsScheme::Https,
@@ -210,9 +226,11 @@ where
         }
         Err(error) => return Err(host(error)),
     };
-    proxy
-        .wasi_http_incoming_handler()
-        .call_handle(&mut *store, request, answer)
+    usage.instantiated(begun);
+    let handler = proxy.wasi_http_incoming_handler();
+    let mut guest = pin!(handler.call_handle(&mut *store, request, answer));
+    // What a guest waits for, a turn among others too, is outside of its polls.
+    poll_fn(|context| usage.measured(|| guest.as_mut().poll(context)))
         .await
         .map_err(CallError::Guest)
 }

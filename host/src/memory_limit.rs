@@ -1,6 +1,10 @@
 //! Bounds on a guest's own memory and tables.
 
+use std::sync::Arc;
+
 use wasmtime::ResourceLimiter;
+
+use crate::guest_usage::GuestUsage;
 
 /// The most elements of one table. The pool's own default; where instances are
 /// allocated on demand there would be no other bound.
@@ -14,15 +18,22 @@ pub(crate) struct MemoryLimit {
     bytes: usize,
     /// What the growth that was allowed last added; it may still fail.
     growth: usize,
+    /// The most bytes at once, and what that was before the growth.
+    peak: usize,
+    peak_before: usize,
+    usage: Arc<GuestUsage>,
     pub(crate) reached: bool,
 }
 
 impl MemoryLimit {
-    pub(crate) fn new(max_bytes: usize) -> Self {
+    pub(crate) fn new(max_bytes: usize, usage: Arc<GuestUsage>) -> Self {
         Self {
             max_bytes,
             bytes: 0,
             growth: 0,
+            peak: 0,
+            peak_before: 0,
+            usage,
             reached: false,
         }
     }
@@ -41,6 +52,9 @@ impl ResourceLimiter for MemoryLimit {
         if allowed {
             self.bytes = bytes;
             self.growth = growth;
+            self.peak_before = self.peak;
+            self.peak = self.peak.max(bytes);
+            self.usage.set_memory_peak(self.peak);
         }
         self.reached |= !allowed;
         Ok(allowed)
@@ -48,6 +62,8 @@ impl ResourceLimiter for MemoryLimit {
 
     fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
         self.bytes -= std::mem::take(&mut self.growth);
+        self.peak = self.peak_before;
+        self.usage.set_memory_peak(self.peak);
         Ok(())
     }
 
@@ -64,24 +80,46 @@ impl ResourceLimiter for MemoryLimit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::guest_usage::CpuTime;
 
-    #[test]
-    fn several_memories_share_one_bound() {
-        let mut limit = MemoryLimit::new(100);
-        assert!(limit.memory_growing(0, 60, None).unwrap());
-        assert!(!limit.memory_growing(0, 60, None).unwrap());
-        assert!(limit.reached);
-        assert!(limit.memory_growing(0, 40, None).unwrap());
-        assert!(!limit.memory_growing(60, 61, None).unwrap());
+    fn limit(max_bytes: usize) -> (MemoryLimit, impl Fn() -> i64) {
+        let usage = Arc::new(GuestUsage::new(CpuTime::Unsampled));
+        let limit = MemoryLimit::new(max_bytes, Arc::clone(&usage));
+        let peak = move || {
+            usage
+                .attributes()
+                .find_map(|attribute| match attribute.value {
+                    opentelemetry::Value::I64(bytes) => Some(bytes),
+                    _ => None,
+                })
+                .unwrap_or(0)
+        };
+        (limit, peak)
     }
 
     #[test]
-    fn a_growth_that_failed_is_given_back() {
-        let mut limit = MemoryLimit::new(100);
-        assert!(limit.memory_growing(0, 90, None).unwrap());
+    fn several_memories_share_one_bound_and_have_one_peak() {
+        let (mut limit, peak) = limit(100);
+        assert_eq!(peak(), 0);
+        assert!(limit.memory_growing(0, 60, None).unwrap());
+        assert!(!limit.memory_growing(0, 60, None).unwrap());
+        assert!(limit.reached);
+        assert_eq!(peak(), 60);
+        assert!(limit.memory_growing(0, 40, None).unwrap());
+        assert!(!limit.memory_growing(60, 61, None).unwrap());
+        assert_eq!(peak(), 100);
+    }
+
+    #[test]
+    fn a_growth_that_failed_is_given_back_and_was_no_peak() {
+        let (mut limit, peak) = limit(100);
+        assert!(limit.memory_growing(0, 10, None).unwrap());
+        assert!(limit.memory_growing(10, 90, None).unwrap());
         limit
             .memory_grow_failed(wasmtime::format_err!("no memory"))
             .unwrap();
-        assert!(limit.memory_growing(0, 100, None).unwrap());
+        assert_eq!(peak(), 10);
+        assert!(limit.memory_growing(10, 100, None).unwrap());
+        assert_eq!(peak(), 100);
     }
 }

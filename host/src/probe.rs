@@ -55,7 +55,7 @@ impl Probe {
             max_memory_bytes: limits.max_memory_bytes,
             signals: Arc::new(GuestSignals::new(telemetry, guests)),
             tracer: telemetry.tracer().clone(),
-            metrics: Arc::new(ServerMetrics::new(&nowhere.meter(""))),
+            metrics: Arc::new(ServerMetrics::new(&nowhere.meter(""), None)),
         }
     }
 

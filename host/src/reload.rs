@@ -317,6 +317,8 @@ impl Shared {
                 trace.identify(&now);
                 labels.push(KeyValue::new("fanlight.swap.outcome", outcome.as_str()));
                 tracing::info!(
+                    otel.trace_id = %context.trace_id(),
+                    otel.span_id = %context.span_id(),
                     version = now.version(),
                     generation = now.generation(),
                     digest = now.digest(),
@@ -339,6 +341,8 @@ impl Shared {
                 let reason = error.reason();
                 let serving = self.slot.current();
                 tracing::warn!(
+                    otel.trace_id = %context.trace_id(),
+                    otel.span_id = %context.span_id(),
                     source = %asked,
                     serving = serving.version(),
                     "not swapped: {reason}"

@@ -29,7 +29,8 @@ const TELL_AGAIN: Duration = Duration::from_secs(30);
 /// is 4,096 as a rule, holds as well. A client that finds no room tries again
 /// after a second, and tokio's 128 are full after a moment of many clients.
 const BACKLOG: u32 = 4096;
-/// The time that answers to requests that were told to stop have to get out.
+/// The time that answers to requests that were told to stop have to get out,
+/// and that guests have to go.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 /// Serves a component over HTTP/1.1 and HTTP/2.
@@ -115,6 +116,9 @@ impl Server {
             .is_err()
         {
             tracing::warn!("guests were still at work after their answers; they are ended");
+            self.handler.stop();
+            // What they left open is told before telemetry goes.
+            let _ = tokio::time::timeout(LAST_ANSWERS, self.handler.drained()).await;
         }
     }
 }

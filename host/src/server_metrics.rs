@@ -1,9 +1,12 @@
 //! The instruments for requests that are served, by the semantic conventions.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram, Meter, UpDownCounter};
+
+use crate::guest_usage::GuestMetrics;
 
 /// The bounds of latency histograms, in seconds: the semantic conventions' own.
 const LATENCY_BOUNDS: [f64; 14] = [
@@ -19,10 +22,12 @@ pub(crate) struct ServerMetrics {
     response_body: Histogram<u64>,
     rejected: Counter<u64>,
     traps: Counter<u64>,
+    /// Those for what the guests of requests take.
+    pub(crate) guests: GuestMetrics,
 }
 
 impl ServerMetrics {
-    pub(crate) fn new(meter: &Meter) -> Self {
+    pub(crate) fn new(meter: &Meter, cpu_sample_period: Option<NonZeroU32>) -> Self {
         Self {
             duration: meter
                 .f64_histogram("http.server.request.duration")
@@ -55,6 +60,7 @@ impl ServerMetrics {
                 .with_unit("{trap}")
                 .with_description("Guests that trapped, by what the client had of the answer")
                 .build(),
+            guests: GuestMetrics::new(meter, cpu_sample_period),
         }
     }
 

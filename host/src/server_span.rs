@@ -16,6 +16,7 @@ use opentelemetry::{InstrumentationScope, KeyValue, StringValue};
 
 use crate::error::HandleError;
 use crate::failure_log;
+use crate::guest_usage::GuestUsage;
 use crate::propagation;
 use crate::request_clock::RequestClock;
 use crate::request_facts::{Peer, RequestFacts, Scheme, request_attributes};
@@ -41,6 +42,7 @@ struct Shared {
     clock: RequestClock,
     request: RequestFacts,
     metrics: Arc<ServerMetrics>,
+    usage: Arc<GuestUsage>,
     limits_attributes: usize,
     request_bytes: AtomicU64,
     awaits_request: AtomicBool,
@@ -59,6 +61,8 @@ struct State {
     status_code: Option<StatusCode>,
     failure: Option<Failure>,
     ended: bool,
+    /// Why a guest is cut off whose answer is out.
+    cut_off: FailureWord,
 }
 
 /// The value of `error.type` of a failed request.
@@ -97,8 +101,10 @@ impl ServerSpan {
         } else {
             Vec::new()
         };
+        let cpu_time = metrics.guests.cpu_time(span.context().span_id());
         Self {
             shared: Arc::new(Shared {
+                usage: Arc::new(GuestUsage::new(cpu_time)),
                 context: Arc::new(span.context().clone()),
                 clock,
                 request: facts,
@@ -117,6 +123,7 @@ impl ServerSpan {
                     status_code: None,
                     failure: None,
                     ended: false,
+                    cut_off: "linger_timeout",
                 }),
             }),
         }
@@ -137,6 +144,16 @@ impl ServerSpan {
 
     pub(crate) fn clock(&self) -> RequestClock {
         self.shared.clock
+    }
+
+    /// What the request's guest takes.
+    pub(crate) fn usage(&self) -> &Arc<GuestUsage> {
+        &self.shared.usage
+    }
+
+    /// Has the metrics take what the guest took; it is gone.
+    pub(crate) fn guest_ended(&self) {
+        self.shared.metrics.guests.record(&self.shared.usage);
     }
 
     pub(crate) fn is_recording(&self) -> bool {
@@ -238,10 +255,14 @@ impl ServerSpan {
         let state = self.shared.lock();
         match state.failure {
             Some(failure) => failure.error_type,
-            // The answer was out, and the time after it is over.
-            None if state.ended => "linger_timeout",
+            None if state.ended => state.cut_off,
             None => "cancelled",
         }
+    }
+
+    /// Takes note of why the guest is cut off, where its answer is out.
+    pub(crate) fn cut_off(&self, error: &HandleError) {
+        self.shared.lock().cut_off = error.error_type();
     }
 
     /// Takes note that the guest has set the head of its answer.
@@ -309,6 +330,8 @@ impl ServerSpan {
         if let Some(route) = route.clone() {
             attributes.push(KeyValue::new("http.route", route));
         }
+        // Of a guest that goes on, what it took until now.
+        attributes.extend(self.shared.usage.attributes());
         let outcome = self.shared.outcome(&state);
         attributes.extend(outcome.attributes);
         let dropped = state.dropped;

@@ -150,7 +150,11 @@ impl Drop for SpanBody {
     /// hyper drops a body when the client has it or has left.
     fn drop(&mut self) {
         if !self.is_complete() {
-            self.span.fail(&HandleError::Cancelled);
+            let error = match &self.source {
+                Source::Guest(body) => body.why_dropped(),
+                Source::Host { .. } | Source::Aborted { .. } => HandleError::Cancelled,
+            };
+            self.span.fail(&error);
         }
         let bytes = self.bytes();
         // The guest goes first: what it left open is told on the span.

@@ -1,5 +1,7 @@
 //! The `T` of `Store<T>`: everything that one request's guest can reach.
 
+use std::sync::Arc;
+
 use wasmtime::component::{Linker, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
@@ -27,13 +29,14 @@ pub(crate) struct State {
 
 impl State {
     pub(crate) fn new(telemetry: GuestTelemetry, max_memory_bytes: usize) -> Self {
+        let usage = Arc::clone(telemetry.server_span().usage());
         Self {
             wasi: None,
             http: WasiHttpCtx::new(),
             outbound: Outbound,
             table: ResourceTable::new(),
             telemetry,
-            memory: MemoryLimit::new(max_memory_bytes),
+            memory: MemoryLimit::new(max_memory_bytes, usage),
         }
     }
 }

@@ -8,6 +8,7 @@ mod dropped;
 mod env;
 mod gate;
 mod health;
+mod host_log;
 mod limits;
 mod metric_exporter;
 mod otlp;
@@ -35,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use config::TelemetryConfig;
 pub(crate) use dropped::Dropped;
+pub(crate) use host_log::{HostLog, RECORD_ONLY};
 pub use prometheus::PrometheusText;
 pub use queue::BatchConfig;
 pub(crate) use queue::ExportQueue;

@@ -70,6 +70,7 @@ struct Kept {
     logs: Mutex<Vec<CollectedLog>>,
     points: Mutex<Vec<CollectedPoint>>,
     refused: AtomicU64,
+    failed: AtomicU64,
 }
 
 impl Collector {
@@ -213,6 +214,20 @@ impl Collector {
         logs.iter().filter(|log| log.body == body).count()
     }
 
+    /// All log records so far.
+    pub fn all_logs(&self) -> Vec<CollectedLog> {
+        lock(&self.kept.logs).clone()
+    }
+
+    /// The first log record that `is_it` says yes to.
+    pub async fn log(&self, is_it: impl Fn(&CollectedLog) -> bool) -> CollectedLog {
+        eventually("a log record", || {
+            let logs = lock(&self.kept.logs);
+            logs.iter().find(|log| is_it(log)).cloned()
+        })
+        .await
+    }
+
     /// The latest points of a metric, one for each set of attributes, once
     /// `enough` says yes to them.
     pub async fn points(
@@ -242,6 +257,16 @@ impl Collector {
     /// How many points it has of whatever metric.
     pub fn point_count(&self) -> usize {
         lock(&self.kept.points).len()
+    }
+
+    /// All points so far, the latest last.
+    pub fn all_points(&self) -> Vec<CollectedPoint> {
+        lock(&self.kept.points).clone()
+    }
+
+    /// Exports that it has failed, in that mood.
+    pub fn failed(&self) -> u64 {
+        self.kept.failed.load(Ordering::Relaxed)
     }
 
     /// Requests over HTTP that it answered by 404.
@@ -282,7 +307,10 @@ impl Kept {
                 tokio::time::sleep(while_).await;
                 Ok(())
             }
-            Mood::Failing => Err(tonic::Status::internal("not now")),
+            Mood::Failing => {
+                self.failed.fetch_add(1, Ordering::Relaxed);
+                Err(tonic::Status::internal("not now"))
+            }
             Mood::Hanging => std::future::pending().await,
         }
     }

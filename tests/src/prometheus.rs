@@ -53,8 +53,8 @@ impl Family {
 ///
 /// # Panics
 /// Where it breaks a rule: names and labels, one `TYPE` for each family and
-/// before its samples, families in one piece, no series twice, and histograms
-/// with rising buckets that end in `+Inf` with the count.
+/// before its samples, families in one piece, no sample's name in two families,
+/// no series twice, and histograms with rising buckets that end in `+Inf` with the count.
 pub fn parse(text: &str) -> Families {
     assert!(
         text.is_empty() || text.ends_with('\n'),
@@ -101,7 +101,12 @@ pub fn parse(text: &str) -> Families {
             family.samples.push(sample);
         }
     }
+    let mut owners = BTreeMap::new();
     for (name, family) in &families {
+        for sample in &family.samples {
+            let owner = owners.entry(sample.name.as_str()).or_insert(name);
+            assert_eq!(*owner, name, "{} is of two families", sample.name);
+        }
         assert!(
             !family.kind.is_empty() && !family.samples.is_empty(),
             "{name}"

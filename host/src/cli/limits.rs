@@ -35,6 +35,9 @@ pub(super) struct RequestArgs {
     /// The head of a request, from 8KiB; a larger one gets 431
     #[arg(long, env = "FANLIGHT_MAX_HEADER_BYTES", default_value = "32KiB", value_parser = head_size)]
     max_header_bytes: ByteSize,
+    /// Of one component in so many the processor time is measured; 0 for none
+    #[arg(long, env = "FANLIGHT_CPU_SAMPLE_PERIOD", default_value = "64")]
+    cpu_sample_period: u32,
 }
 
 #[derive(Debug, Args)]
@@ -89,6 +92,7 @@ impl RequestArgs {
             max_headers: usize::from(self.max_headers.get()),
             max_header_bytes: bytes(self.max_header_bytes),
             trace_header: true,
+            cpu_sample_period: NonZeroU32::new(self.cpu_sample_period),
         }
     }
 }

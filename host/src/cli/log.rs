@@ -1,9 +1,22 @@
-//! The host's own log, on stderr.
+//! The host's own log: on stderr, and as log records once there is telemetry.
 
-/// Starts the host's own log on stderr. The exporters and their transports
-/// speak there only when asked: their trouble is told by the telemetry itself.
-pub(super) fn init() {
-    let quiet = "info,opentelemetry=off,opentelemetry_sdk=off,hyper=warn,h2=warn,tonic=warn,reqwest=warn,\
+use std::fmt;
+
+use tracing::field::{Field, Visit};
+use tracing_subscriber::field::{RecordFields, VisitOutput};
+use tracing_subscriber::fmt::FormatFields;
+use tracing_subscriber::fmt::format::{DefaultVisitor, Writer};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::telemetry::{HostLog, RECORD_ONLY};
+
+/// Starts the host's own log. The exporters and their transports speak on
+/// stderr only when asked, and in records never: their trouble is told by the
+/// telemetry itself.
+pub(super) fn init() -> HostLog {
+    let quiet = "info,opentelemetry=off,opentelemetry_sdk=off,\
+                 hyper=warn,h2=warn,tonic=warn,reqwest=warn,\
                  wasmtime_wasi_http=error";
     let asked = std::env::var("FANLIGHT_LOG")
         .ok()
@@ -14,11 +27,84 @@ pub(super) fn init() {
     };
     let filter = tracing_subscriber::EnvFilter::builder().parse_lossy(directives);
     let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    // Tests run several commands in one process; the first log serves them all.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let stderr = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(is_terminal)
         .with_target(false)
+        .fmt_fields(ForPeople);
+    let records = HostLog::default();
+    // Tests run several commands in one process; the first log serves them all.
+    let _ = tracing_subscriber::registry()
+        .with(filter)
+        .with(stderr)
+        .with(records.clone())
         .try_init();
+    records
+}
+
+/// Leaves out the fields that are for records alone.
+struct ForPeople;
+
+impl<'writer> FormatFields<'writer> for ForPeople {
+    fn format_fields<R: RecordFields>(&self, writer: Writer<'writer>, fields: R) -> fmt::Result {
+        let mut visitor = Chosen(DefaultVisitor::new(writer, true));
+        fields.record(&mut visitor);
+        visitor.0.finish()
+    }
+}
+
+struct Chosen<'a>(DefaultVisitor<'a>);
+
+impl Visit for Chosen<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if !field.name().starts_with(RECORD_ONLY) {
+            self.0.record_debug(field, value);
+        }
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if !field.name().starts_with(RECORD_ONLY) {
+            self.0.record_str(field, value);
+        }
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
+        if !field.name().starts_with(RECORD_ONLY) {
+            self.0.record_error(field, value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use tracing::{Event, Subscriber};
+    use tracing_subscriber::Layer;
+    use tracing_subscriber::layer::Context;
+
+    use super::*;
+
+    /// Formats the fields of what is said.
+    #[derive(Clone, Default)]
+    struct Formatted(Arc<Mutex<String>>);
+
+    impl<S: Subscriber> Layer<S> for Formatted {
+        fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
+            let mut text = self.0.lock().unwrap();
+            ForPeople
+                .format_fields(Writer::new(&mut *text), event)
+                .unwrap();
+        }
+    }
+
+    #[test]
+    fn a_line_has_the_fields_that_are_for_people() {
+        let formatted = Formatted::default();
+        let subscriber = tracing_subscriber::registry().with(formatted.clone());
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!(otel.span_id = %"b7", shown = 1, otel.word = "w", text = "t", "said");
+        });
+        assert_eq!(*formatted.0.lock().unwrap(), "said shown=1 text=\"t\"");
+    }
 }

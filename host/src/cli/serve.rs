@@ -22,7 +22,7 @@ use crate::engine::EngineConfig;
 use crate::load_error::LoadError;
 use crate::reload::Reloader;
 use crate::server::Server;
-use crate::telemetry::{Telemetry, TelemetryConfig};
+use crate::telemetry::{HostLog, Telemetry, TelemetryConfig};
 use crate::tls::{Renewal, Tls};
 use crate::watch::Watch;
 
@@ -72,7 +72,7 @@ pub(super) struct ServeArgs {
 }
 
 impl ServeArgs {
-    pub(super) async fn run(self) -> ExitCode {
+    pub(super) async fn run(self, log: &HostLog) -> ExitCode {
         // Each connection is a descriptor; the soft limit is often 1,024.
         if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
             tracing::warn!(%error, "cannot raise the limit on open files");
@@ -107,7 +107,9 @@ impl ServeArgs {
             Ok(telemetry) => telemetry,
             Err(error) => return failed(&error, BAD_USE),
         };
+        log.connect(&telemetry);
         let served = self.serve(slot, &telemetry, tls, access, watch).await;
+        log.close();
         telemetry.shutdown().await;
         match served {
             Ok(()) => {

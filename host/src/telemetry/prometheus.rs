@@ -1,15 +1,17 @@
 //! The metrics as Prometheus scrapes them: a second reader of the same
 //! instruments, with a registry of its own.
 //!
-//! What a guest names its attributes never makes the text invalid: one bad
-//! label would have Prometheus refuse the whole of it.
+//! What a guest names its instruments and attributes never makes the text
+//! invalid: one bad label, or one series twice, would have Prometheus refuse
+//! the whole of it.
 
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use opentelemetry_prometheus::PrometheusExporter;
 use opentelemetry_sdk::error::OTelSdkError;
-use prometheus::proto::{LabelPair, MetricFamily};
+use prometheus::proto::{LabelPair, MetricFamily, MetricType};
 use prometheus::{Registry, TEXT_FORMAT, TextEncoder};
 
 use super::{GUEST_SCOPE, HOST_SCOPE};
@@ -22,6 +24,7 @@ const SCOPE_NAME: &str = "otel_scope_name";
 #[derive(Clone, Debug)]
 pub struct PrometheusText {
     registry: Registry,
+    names: Arc<Mutex<Names>>,
 }
 
 impl PrometheusText {
@@ -31,7 +34,8 @@ impl PrometheusText {
         let reader = opentelemetry_prometheus::exporter()
             .with_registry(registry.clone())
             .build()?;
-        Ok((Self { registry }, reader))
+        let names = Arc::default();
+        Ok((Self { registry, names }, reader))
     }
 
     /// The text's media type, for `content-type`.
@@ -49,7 +53,11 @@ impl PrometheusText {
     }
 
     fn rendered(&self) -> anyhow::Result<String> {
-        let mut families = merged(self.registry.gather());
+        let gathered = self.registry.gather();
+        let mut families = {
+            let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+            merged(gathered, &mut names)
+        };
         for family in &mut families {
             tidy(family);
         }
@@ -57,25 +65,81 @@ impl PrometheusText {
     }
 }
 
-/// Gives families their names, and joins those that have the same then.
-fn merged(families: Vec<MetricFamily>) -> Vec<MetricFamily> {
+/// Gives families their names, joins those that have the same then, and leaves
+/// out those whose names are taken.
+fn merged(families: Vec<MetricFamily>, names: &mut Names) -> Vec<MetricFamily> {
     let mut by_name = BTreeMap::<String, MetricFamily>::new();
     for mut family in families {
-        let name = family_name(family.name());
-        match by_name.entry(name) {
+        let owner = Owner {
+            family: family_name(family.name()),
+            kind: family.get_field_type(),
+        };
+        if !names.claim(&owner) {
+            continue;
+        }
+        match by_name.entry(owner.family) {
             Entry::Vacant(entry) => {
                 family.set_name(entry.key().clone());
                 entry.insert(family);
             }
-            // Of another kind it would be invalid: the first one stays.
             Entry::Occupied(mut entry) => {
-                if entry.get().get_field_type() == family.get_field_type() {
-                    entry.get_mut().mut_metric().append(family.mut_metric());
-                }
+                entry.get_mut().mut_metric().append(family.mut_metric());
             }
         }
     }
     by_name.into_values().collect()
+}
+
+/// Whose each name is. It stays with who had it first, so that no series ends
+/// because another begins. As bounded as instruments are.
+#[derive(Debug, Default)]
+struct Names {
+    owners: HashMap<String, Owner>,
+    refused: HashSet<Owner>,
+}
+
+/// A family as it would be told.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Owner {
+    family: String,
+    kind: MetricType,
+}
+
+impl Owner {
+    /// All names that its lines have. A histogram has more than its own, and
+    /// `x.count` beside a histogram `x` would be one of them.
+    fn names(&self) -> Vec<String> {
+        let mut names = vec![self.family.clone()];
+        if self.kind == MetricType::HISTOGRAM {
+            let suffixes = ["_bucket", "_count", "_sum"];
+            names.extend(suffixes.map(|suffix| format!("{}{suffix}", self.family)));
+        }
+        names
+    }
+}
+
+impl Names {
+    /// Whether a family may be told by its name; the first refusal is logged.
+    fn claim(&mut self, owner: &Owner) -> bool {
+        let names = owner.names();
+        let taken = names
+            .iter()
+            .find_map(|name| self.owners.get(name).filter(|known| *known != owner));
+        if let Some(known) = taken {
+            if self.refused.insert(owner.clone()) {
+                tracing::warn!(
+                    metric = owner.family,
+                    taken_by = known.family,
+                    "left out of /metrics: its name for Prometheus is taken by another instrument"
+                );
+            }
+            return false;
+        }
+        for name in names {
+            self.owners.entry(name).or_insert_with(|| owner.clone());
+        }
+        true
+    }
 }
 
 /// A name that ends in its unit or in `total` already gets neither twice.
@@ -199,6 +263,39 @@ mod tests {
         ] {
             assert_eq!(family_name(given), named);
         }
+    }
+
+    #[test]
+    fn a_name_of_a_histograms_lines_is_taken() {
+        for first in ["x.count", "x"] {
+            let (text, reader) = PrometheusText::new().unwrap();
+            let meters = SdkMeterProvider::builder().with_reader(reader).build();
+            let meter = meters.meter(GUEST_SCOPE);
+            let gauge = || meter.i64_gauge("x.count").build().record(7, &[]);
+            let histogram = || meter.f64_histogram("x").build().record(1.0, &[]);
+            // Whoever is there first stays, however their names are ordered.
+            let (before, after): (&dyn Fn(), &dyn Fn()) = match first {
+                "x" => (&histogram, &gauge),
+                _ => (&gauge, &histogram),
+            };
+            before();
+            let alone = text.rendered().unwrap();
+            after();
+            assert_eq!(text.rendered().unwrap(), alone, "{first} first");
+            assert!(alone.contains("x_count"), "{alone}");
+        }
+    }
+
+    #[test]
+    fn kinds_that_come_to_one_name_do_not_mix() {
+        let text = rendered(|meters| {
+            let meter = meters.meter(GUEST_SCOPE);
+            // Both would be `a_total`.
+            meter.u64_counter("a.total").build().add(5, &[]);
+            meter.i64_gauge("a_total").build().record(-1, &[]);
+        });
+        let lines: Vec<_> = text.lines().filter(|it| it.contains("a_total")).collect();
+        assert_eq!(lines.len(), 2, "{text}");
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod forgery;
 mod greed;
 mod hoard;
 mod intake;
+mod loss;
 mod outside;
 mod trap;
 
@@ -55,6 +56,7 @@ async fn answer(request: Request) -> Response {
         }
         "/late" => late(milliseconds(&request)),
         "/stream" => stream(&request),
+        "/loss" => loss::lose(&request).await,
         "/forge" => {
             forgery::forge();
             trap::with_open_span()

@@ -6,7 +6,7 @@ use std::time::Duration;
 use fanlight_guest::{Response, sleep, span};
 
 /// How long a part of a body gets to reach the client.
-const UNDERWAY: Duration = Duration::from_millis(50);
+pub(crate) const UNDERWAY: Duration = Duration::from_millis(50);
 
 /// Traps with a child span open, which the host ends.
 pub(crate) fn with_open_span() -> Response {
@@ -16,7 +16,7 @@ pub(crate) fn with_open_span() -> Response {
 
 /// Is named by the backtrace. Aborting is a bare trap, without a message.
 #[inline(never)]
-fn trap_on_purpose() -> ! {
+pub(crate) fn trap_on_purpose() -> ! {
     abort()
 }
 

@@ -1,0 +1,119 @@
+//! The places for instances, and who waits for one.
+//!
+//! A place is held by a guest for as long as it lives, its time after the
+//! answer included.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Counter, Meter};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::RequestLimits;
+use crate::error::HandleError;
+
+/// A guest's place; it is free again when this is dropped.
+pub(crate) type Place = OwnedSemaphorePermit;
+
+/// The places for instances of one server.
+#[derive(Debug)]
+pub(crate) struct Instances {
+    places: Arc<Semaphore>,
+    waiting: Arc<AtomicI64>,
+    queue_timeout: Duration,
+    refused: Counter<u64>,
+}
+
+impl Instances {
+    /// Makes as many places as instances may live at once.
+    pub(crate) fn new(limits: &RequestLimits, meter: &Meter) -> Self {
+        let places = Arc::new(Semaphore::new(limits.max_instances.get() as usize));
+        let waiting = Arc::new(AtomicI64::new(0));
+        observe(meter, limits.max_instances, &places, &waiting);
+        Self {
+            places,
+            waiting,
+            queue_timeout: limits.queue_timeout,
+            refused: meter
+                .u64_counter("fanlight.instances.refused")
+                .with_unit("{request}")
+                .with_description("Requests that got no instance, by reason")
+                .build(),
+        }
+    }
+
+    /// Waits for a place, at most for the queue timeout.
+    ///
+    /// # Errors
+    /// Where none became free in time, or `stopped` was cancelled.
+    ///
+    /// # Cancel safety
+    /// Dropped, it no longer waits, and no place is lost.
+    pub(crate) async fn place(&self, stopped: &CancellationToken) -> Result<Place, HandleError> {
+        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+            return Ok(place);
+        }
+        let _waiting = Waiting::one_more(&self.waiting);
+        let free = Arc::clone(&self.places).acquire_owned();
+        let refusal = tokio::select! {
+            biased;
+            () = stopped.cancelled() => HandleError::Unavailable,
+            place = tokio::time::timeout(self.queue_timeout, free) => match place {
+                Ok(Ok(place)) => return Ok(place),
+                Ok(Err(_)) | Err(_) => HandleError::Overloaded,
+            }
+        };
+        let reason = KeyValue::new("error.type", refusal.error_type());
+        self.refused.add(1, &[reason]);
+        Err(refusal)
+    }
+}
+
+/// Counts a request among those that wait until it is dropped.
+struct Waiting<'a>(&'a AtomicI64);
+
+impl<'a> Waiting<'a> {
+    fn one_more(count: &'a AtomicI64) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Registers what is counted when it is asked for. Up-down counters, as they
+/// add up over servers.
+fn observe(meter: &Meter, limit: NonZeroU32, places: &Arc<Semaphore>, waiting: &Arc<AtomicI64>) {
+    let limit = i64::from(limit.get());
+    let places = Arc::clone(places);
+    meter
+        .i64_observable_up_down_counter("fanlight.instances.live")
+        .with_unit("{instance}")
+        .with_description("Instances that live, with those whose answer is out")
+        .with_callback(move |observer| {
+            let free = i64::try_from(places.available_permits()).unwrap_or(limit);
+            observer.observe(limit - free, &[]);
+        })
+        .build();
+    let waiting = Arc::clone(waiting);
+    meter
+        .i64_observable_up_down_counter("fanlight.instances.waiting")
+        .with_unit("{request}")
+        .with_description("Requests that wait for an instance")
+        .with_callback(move |observer| observer.observe(waiting.load(Ordering::Relaxed), &[]))
+        .build();
+    meter
+        .i64_observable_up_down_counter("fanlight.instances.limit")
+        .with_unit("{instance}")
+        .with_description("Instances that may live at once")
+        .with_callback(move |observer| observer.observe(limit, &[]))
+        .build();
+}
