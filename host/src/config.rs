@@ -3,7 +3,10 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// Bounds on one request.
+use crate::captured_headers::CapturedHeaders;
+use crate::trusted_proxies::TrustedProxies;
+
+/// Bounds on one request, and what is made of its headers.
 #[derive(Clone, Debug)]
 pub struct RequestLimits {
     /// From the request's head to the guest's response head.
@@ -24,6 +27,10 @@ pub struct RequestLimits {
     pub max_header_bytes: usize,
     /// Whether answers carry `traceresponse`.
     pub trace_header: bool,
+    /// Whose word on a request's origin is taken.
+    pub trusted_proxies: TrustedProxies,
+    /// The headers that are told on the server span.
+    pub captured_headers: CapturedHeaders,
 }
 
 impl Default for RequestLimits {
@@ -38,6 +45,8 @@ impl Default for RequestLimits {
             max_headers: 100,
             max_header_bytes: 32 * 1024,
             trace_header: true,
+            trusted_proxies: TrustedProxies::default(),
+            captured_headers: CapturedHeaders::default(),
         }
     }
 }

@@ -33,6 +33,8 @@ pub use prometheus::PrometheusText;
 pub use queue::BatchConfig;
 pub(crate) use queue::ExportQueue;
 
+use crate::known_methods::KnownMethods;
+use crate::propagation::Propagators;
 use crate::span::Tracer;
 use dropped::Exported;
 use gate::{Gate, GatedMetricExporter};
@@ -167,6 +169,16 @@ impl Telemetry {
     /// Starts spans.
     pub fn tracer(&self) -> &Tracer {
         &self.tracer
+    }
+
+    /// How traces come in and go on.
+    pub(crate) fn propagators(&self) -> &Propagators {
+        &self.config.propagators
+    }
+
+    /// The methods of HTTP that are called by their names.
+    pub(crate) fn known_methods(&self) -> &KnownMethods {
+        &self.config.known_methods
     }
 
     /// The meter of the host's own instruments.

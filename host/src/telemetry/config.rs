@@ -10,6 +10,8 @@ use opentelemetry_sdk::trace::ShouldSample;
 
 use super::env::{DEFAULT_TIMEOUT, Env};
 use super::queue::BatchConfig;
+use crate::known_methods::KnownMethods;
+use crate::propagation::Propagators;
 use crate::span::SpanLimits;
 
 /// Where telemetry goes and how.
@@ -40,6 +42,10 @@ pub struct TelemetryConfig {
     pub flush_timeout: Duration,
     /// Bounds on a span.
     pub span_limits: SpanLimits,
+    /// How traces come in and go on: `OTEL_PROPAGATORS`.
+    pub propagators: Propagators,
+    /// The methods of HTTP that are called by their names.
+    pub known_methods: KnownMethods,
     /// What was wrong in the environment, for the log.
     pub warnings: Vec<String>,
 }
@@ -90,6 +96,10 @@ impl TelemetryConfig {
             .text("OTEL_SERVICE_NAME")
             .or(named)
             .unwrap_or_else(|| default_service_name.to_owned());
+        let propagators =
+            Propagators::parse(env.text("OTEL_PROPAGATORS").as_deref(), &mut env.warnings);
+        let known_methods = env.text("OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS");
+        let known_methods = KnownMethods::parse(known_methods.as_deref(), &mut env.warnings);
         let defaults = SpanLimits::default();
         let text_bytes = env
             .parsed("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT")
@@ -125,6 +135,8 @@ impl TelemetryConfig {
                 .millis("OTEL_EXPORTER_OTLP_TIMEOUT")
                 .unwrap_or(DEFAULT_TIMEOUT),
             span_limits,
+            propagators,
+            known_methods,
             warnings: env.warnings,
         }
     }
