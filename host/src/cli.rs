@@ -2,6 +2,7 @@
 //! become exit codes.
 
 mod client;
+mod headers;
 mod limits;
 mod log;
 mod serve;

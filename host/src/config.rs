@@ -3,7 +3,10 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// Bounds on one request.
+use crate::captured_headers::CapturedHeaders;
+use crate::trusted_proxies::TrustedProxies;
+
+/// Bounds on one request, and what is made of its headers.
 #[derive(Clone, Debug)]
 pub struct RequestLimits {
     /// From the request's head to the guest's response head.
@@ -28,6 +31,10 @@ pub struct RequestLimits {
     /// guest. Each sample costs two system calls for each time that the guest
     /// is entered.
     pub cpu_sample_period: Option<NonZeroU32>,
+    /// Whose word on a request's origin is taken.
+    pub trusted_proxies: TrustedProxies,
+    /// The headers that are told on the server span.
+    pub captured_headers: CapturedHeaders,
 }
 
 impl Default for RequestLimits {
@@ -43,6 +50,8 @@ impl Default for RequestLimits {
             max_header_bytes: 32 * 1024,
             trace_header: true,
             cpu_sample_period: NonZeroU32::new(64),
+            trusted_proxies: TrustedProxies::default(),
+            captured_headers: CapturedHeaders::default(),
         }
     }
 }

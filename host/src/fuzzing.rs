@@ -5,17 +5,23 @@
 //! below call the same functions, so that what was found once is tried by every
 //! `cargo test`.
 
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::OnceLock;
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
+use opentelemetry::Value;
+use opentelemetry::trace::SpanContext;
 
 use crate::compiler::Compiler;
 use crate::engine::{EngineConfig, TickingEngine};
 use crate::imports;
+use crate::known_methods::KnownMethods;
 use crate::load_error::LoadError;
-use crate::propagation::baggage::{self, Baggage};
-use crate::propagation::{self, extract, format_traceparent};
+use crate::propagation::trace_context::extract;
+use crate::propagation::{self, Caller, Propagators, baggage, format_traceparent};
+use crate::request_facts::{Peer, RequestFacts, Scheme, request_attributes};
+use crate::trusted_proxies::TrustedProxies;
 
 /// Each line is a `traceparent` header. One that is taken is written back the
 /// same, but for the flags that version 00 does not have.
@@ -87,21 +93,91 @@ fn check_tracestate(taken: &str) {
 /// Each line is a `baggage` header. What is taken is within the limits, and
 /// reads the same when it is passed on.
 pub fn baggage(data: &[u8]) {
-    let taken = Baggage::extract(&headers("baggage", data));
-    assert!(taken.members().len() <= baggage::MAX_MEMBERS);
-    let mut keys: Vec<_> = taken.members().iter().map(|member| &member.key).collect();
+    let propagators = propagators("baggage");
+    let taken = propagators.extract(&headers("baggage", data)).carried;
+    let members = taken.baggage.members();
+    assert!(members.len() <= baggage::MAX_MEMBERS);
+    let mut keys: Vec<_> = members.iter().map(|member| &member.key).collect();
     keys.sort_unstable();
     keys.dedup();
-    assert_eq!(keys.len(), taken.members().len(), "a key is there twice");
-    match taken.header() {
-        None => assert!(taken.members().is_empty()),
+    assert_eq!(keys.len(), members.len(), "a key is there twice");
+    let mut again = HeaderMap::new();
+    propagators.inject(&SpanContext::NONE, &taken, &mut again);
+    match again.get("baggage") {
+        None => assert!(members.is_empty()),
         Some(written) => {
             assert!(written.len() <= baggage::MAX_BYTES);
-            let mut again = HeaderMap::new();
-            again.insert("baggage", written);
-            assert_eq!(Baggage::extract(&again), taken);
+            assert_eq!(propagators.extract(&again).carried, taken);
         }
     }
+}
+
+/// Each line is a header, `name: value`. Whoever is taken for the caller by
+/// B3 or Jaeger's format is named by it the same, whatever else was there.
+pub fn propagators_of_others(data: &[u8]) {
+    let given = named_headers(data);
+    for list in ["b3", "b3multi", "jaeger", "jaeger,b3,tracecontext,baggage"] {
+        let propagators = propagators(list);
+        let taken = propagators.extract(&given);
+        assert!(taken.carried.baggage.members().len() <= baggage::MAX_MEMBERS);
+        let (Caller::Span(caller) | Caller::Deferring(caller)) = &taken.caller else {
+            continue;
+        };
+        assert!(caller.is_valid() && caller.is_remote());
+        let mut written = given.clone();
+        propagators.inject(caller, &taken.carried, &mut written);
+        let again = propagators.extract(&written);
+        let Caller::Span(again) = again.caller else {
+            unreachable!("{list}: {written:?} names nobody");
+        };
+        assert_eq!(again.trace_id(), caller.trace_id());
+        assert_eq!(again.span_id(), caller.span_id());
+        let sampled = caller.is_sampled() || taken.carried.debug;
+        assert_eq!(again.is_sampled(), sampled);
+    }
+}
+
+/// Each line is a header, `name: value`, of a request by a trusted proxy. What
+/// is told of the client is an address, of the server a host, and nothing is
+/// told where nobody is trusted.
+pub fn forwarded(data: &[u8]) {
+    const LIMIT: usize = 1024;
+    let mut request = Request::new(());
+    *request.headers_mut() = named_headers(data);
+    let peer = Peer {
+        address: SocketAddr::from(([10, 0, 0, 1], 4711)),
+        scheme: Scheme::Http,
+    };
+    let told = |networks: &[&str]| {
+        let networks = networks.iter().filter_map(|text| text.parse().ok());
+        let trusted = TrustedProxies::new(networks);
+        let facts = RequestFacts::of(&request, peer, &KnownMethods::default(), &trusted);
+        request_attributes(&request, &facts, peer, LIMIT)
+    };
+    for attribute in told(&["10.0.0.0/8"]) {
+        match (attribute.key.as_str(), &attribute.value) {
+            ("client.address", Value::String(text)) => {
+                let Ok(address) = text.as_str().parse::<IpAddr>() else {
+                    unreachable!("{text:?} is no address");
+                };
+                assert_eq!(address, address.to_canonical());
+            }
+            ("client.port" | "server.port", Value::I64(port)) => {
+                assert!((0..=65_535).contains(port), "{port}");
+            }
+            (_, Value::String(text)) => assert!(text.as_str().len() <= LIMIT),
+            (key, value) => assert_eq!((key, value), ("network.peer.port", &4711.into())),
+        }
+    }
+    let client = |attributes: Vec<opentelemetry::KeyValue>| {
+        let mut addresses = attributes
+            .into_iter()
+            .filter(|attribute| attribute.key.as_str() == "client.address");
+        addresses.next().map(|attribute| attribute.value)
+    };
+    let peers = Some(Value::from("10.0.0.1"));
+    assert_eq!(client(told(&[])), peers);
+    assert_eq!(client(told(&["192.0.2.0/24"])), peers);
 }
 
 /// The attributes that a guest sends: no key twice, the limits hold, texts are
@@ -188,6 +264,29 @@ fn headers(name: &'static str, data: &[u8]) -> HeaderMap {
     headers
 }
 
+/// A header for each line that can be one.
+fn named_headers(data: &[u8]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for line in data.split(|byte| *byte == b'\n') {
+        let Some(at) = line.iter().position(|byte| *byte == b':') else {
+            continue;
+        };
+        let name = HeaderName::from_bytes(&line[..at]);
+        let value = HeaderValue::from_bytes(line[at + 1..].trim_ascii());
+        if let (Ok(name), Ok(value)) = (name, value) {
+            headers.append(name, value);
+        }
+    }
+    headers
+}
+
+fn propagators(list: &str) -> Propagators {
+    let mut warnings = Vec::new();
+    let propagators = Propagators::parse(Some(list), &mut warnings);
+    assert!(warnings.is_empty(), "{warnings:?}");
+    propagators
+}
+
 fn format_header(bytes: &[u8]) -> HeaderValue {
     match HeaderValue::from_bytes(bytes) {
         Ok(value) => value,
@@ -241,6 +340,16 @@ mod tests {
     #[test]
     fn the_corpus_of_baggage_holds() {
         replay("baggage", super::baggage);
+    }
+
+    #[test]
+    fn the_corpus_of_propagators_of_others_holds() {
+        replay("propagators_of_others", super::propagators_of_others);
+    }
+
+    #[test]
+    fn the_corpus_of_forwarded_holds() {
+        replay("forwarded", super::forwarded);
     }
 
     #[test]

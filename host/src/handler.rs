@@ -25,8 +25,7 @@ use crate::propagation::{self, TRACERESPONSE};
 use crate::request_body::RequestBody;
 use crate::request_facts::{Peer, authority};
 use crate::server_metrics::ServerMetrics;
-use crate::server_span::ServerSpan;
-use crate::span::Tracer;
+use crate::server_span::{ServerSpan, ServerTracer};
 use crate::span_body::SpanBody;
 use crate::state::State;
 use crate::telemetry::Telemetry;
@@ -35,8 +34,7 @@ use crate::telemetry::Telemetry;
 pub(crate) struct Handler {
     slot: Arc<ComponentSlot>,
     signals: Arc<GuestSignals>,
-    tracer: Tracer,
-    metrics: Arc<ServerMetrics>,
+    tracer: Arc<ServerTracer>,
     limits: RequestLimits,
     instances: Instances,
     /// Guests that go on after their answer.
@@ -54,14 +52,12 @@ impl Handler {
         limits: RequestLimits,
         guest_limits: GuestLimits,
     ) -> Self {
+        let metrics = ServerMetrics::new(&telemetry.meter(), limits.cpu_sample_period);
+        let metrics = Arc::new(metrics);
         Self {
             slot,
             signals: Arc::new(GuestSignals::new(telemetry, guest_limits)),
-            tracer: telemetry.tracer().clone(),
-            metrics: Arc::new(ServerMetrics::new(
-                &telemetry.meter(),
-                limits.cpu_sample_period,
-            )),
+            tracer: Arc::new(ServerTracer::new(telemetry, &limits, metrics)),
             instances: Instances::new(&limits, &telemetry.meter()),
             limits,
             afterlives: TaskTracker::new(),
@@ -79,7 +75,7 @@ impl Handler {
         request: Request<Incoming>,
         peer: Peer,
     ) -> Result<Response<SpanBody>, Infallible> {
-        let span = ServerSpan::start(&self.tracer, &self.metrics, &request, peer);
+        let span = self.tracer.start(&request, peer);
         let mut cancelled = CancelledOnDrop(Some(span.clone()));
         let version = request.version();
         let result = self.try_handle(request, &span).await;
@@ -105,7 +101,7 @@ impl Handler {
     }
 
     pub(crate) fn metrics(&self) -> &ServerMetrics {
-        &self.metrics
+        self.tracer.metrics()
     }
 
     async fn try_handle(
@@ -200,6 +196,7 @@ impl Handler {
         if closing && version <= Version::HTTP_11 {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
+        span.set_response_headers(headers);
         response
     }
 }

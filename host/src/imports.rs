@@ -20,6 +20,7 @@ mod tracing;
 
 use std::sync::Arc;
 
+use http::HeaderMap;
 use opentelemetry::InstrumentationScope;
 use wasmtime::component::{HasData, Linker, ResourceTable};
 
@@ -180,6 +181,14 @@ impl GuestTelemetry {
         &self.server
     }
 
+    /// Names the trace to whomever the guest calls.
+    pub(crate) fn onward(&self) -> Onward {
+        Onward {
+            server: self.server.clone(),
+            current: Arc::clone(&self.current),
+        }
+    }
+
     /// Ends what the guest left open, with the reason. A second call finds nothing.
     pub(crate) fn finish(&mut self, why: SpansEnded) {
         self.stdio.finish();
@@ -193,6 +202,20 @@ impl Drop for GuestTelemetry {
     fn drop(&mut self) {
         let why = SpansEnded::CutOff(self.server.why_cut_off());
         self.finish(why);
+    }
+}
+
+/// Names a request's trace to whomever its guest calls.
+pub(crate) struct Onward {
+    server: ServerSpan,
+    current: Arc<CurrentSpan>,
+}
+
+impl Onward {
+    /// Writes the headers of the trace: the guest's current span is the caller.
+    /// What the guest has set under their names is gone.
+    pub(crate) fn propagate(&self, headers: &mut HeaderMap) {
+        self.server.propagate(&self.current.context(), headers);
     }
 }
 

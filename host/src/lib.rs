@@ -9,10 +9,11 @@
 //! | component | `watch` and `reload` replace what is served, `request_body`, `span_body` and `guest_body` carry what is read and answered, `invocation` runs a guest, `component` holds what is served, `compiler` makes it |
 //! | store | `state` is the `T` of `Store<T>`, `memory_limit` and `holdings` bound it, `http_error_code` mends an import, `outbound` says what a guest may call |
 //! | edges | `imports` is the guest's side of telemetry, `server_span` the host's, with `server_metrics`, `request_facts` and `reserved`; `instances` has the places |
-//! | ground | `engine`, `pacer`, `telemetry`, `span`, `guest_usage`, `request_clock`, `propagation`, `config`, `failure_log`, `printable`, `error` |
+//! | ground | `engine`, `pacer`, `telemetry`, `span`, `guest_usage`, `request_clock`, `propagation`, `config`, `known_methods`, `trusted_proxies`, `captured_headers`, `failure_log`, `printable`, `error` |
 
 mod activity;
 mod admin;
+mod captured_headers;
 mod cli;
 mod compiler;
 mod component;
@@ -32,6 +33,7 @@ mod http_error_code;
 mod imports;
 mod instances;
 mod invocation;
+mod known_methods;
 mod load_error;
 mod memory_limit;
 mod offer;
@@ -56,19 +58,23 @@ mod swap_error;
 mod swap_trace;
 mod telemetry;
 mod tls;
+mod trusted_proxies;
 mod watch;
 mod watched_io;
 
 pub use admin::{Access, Admin, AdminAddress, AdminClient, AdminState, AdminToken};
+pub use captured_headers::{CapturedHeaders, TooManyHeaders};
 pub use cli::Cli;
 pub use component::{ComponentSlot, LoadedComponent, Source};
 pub use config::{RequestLimits, ServerLimits};
 pub use engine::EngineConfig;
 pub use error::{Blame, ErrorCodeError, GuestTrap, HandleError, InstantiateError};
 pub use imports::GuestLimits;
+pub use known_methods::KnownMethods;
 pub use load_error::LoadError;
 pub use offer::Offer;
 pub use probe::Probe;
+pub use propagation::Propagators;
 pub use reload::{Outcome, Reloader, Swapped};
 pub use server::{Readiness, Server};
 pub use span::{AttributeLimits, SpanLimits, Tracer};
@@ -78,4 +84,5 @@ pub use telemetry::{
     Telemetry, TelemetryConfig,
 };
 pub use tls::{Renewal, Tls, TlsError, TlsFiles};
+pub use trusted_proxies::{NotANetwork, ProxyNetwork, TrustedProxies};
 pub use watch::{Stamp, Watch};

@@ -20,11 +20,10 @@ use crate::error::HandleError;
 use crate::imports::{GuestLimits, GuestSignals, GuestTelemetry};
 use crate::invocation::Invocation;
 use crate::load_error::LoadError;
-use crate::propagation;
+use crate::propagation::Carried;
 use crate::request_facts::{Peer, Scheme};
 use crate::server_metrics::ServerMetrics;
-use crate::server_span::ServerSpan;
-use crate::span::Tracer;
+use crate::server_span::{ServerSpan, ServerTracer};
 use crate::state::State;
 use crate::telemetry::Telemetry;
 
@@ -34,8 +33,7 @@ pub struct Probe {
     timeout: Duration,
     max_memory_bytes: usize,
     signals: Arc<GuestSignals>,
-    tracer: Tracer,
-    metrics: Arc<ServerMetrics>,
+    tracer: Arc<ServerTracer>,
 }
 
 impl Probe {
@@ -49,13 +47,13 @@ impl Probe {
     ) -> Self {
         // What is recorded without a reader goes nowhere.
         let nowhere = SdkMeterProvider::builder().build();
+        let metrics = Arc::new(ServerMetrics::new(&nowhere.meter(""), None));
         Self {
             path,
             timeout: limits.request_timeout,
             max_memory_bytes: limits.max_memory_bytes,
             signals: Arc::new(GuestSignals::new(telemetry, guests)),
-            tracer: telemetry.tracer().clone(),
-            metrics: Arc::new(ServerMetrics::new(&nowhere.meter(""), None)),
+            tracer: Arc::new(ServerTracer::new(telemetry, limits, metrics)),
         }
     }
 
@@ -94,14 +92,13 @@ impl Probe {
             header::USER_AGENT,
             HeaderValue::from_static("fanlight-probe"),
         );
-        if let Some(value) = propagation::format_traceparent(parent) {
-            headers.insert("traceparent", value);
-        }
+        let propagators = self.tracer.propagators();
+        propagators.inject(parent, &Carried::default(), headers);
         let peer = Peer {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             scheme: Scheme::Http,
         };
-        let span = ServerSpan::start(&self.tracer, &self.metrics, &request, peer);
+        let span = self.tracer.start_below(parent, &request, peer);
         let telemetry = GuestTelemetry::new(Arc::clone(&self.signals), span.clone());
         let state = State::new(telemetry, self.max_memory_bytes);
         // Dropped with this future where the time is over: the span says so.
@@ -114,6 +111,7 @@ impl Probe {
         })?;
         let status = response.status();
         ending.span.set_status_code(status);
+        ending.span.set_response_headers(response.headers());
         let mut body = response.into_body();
         let mut running = true;
         loop {

@@ -1,274 +1,223 @@
-//! Reads and writes the W3C trace context, strictly.
+//! Reads and writes the headers by which a trace goes from service to service:
+//! `OTEL_PROPAGATORS`.
 //!
-//! The stock propagator takes malformed headers for good ones. Here a header
-//! that breaks a rule of the W3C Trace Context recommendation means a new
-//! root, never a half-read parent. Knows headers, nothing of spans.
+//! Each format is read strictly: what breaks a rule of it says nothing, and is
+//! never half read. What a request's headers say of its caller is a value that
+//! stays with the request. Knows headers, nothing of spans.
 
-#[cfg(any(test, feature = "fuzzing"))]
+mod b3;
 pub(crate) mod baggage;
+mod ids;
+mod jaeger;
+pub(crate) mod trace_context;
 
-use http::{HeaderMap, HeaderValue};
-use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName};
+use opentelemetry::trace::{SpanContext, TraceFlags};
+
+use baggage::Baggage;
+pub(crate) use ids::bytes_of;
+pub(crate) use trace_context::{RANDOM, format_traceparent, tracestate};
 
 /// The name of the response header that tells a client its trace.
 pub(crate) const TRACERESPONSE: &str = "traceresponse";
 
-/// W3C Trace Context §3.3.1.1: at most 32 members; more discard the whole.
-const MAX_TRACESTATE_MEMBERS: usize = 32;
-/// The longest state that is handed on. W3C Trace Context §3.3.1.5 wants 512
-/// characters kept; a host keeps it with every span of a request.
-const MAX_TRACESTATE_BYTES: usize = 1024;
-/// Members over this length are the first to go, by the same section.
-const LONG_MEMBER_BYTES: usize = 128;
+/// The formats that are spoken, in the order in which they are read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Propagators(Arc<[Propagator]>);
 
-/// Extracts the caller's span context; none where the headers name no valid one.
-pub(crate) fn extract(headers: &HeaderMap) -> Option<SpanContext> {
-    let mut values = headers.get_all("traceparent").iter();
-    let value = values.next()?;
-    // Two of them mean that somebody on the way does not know which is right.
-    if values.next().is_some() {
-        return None;
-    }
-    let (trace_id, span_id, flags) = parse_traceparent(value.as_bytes())?;
-    let state = parse_tracestate(headers);
-    Some(SpanContext::new(trace_id, span_id, flags, true, state))
+/// One format: what it reads, and what it writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Propagator {
+    TraceContext,
+    Baggage,
+    B3,
+    B3Multi,
+    Jaeger,
 }
 
-/// Writes `version-trace-span-flags`, the form of `traceparent` and `traceresponse`.
-pub(crate) fn format_traceparent(context: &SpanContext) -> Option<HeaderValue> {
-    let mut text = [0_u8; 55];
-    text[..3].copy_from_slice(b"00-");
-    hex(&context.trace_id().to_bytes(), &mut text[3..35]);
-    text[35] = b'-';
-    hex(&context.span_id().to_bytes(), &mut text[36..52]);
-    text[52] = b'-';
-    hex(&[context.trace_flags().to_u8()], &mut text[53..55]);
-    HeaderValue::from_bytes(&text).ok()
+/// What a request's headers say of the trace that it belongs to.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Extracted {
+    pub(crate) caller: Caller,
+    pub(crate) carried: Carried,
 }
 
-/// Parses `00-<32 hex>-<16 hex>-<2 hex>`; later versions may carry more after a dash.
-fn parse_traceparent(value: &[u8]) -> Option<(TraceId, SpanId, TraceFlags)> {
-    if value.len() < 55 || value[2] != b'-' || value[35] != b'-' || value[52] != b'-' {
-        return None;
-    }
-    let [version] = bytes_of::<1>(&value[..2])?;
-    match version {
-        0xff => return None,
-        0 if value.len() != 55 => return None,
-        _ if value.len() > 55 && value[55] != b'-' => return None,
-        _ => {}
-    }
-    let trace_id = TraceId::from_bytes(bytes_of::<16>(&value[3..35])?);
-    let span_id = SpanId::from_bytes(bytes_of::<8>(&value[36..52])?);
-    let [flags] = bytes_of::<1>(&value[53..55])?;
-    if trace_id == TraceId::INVALID || span_id == SpanId::INVALID {
-        return None;
-    }
-    // A later version's flags have meanings that nobody here knows, except the first.
-    let known = if version == 0 {
-        flags & 0x03
-    } else {
-        flags & 0x01
-    };
-    Some((trace_id, span_id, TraceFlags::new(known)))
+/// Who calls, as far as headers tell.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) enum Caller {
+    /// Nobody who said so: the request begins a trace.
+    #[default]
+    Unknown,
+    /// Somebody without a span, who has decided whether the trace is sampled.
+    Decision(TraceFlags),
+    /// A span.
+    Span(SpanContext),
+    /// A span whose service leaves it to this one whether the trace is sampled.
+    Deferring(SpanContext),
 }
 
-/// Joins all `tracestate` headers.
-fn parse_tracestate(headers: &HeaderMap) -> TraceState {
-    let values = headers.get_all("tracestate").iter();
-    let values: Result<Vec<_>, _> = values.map(HeaderValue::to_str).collect();
-    match values {
-        Ok(values) => tracestate(values),
-        Err(_) => TraceState::NONE,
+/// What goes on with a request beside the context of a span.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Carried {
+    pub(crate) baggage: Baggage,
+    /// The caller wants this trace kept at any cost: B3 and Jaeger have a flag
+    /// for it, which is handed on.
+    pub(crate) debug: bool,
+}
+
+/// What one format says of the caller.
+#[derive(Debug, PartialEq)]
+struct Found {
+    caller: Caller,
+    debug: bool,
+}
+
+impl Default for Propagators {
+    /// The specification's default: the W3C's two.
+    fn default() -> Self {
+        Self([Propagator::TraceContext, Propagator::Baggage].into())
     }
 }
 
-/// Reads a `tracestate` that may be spread over several texts. One bad member
-/// discards the whole; what is too long loses members.
-pub(crate) fn tracestate<'a>(texts: impl IntoIterator<Item = &'a str>) -> TraceState {
-    let mut members = Vec::with_capacity(4);
-    for member in texts.into_iter().flat_map(|text| text.split(',')) {
-        let member = member.trim_matches([' ', '\t']);
-        if member.is_empty() {
-            continue;
-        }
-        match member.split_once('=') {
-            Some((key, value)) if !key.is_empty() && is_tracestate_value(value) => {
-                members.push((key, value));
+impl Propagators {
+    /// Reads the value of `OTEL_PROPAGATORS`: names with commas between them.
+    ///
+    /// A name counts once, and in any case. What is not known is warned about
+    /// and left out; where nothing is left that way, the default holds.
+    pub(crate) fn parse(text: Option<&str>, warnings: &mut Vec<String>) -> Self {
+        let Some(text) = text else {
+            return Self::default();
+        };
+        let mut list = Vec::new();
+        let mut none = false;
+        for name in text
+            .split(',')
+            .map(str::trim)
+            .filter(|name| !name.is_empty())
+        {
+            match Propagator::by_name(name) {
+                Some(known) if list.contains(&known) => {}
+                Some(known) => list.push(known),
+                None if name.eq_ignore_ascii_case("none") => none = true,
+                None => warnings.push(format!("OTEL_PROPAGATORS={name}: not supported; left out")),
             }
-            _ => return TraceState::NONE,
         }
-        if members.len() > MAX_TRACESTATE_MEMBERS {
-            return TraceState::NONE;
+        match (none, list.is_empty()) {
+            (false, true) => Self::default(),
+            (true, false) => {
+                let warning = "OTEL_PROPAGATORS: none beside others means nothing; left out";
+                warnings.push(warning.to_owned());
+                Self(list.into())
+            }
+            _ => Self(list.into()),
         }
     }
-    let mut keys: Vec<_> = members.iter().map(|(key, _)| *key).collect();
-    keys.sort_unstable();
-    keys.dedup();
-    if keys.len() != members.len() {
-        return TraceState::NONE;
+
+    /// Reads what the headers say of the caller.
+    ///
+    /// Where several formats name one, the last in the list counts: each works
+    /// on what those before it have found, and one that finds nothing valid
+    /// leaves it as it is. Baggage is that of all.
+    pub(crate) fn extract(&self, headers: &HeaderMap) -> Extracted {
+        let mut extracted = Extracted::default();
+        for propagator in self.0.iter() {
+            let found = match propagator {
+                Propagator::TraceContext => trace_context::extract(headers).map(Found::span),
+                Propagator::Baggage => {
+                    extracted.carried.baggage.add_header(headers);
+                    None
+                }
+                // Both read both encodings, as the specification has it.
+                Propagator::B3 | Propagator::B3Multi => b3::extract(headers),
+                Propagator::Jaeger => {
+                    jaeger::extract_baggage(headers, &mut extracted.carried.baggage);
+                    jaeger::extract(headers)
+                }
+            };
+            let Some(Found { caller, debug }) = found else {
+                continue;
+            };
+            extracted.carried.debug |= debug;
+            // A decision without a span says less than a span does.
+            let says_less = matches!(caller, Caller::Decision(_)) && extracted.caller.has_span();
+            if !says_less {
+                extracted.caller = caller;
+            }
+        }
+        extracted
     }
-    shorten(&mut members);
-    TraceState::from_key_value(members).unwrap_or(TraceState::NONE)
+
+    /// Names a span as the caller of a request that goes out, with what is
+    /// carried along.
+    ///
+    /// All headers of the formats in the list are written anew: what was there
+    /// under their names is gone. Where the list is empty, none is touched. A
+    /// span that is not sampled is named with its flags, so that it stays so.
+    pub(crate) fn inject(&self, context: &SpanContext, carried: &Carried, headers: &mut HeaderMap) {
+        for propagator in self.0.iter() {
+            match propagator {
+                Propagator::TraceContext => trace_context::inject(context, headers),
+                Propagator::Baggage => carried.baggage.inject(headers),
+                Propagator::B3 | Propagator::B3Multi => b3::clear(headers),
+                Propagator::Jaeger => jaeger::inject(context, carried, headers),
+            }
+        }
+        // Written when nobody clears any more: the two share their names.
+        for propagator in self.0.iter() {
+            match propagator {
+                Propagator::B3 => b3::inject_single(context, carried.debug, headers),
+                Propagator::B3Multi => b3::inject_multi(context, carried.debug, headers),
+                _ => {}
+            }
+        }
+    }
 }
 
-/// Whether these are `chr`s: the SDK looks for commas and equals signs alone,
-/// lets a tab pass from a header and everything from a guest.
-fn is_tracestate_value(value: &str) -> bool {
-    !value.is_empty() && value.bytes().all(|byte| matches!(byte, b' '..=b'~'))
-}
-
-/// Drops members until the rest is short enough: long ones first, from the end.
-fn shorten(members: &mut Vec<(&str, &str)>) {
-    // Each has its `=`, and a comma before the next.
-    let bytes = |(key, value): &(&str, &str)| key.len() + value.len() + 2;
-    let mut total: usize = members.iter().map(bytes).sum();
-    while total > MAX_TRACESTATE_BYTES + 1 {
-        let long = members
-            .iter()
-            .rposition(|member| bytes(member) > LONG_MEMBER_BYTES + 1);
-        let gone = members.remove(long.unwrap_or(members.len() - 1));
-        total -= bytes(&gone);
+impl Propagator {
+    /// The specification's names; case does not matter in any value of its kind.
+    fn by_name(name: &str) -> Option<Self> {
+        [
+            ("tracecontext", Self::TraceContext),
+            ("baggage", Self::Baggage),
+            ("b3", Self::B3),
+            ("b3multi", Self::B3Multi),
+            ("jaeger", Self::Jaeger),
+        ]
+        .into_iter()
+        .find_map(|(known, it)| known.eq_ignore_ascii_case(name).then_some(it))
     }
 }
 
-/// Decodes lower-case hexadecimal digits; the standard library takes upper case too.
-pub(crate) fn bytes_of<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
-    if digits.len() != 2 * N {
-        return None;
-    }
-    let mut bytes = [0; N];
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
-    }
-    Some(bytes)
-}
-
-fn nibble(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
+impl Caller {
+    fn has_span(&self) -> bool {
+        matches!(self, Self::Span(_) | Self::Deferring(_))
     }
 }
 
-fn hex(bytes: &[u8], text: &mut [u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for (byte, pair) in bytes.iter().zip(text.chunks_exact_mut(2)) {
-        pair[0] = DIGITS[usize::from(byte >> 4)];
-        pair[1] = DIGITS[usize::from(byte & 0x0f)];
+impl Found {
+    fn span(context: SpanContext) -> Self {
+        Self {
+            caller: Caller::Span(context),
+            debug: false,
+        }
+    }
+}
+
+/// A header that is there more than once, where once is the most.
+struct Repeated;
+
+/// The value of a header that may be there once. Two mean that somebody on the
+/// way does not know which is right.
+fn once<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a [u8]>, Repeated> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next();
+    match values.next() {
+        None => Ok(value.map(http::HeaderValue::as_bytes)),
+        Some(_) => Err(Repeated),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
-    const SPAN: &str = "b7ad6b7169203331";
-
-    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-        let mut map = HeaderMap::new();
-        for (name, value) in pairs {
-            map.append(*name, HeaderValue::from_str(value).unwrap());
-        }
-        map
-    }
-
-    #[test]
-    fn a_well_formed_parent_is_taken_and_written_back_the_same() {
-        let value = format!("00-{TRACE}-{SPAN}-01");
-        let context = extract(&headers(&[("traceparent", &value)])).unwrap();
-        assert!(context.is_remote() && context.is_sampled());
-        assert_eq!(format_traceparent(&context).unwrap(), value.as_str());
-    }
-
-    #[test]
-    fn malformed_parents_are_refused() {
-        for value in [
-            "",
-            "00",
-            &format!("00-{TRACE}-{SPAN}"),
-            &format!("00-{TRACE}-{SPAN}-0"),
-            &format!("00-{TRACE}-{SPAN}-001"),
-            &format!("00-{TRACE}-{SPAN}-01-"),
-            &format!("00-{TRACE}-{SPAN}-01-extra"),
-            &format!("ff-{TRACE}-{SPAN}-01"),
-            &format!("0-{TRACE}-{SPAN}-01"),
-            &format!("00_{TRACE}_{SPAN}_01"),
-            &format!("00-{}-{SPAN}-01", TRACE.to_uppercase()),
-            &format!("00-{}-{SPAN}-01", "0".repeat(32)),
-            &format!("00-{TRACE}-{}-01", "0".repeat(16)),
-            &format!("00-+{}-{SPAN}-01", &TRACE[1..]),
-            &format!("00-{TRACE}-{SPAN}-0g"),
-            &format!("01-{TRACE}-{SPAN}-01extra"),
-        ] {
-            assert!(
-                extract(&headers(&[("traceparent", value)])).is_none(),
-                "{value:?}"
-            );
-        }
-        let value = format!("00-{TRACE}-{SPAN}-01");
-        let twice = headers(&[("traceparent", &value), ("traceparent", &value)]);
-        assert!(extract(&twice).is_none());
-    }
-
-    #[test]
-    fn a_later_version_is_read_as_far_as_it_is_known() {
-        for value in [
-            format!("cc-{TRACE}-{SPAN}-01"),
-            format!("cc-{TRACE}-{SPAN}-01-what-the-future-will-be-like"),
-        ] {
-            let context = extract(&headers(&[("traceparent", &value)])).unwrap();
-            assert_eq!(context.trace_flags(), TraceFlags::SAMPLED);
-        }
-    }
-
-    #[test]
-    fn tracestate_headers_are_joined_in_order_and_discarded_whole() {
-        let parent = format!("00-{TRACE}-{SPAN}-01");
-        let state = |values: &[&str]| {
-            let mut pairs = vec![("traceparent", parent.as_str())];
-            pairs.extend(values.iter().map(|value| ("tracestate", *value)));
-            let context = extract(&headers(&pairs)).unwrap();
-            context.trace_state().header()
-        };
-        assert_eq!(state(&["a=1, b=2", "c=3"]), "a=1,b=2,c=3");
-        assert_eq!(state(&["a=1,,\t", ""]), "a=1");
-        assert_eq!(state(&["a=1,b="]), "");
-        assert_eq!(state(&["a=1,b"]), "");
-        assert_eq!(state(&["A=1"]), "");
-        assert_eq!(state(&["a=1,a=2"]), "");
-        assert_eq!(state(&["a=x\ty"]), "");
-        // A guest's is no header yet.
-        assert_eq!(tracestate(["a=x\r\nb: y"]), TraceState::NONE);
-        assert_eq!(tracestate(["a=é"]), TraceState::NONE);
-        let many = |n: usize| {
-            (0..n)
-                .map(|i| format!("k{i}=v"))
-                .collect::<Vec<_>>()
-                .join(",")
-        };
-        assert_eq!(state(&[&many(32)]), many(32));
-        assert_eq!(state(&[&many(33)]), "");
-    }
-
-    #[test]
-    fn a_long_tracestate_loses_long_members_first_and_then_the_last() {
-        let member = |key: &str, bytes: usize| format!("{key}={}", "v".repeat(bytes - 2));
-        let keys = ["a", "b", "c", "d"];
-        let mut members: Vec<_> = keys.iter().map(|key| member(key, 250)).collect();
-        members.push(member("e", 20));
-        let exact = members.join(",");
-        assert_eq!(exact.len(), MAX_TRACESTATE_BYTES);
-        assert_eq!(tracestate([exact.as_str()]).header(), exact);
-        members[4].push('v');
-        let over = members.join(",");
-        members.remove(3);
-        assert_eq!(tracestate([over.as_str()]).header(), members.join(","));
-        let many: Vec<_> = (0..20).map(|n| member(&format!("k{n}"), 100)).collect();
-        let kept = tracestate([many.join(",").as_str()]).header();
-        assert!(many.join(",").starts_with(&kept), "{kept}");
-        assert!((900..=MAX_TRACESTATE_BYTES).contains(&kept.len()));
-    }
-}
+mod tests;

@@ -1,12 +1,18 @@
 //! What a request's head says for spans and metrics, by the semantic conventions.
 //! Knows headers, nothing of spans.
 
+mod forwarded;
+
 use std::borrow::Cow;
 use std::net::SocketAddr;
 
 use http::uri::Authority;
-use http::{HeaderMap, Method, Request, Version, header};
+use http::{HeaderMap, Request, Version, header};
 use opentelemetry::{KeyValue, StringValue};
+
+use crate::known_methods::KnownMethods;
+use crate::trusted_proxies::TrustedProxies;
+use forwarded::{Client, Forwarded};
 
 /// Query parameters whose values are secrets: the semantic conventions' list.
 const SECRET_PARAMETERS: [&str; 7] = [
@@ -26,7 +32,8 @@ pub(crate) struct Peer {
     pub(crate) scheme: Scheme,
 }
 
-/// The scheme of a connection: what was spoken on it, whatever the client says.
+/// A scheme: of a connection, what was spoken on it, whatever the client says;
+/// of a request, that of the first connection as far as it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scheme {
     Http,
@@ -42,25 +49,34 @@ impl Scheme {
     }
 }
 
-/// What metrics need of the request's head.
+/// What spans and metrics need of the request's head.
 pub(crate) struct RequestFacts {
     method: Cow<'static, str>,
     method_is_known: bool,
     scheme: Scheme,
     version: &'static str,
+    /// What is only told by proxies that are trusted; most requests have none.
+    forwarded: Option<Box<Forwarded>>,
 }
 
 impl RequestFacts {
-    pub(crate) fn of<B>(request: &Request<B>, scheme: Scheme) -> Self {
-        let (method, method_is_known) = match known_method(request.method()) {
-            Some(known) => (Cow::Borrowed(known), true),
+    pub(crate) fn of<B>(
+        request: &Request<B>,
+        peer: Peer,
+        known: &KnownMethods,
+        trusted: &TrustedProxies,
+    ) -> Self {
+        let (method, method_is_known) = match known.name(request.method()) {
+            Some(name) => (name, true),
             None => (Cow::Borrowed("_OTHER"), false),
         };
+        let forwarded = forwarded::read(request.headers(), peer, trusted);
         Self {
             method,
             method_is_known,
-            scheme,
+            scheme: forwarded.scheme.unwrap_or(peer.scheme),
             version: protocol_version(request.version()),
+            forwarded: (forwarded != Forwarded::default()).then(|| Box::new(forwarded)),
         }
     }
 
@@ -74,12 +90,14 @@ impl RequestFacts {
     }
 
     pub(crate) fn span_name(&self) -> Cow<'static, str> {
-        match (&self.method, self.method_is_known) {
-            (Cow::Borrowed(known), true) => Cow::Borrowed(known),
-            _ => Cow::Borrowed("HTTP"),
+        if self.method_is_known {
+            self.method.clone()
+        } else {
+            Cow::Borrowed("HTTP")
         }
     }
 
+    /// The scheme that the client spoke, as far as it is known.
     pub(crate) fn scheme(&self) -> Scheme {
         self.scheme
     }
@@ -98,6 +116,24 @@ impl RequestFacts {
             KeyValue::new("http.request.method", method),
             KeyValue::new("url.scheme", self.scheme.as_str()),
         ]
+    }
+
+    /// Who asked the first of the trusted proxies.
+    fn client(&self) -> Option<Client> {
+        self.forwarded.as_ref()?.client
+    }
+
+    /// The host and port that the client asked for: what proxies say, or else
+    /// what it named itself. A default port that nobody writes is not told.
+    fn server<'a>(&'a self, named: Option<&'a Authority>) -> (Option<&'a str>, Option<u16>) {
+        let (host, port) = match &self.forwarded {
+            Some(forwarded) => (forwarded.host.as_deref(), forwarded.port),
+            None => (None, None),
+        };
+        match (host, named) {
+            (None, Some(named)) => (Some(host_of(named)), port.or(named.port_u16())),
+            _ => (host, port),
+        }
     }
 }
 
@@ -118,24 +154,31 @@ pub(crate) fn request_attributes<B>(
     if let Some(query) = request.uri().query() {
         attributes.push(KeyValue::new("url.query", cut(&redacted(query), limit)));
     }
-    if let Some(authority) = authority(request) {
-        let host = authority
-            .host()
-            .trim_start_matches('[')
-            .trim_end_matches(']');
+    let named = authority(request);
+    let (host, port) = facts.server(named.as_ref());
+    if let Some(host) = host {
         attributes.push(KeyValue::new("server.address", cut(host, limit)));
-        if let Some(port) = authority.port_u16() {
+        if let Some(port) = port {
             attributes.push(KeyValue::new("server.port", i64::from(port)));
         }
     }
     attributes.push(KeyValue::new("network.protocol.version", facts.version));
-    let address = peer.address.ip().to_canonical().to_string();
-    attributes.push(KeyValue::new("client.address", address.clone()));
-    attributes.push(KeyValue::new("network.peer.address", address));
+    let peer_address = peer.address.ip().to_canonical().to_string();
+    match facts.client() {
+        Some(Client { address, port }) => {
+            attributes.push(KeyValue::new("client.address", address.to_string()));
+            if let Some(port) = port {
+                attributes.push(KeyValue::new("client.port", i64::from(port)));
+            }
+        }
+        None => attributes.push(KeyValue::new("client.address", peer_address.clone())),
+    }
+    attributes.push(KeyValue::new("network.peer.address", peer_address));
     let port = i64::from(peer.address.port());
     attributes.push(KeyValue::new("network.peer.port", port));
-    if let Some(agent) = text(request.headers(), &header::USER_AGENT) {
-        attributes.push(KeyValue::new("user_agent.original", cut(agent, limit)));
+    if let Some(agent) = request.headers().get(header::USER_AGENT) {
+        let agent = String::from_utf8_lossy(agent.as_bytes());
+        attributes.push(KeyValue::new("user_agent.original", cut(&agent, limit)));
     }
     attributes
 }
@@ -148,6 +191,12 @@ pub(crate) fn authority<B>(request: &Request<B>) -> Option<Authority> {
     }
 }
 
+/// The host of an authority: an address of IPv6 without its brackets.
+fn host_of(authority: &Authority) -> &str {
+    let host = authority.host();
+    host.trim_start_matches('[').trim_end_matches(']')
+}
+
 fn text<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
@@ -155,15 +204,6 @@ fn text<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a str
 /// Cuts a text at `limit` bytes, at a character's border.
 fn cut(text: &str, limit: usize) -> String {
     text[..text.floor_char_boundary(limit)].to_owned()
-}
-
-/// RFC 9110, PATCH (RFC 5789) and QUERY; anything else is `_OTHER`.
-fn known_method(method: &Method) -> Option<&'static str> {
-    [
-        "GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "TRACE", "CONNECT", "QUERY",
-    ]
-    .into_iter()
-    .find(|known| *known == method.as_str())
 }
 
 fn protocol_version(version: Version) -> &'static str {

@@ -12,6 +12,22 @@ use crate::guest_usage::GuestMetrics;
 const LATENCY_BOUNDS: [f64; 14] = [
     0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
 ];
+/// The bounds of histograms of body sizes, in bytes, each four times the one
+/// before: the conventions name none, and the SDK's own end at 10 kB.
+const SIZE_BOUNDS: [f64; 12] = [
+    0.0,
+    256.0,
+    1_024.0,
+    4_096.0,
+    16_384.0,
+    65_536.0,
+    262_144.0,
+    1_048_576.0,
+    4_194_304.0,
+    16_777_216.0,
+    67_108_864.0,
+    268_435_456.0,
+];
 
 /// The instruments for requests that are served.
 #[derive(Debug)]
@@ -44,11 +60,13 @@ impl ServerMetrics {
                 .u64_histogram("http.server.request.body.size")
                 .with_unit("By")
                 .with_description("Size of HTTP server request bodies")
+                .with_boundaries(SIZE_BOUNDS.to_vec())
                 .build(),
             response_body: meter
                 .u64_histogram("http.server.response.body.size")
                 .with_unit("By")
                 .with_description("Size of HTTP server response bodies")
+                .with_boundaries(SIZE_BOUNDS.to_vec())
                 .build(),
             rejected: meter
                 .u64_counter("fanlight.connection.failed")

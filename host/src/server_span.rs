@@ -6,24 +6,26 @@
 //! a guest's `Ok`. Every request ends in exactly one span and one set of
 //! metric points, whatever happens to it.
 
+mod tracer;
+
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use http::{Request, StatusCode};
-use opentelemetry::trace::{Event, SpanContext, SpanKind, Status};
-use opentelemetry::{InstrumentationScope, KeyValue, StringValue};
+use http::{HeaderMap, StatusCode};
+use opentelemetry::trace::{Event, SpanContext, Status};
+use opentelemetry::{KeyValue, StringValue};
 
 use crate::error::HandleError;
 use crate::failure_log;
 use crate::guest_usage::GuestUsage;
-use crate::propagation;
+use crate::propagation::Carried;
 use crate::request_clock::RequestClock;
-use crate::request_facts::{Peer, RequestFacts, Scheme, request_attributes};
+use crate::request_facts::{RequestFacts, Scheme};
 use crate::reserved;
-use crate::server_metrics::{Measured, ServerMetrics};
-use crate::span::{MAX_TEXT_BYTES, Parent, Span, SpanStart, Tracer, put};
-use crate::telemetry::HOST_SCOPE;
+use crate::server_metrics::Measured;
+use crate::span::{Span, put};
+pub(crate) use tracer::ServerTracer;
 
 /// Attributes that the host may still set after the guest used all its room.
 const HOST_ATTRIBUTES: usize = 32;
@@ -37,13 +39,14 @@ pub(crate) struct ServerSpan {
 }
 
 struct Shared {
+    tracer: Arc<ServerTracer>,
     /// Shared with every handle of the guest's that stands for this span.
     context: Arc<SpanContext>,
+    /// What the caller wants to be handed on.
+    carried: Carried,
     clock: RequestClock,
     request: RequestFacts,
-    metrics: Arc<ServerMetrics>,
     usage: Arc<GuestUsage>,
-    limits_attributes: usize,
     request_bytes: AtomicU64,
     awaits_request: AtomicBool,
     /// The guest has set the head of its answer.
@@ -75,60 +78,6 @@ struct Failure {
 }
 
 impl ServerSpan {
-    /// Starts the span of a request that has just been read.
-    pub(crate) fn start<B>(
-        tracer: &Tracer,
-        metrics: &Arc<ServerMetrics>,
-        request: &Request<B>,
-        peer: Peer,
-    ) -> Self {
-        let clock = RequestClock::start();
-        let facts = RequestFacts::of(request, peer.scheme);
-        let attributes = request_attributes(request, &facts, peer, MAX_TEXT_BYTES);
-        let remote = propagation::extract(request.headers());
-        let span = tracer.start(SpanStart {
-            name: facts.span_name(),
-            kind: SpanKind::Server,
-            parent: remote.as_ref().map_or(Parent::Root, Parent::Remote),
-            attributes: attributes.clone(),
-            links: Vec::new(),
-            time: clock.started(),
-            scope: InstrumentationScope::builder(HOST_SCOPE).build(),
-        });
-        metrics.request_started(&facts.active_attributes());
-        let host = if span.is_recording() {
-            attributes
-        } else {
-            Vec::new()
-        };
-        let cpu_time = metrics.guests.cpu_time(span.context().span_id());
-        Self {
-            shared: Arc::new(Shared {
-                usage: Arc::new(GuestUsage::new(cpu_time)),
-                context: Arc::new(span.context().clone()),
-                clock,
-                request: facts,
-                metrics: Arc::clone(metrics),
-                limits_attributes: tracer.limits().attributes,
-                request_bytes: AtomicU64::new(0),
-                awaits_request: AtomicBool::new(false),
-                answered: AtomicBool::new(false),
-                state: Mutex::new(State {
-                    span,
-                    host,
-                    guest: Vec::new(),
-                    dropped: 0,
-                    guest_status: Status::Unset,
-                    route: None,
-                    status_code: None,
-                    failure: None,
-                    ended: false,
-                    cut_off: "linger_timeout",
-                }),
-            }),
-        }
-    }
-
     pub(crate) fn context(&self) -> &SpanContext {
         &self.shared.context
     }
@@ -137,7 +86,15 @@ impl ServerSpan {
         Arc::clone(&self.shared.context)
     }
 
-    /// The scheme that the request came by.
+    /// Names a span of this request as the caller of another one that goes out
+    /// on its behalf, in all formats of `OTEL_PROPAGATORS`, with the baggage
+    /// that came in.
+    pub(crate) fn propagate(&self, caller: &SpanContext, headers: &mut HeaderMap) {
+        let propagators = &self.shared.tracer.propagators;
+        propagators.inject(caller, &self.shared.carried, headers);
+    }
+
+    /// The scheme that the request came by, as far as it is known.
     pub(crate) fn scheme(&self) -> Scheme {
         self.shared.request.scheme()
     }
@@ -153,7 +110,7 @@ impl ServerSpan {
 
     /// Has the metrics take what the guest took; it is gone.
     pub(crate) fn guest_ended(&self) {
-        self.shared.metrics.guests.record(&self.shared.usage);
+        self.shared.tracer.metrics.guests.record(&self.shared.usage);
     }
 
     pub(crate) fn is_recording(&self) -> bool {
@@ -177,10 +134,7 @@ impl ServerSpan {
             return 0;
         }
         state.dropped += over;
-        let limit = self
-            .shared
-            .limits_attributes
-            .saturating_sub(HOST_ATTRIBUTES);
+        let limit = self.shared.tracer.guest_attributes();
         let mut dropped = 0;
         for attribute in attributes {
             if reserved::is_reserved(attribute.key.as_str())
@@ -250,6 +204,14 @@ impl ServerSpan {
         self.shared.lock().status_code = Some(status);
     }
 
+    /// Takes note of the headers of the answer, of those that are to be told.
+    pub(crate) fn set_response_headers(&self, headers: &HeaderMap) {
+        let tracer = &self.shared.tracer;
+        for attribute in tracer.captured.of_response(headers, tracer.text_bytes()) {
+            self.set_host_attribute(attribute);
+        }
+    }
+
     /// Why a guest that is dropped where it stands was cut off.
     pub(crate) fn why_cut_off(&self) -> FailureWord {
         let state = self.shared.lock();
@@ -280,7 +242,7 @@ impl ServerSpan {
         } else {
             "before_head"
         };
-        self.shared.metrics.guest_trapped(phase);
+        self.shared.tracer.metrics.guest_trapped(phase);
         failure_log::tell(trap, &self.shared.context);
         self.fail(trap);
     }
@@ -416,6 +378,8 @@ impl Shared {
             request_bytes: self.request_bytes.load(Ordering::Relaxed),
             response_bytes,
         };
-        self.metrics.request_ended(&active, &attributes, &measured);
+        self.tracer
+            .metrics
+            .request_ended(&active, &attributes, &measured);
     }
 }

@@ -17,6 +17,7 @@ use opentelemetry_sdk::trace::{
     IdGenerator, RandomIdGenerator, SamplingDecision, ShouldSample, SpanData, SpanEvents, SpanLinks,
 };
 
+use crate::propagation::RANDOM;
 use crate::telemetry::{Dropped, ExportQueue};
 
 /// The longest name, key or description that a guest gives, in bytes; longer
@@ -119,10 +120,14 @@ impl Default for AttributeLimits {
 pub(crate) enum Parent<'a> {
     /// Nowhere: it begins a trace.
     Root,
+    /// Nowhere, and a caller without a span has decided on the trace's sampling.
+    Decided(TraceFlags),
     /// Below a span of this process, whose sampling decision holds.
     Local(&'a SpanContext),
     /// Below a span that somebody else names.
     Remote(&'a SpanContext),
+    /// The same, where the sampling is left to this service.
+    Deferring(&'a SpanContext),
 }
 
 /// What is known of a span when it starts.
@@ -178,12 +183,29 @@ impl Tracer {
 
     /// Starts a span.
     pub(crate) fn start(&self, start: SpanStart<'_>) -> Span {
-        let (trace_id, parent_span_id, parent_is_remote) = match start.parent {
-            Parent::Root => (self.shared.ids.new_trace_id(), SpanId::INVALID, false),
-            Parent::Local(parent) => (parent.trace_id(), parent.span_id(), false),
-            Parent::Remote(parent) => (parent.trace_id(), parent.span_id(), parent.is_remote()),
+        let ids = &self.shared.ids;
+        let span_id = ids.new_span_id();
+        let (trace_id, parent_span_id, parent_is_remote, random) = match start.parent {
+            // The generator's ids are random from end to end.
+            Parent::Root | Parent::Decided(_) => {
+                (ids.new_trace_id(), SpanId::INVALID, false, RANDOM)
+            }
+            Parent::Local(parent) => (
+                parent.trace_id(),
+                parent.span_id(),
+                false,
+                parent.trace_flags() & RANDOM,
+            ),
+            Parent::Remote(parent) | Parent::Deferring(parent) => (
+                parent.trace_id(),
+                parent.span_id(),
+                parent.is_remote(),
+                parent.trace_flags() & RANDOM,
+            ),
         };
         let mut attributes = start.attributes;
+        let mut sample =
+            |parent| self.sample(parent, trace_id, &start.name, &start.kind, &mut attributes);
         let (decision, trace_state) = match start.parent {
             // Every standard sampler decides for a local child as it did for
             // the parent, so the parent's flag is the answer.
@@ -195,21 +217,19 @@ impl Tracer {
                 };
                 (decision, parent.trace_state().clone())
             }
-            Parent::Root => self.sample(None, trace_id, &start.name, &start.kind, &mut attributes),
-            Parent::Remote(parent) => self.sample(
-                Some(parent),
-                trace_id,
-                &start.name,
-                &start.kind,
-                &mut attributes,
-            ),
+            Parent::Root | Parent::Deferring(_) => sample(None),
+            Parent::Remote(parent) => sample(Some(parent)),
+            // A sampler takes nothing but a span for a caller.
+            Parent::Decided(flags) => {
+                let caller = SpanContext::new(trace_id, span_id, flags, true, TraceState::NONE);
+                sample(Some(&caller))
+            }
         };
-        let flags = match decision {
+        let sampled = match decision {
             SamplingDecision::RecordAndSample => TraceFlags::SAMPLED,
             SamplingDecision::Drop | SamplingDecision::RecordOnly => TraceFlags::NOT_SAMPLED,
         };
-        let span_id = self.shared.ids.new_span_id();
-        let context = SpanContext::new(trace_id, span_id, flags, false, trace_state);
+        let context = SpanContext::new(trace_id, span_id, sampled | random, false, trace_state);
         // A record-only span would be seen by local processors alone; there are none.
         if decision != SamplingDecision::RecordAndSample {
             return Span {
@@ -252,7 +272,7 @@ impl Tracer {
         SpanContext::new(
             parent.trace_id(),
             self.shared.ids.new_span_id(),
-            TraceFlags::NOT_SAMPLED,
+            parent.trace_flags() & RANDOM,
             false,
             parent.trace_state().clone(),
         )

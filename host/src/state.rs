@@ -33,7 +33,7 @@ impl State {
         Self {
             wasi: None,
             http: WasiHttpCtx::new(),
-            outbound: Outbound,
+            outbound: Outbound::new(telemetry.onward()),
             table: ResourceTable::new(),
             telemetry,
             memory: MemoryLimit::new(max_memory_bytes, usage),

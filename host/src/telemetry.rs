@@ -43,6 +43,8 @@ pub(crate) use queue::ExportQueue;
 pub use resource::ServiceIdentity;
 pub use signal::{ClientTls, Compression, Protocol, SignalConfig};
 
+use crate::known_methods::KnownMethods;
+use crate::propagation::Propagators;
 use crate::span::{AttributeLimits, Tracer};
 use dropped::Exported;
 use metric_exporter::MetricExporter;
@@ -175,6 +177,16 @@ impl Telemetry {
     /// Starts spans.
     pub fn tracer(&self) -> &Tracer {
         &self.tracer
+    }
+
+    /// How traces come in and go on.
+    pub(crate) fn propagators(&self) -> &Propagators {
+        &self.config.propagators
+    }
+
+    /// The methods of HTTP that are called by their names.
+    pub(crate) fn known_methods(&self) -> &KnownMethods {
+        &self.config.known_methods
     }
 
     /// The meter of the host's own instruments.

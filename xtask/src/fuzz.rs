@@ -26,6 +26,10 @@ pub(crate) enum Target {
     Tracestate,
     /// The header `baggage`
     Baggage,
+    /// The headers of B3 and Jaeger
+    PropagatorsOfOthers,
+    /// What proxies say of a request's origin
+    Forwarded,
     /// Attributes that a guest sends
     Attributes,
     /// Files that are to be served
@@ -38,6 +42,8 @@ impl Target {
             Self::Traceparent => "traceparent",
             Self::Tracestate => "tracestate",
             Self::Baggage => "baggage",
+            Self::PropagatorsOfOthers => "propagators_of_others",
+            Self::Forwarded => "forwarded",
             Self::Attributes => "attributes",
             Self::AdminUpload => "admin_upload",
         }
@@ -47,6 +53,7 @@ impl Target {
     fn max_len(self) -> u32 {
         match self {
             Self::Traceparent => 256,
+            Self::PropagatorsOfOthers | Self::Forwarded => 2 * 1024,
             Self::Tracestate | Self::Attributes | Self::AdminUpload => 4 * 1024,
             Self::Baggage => 12 * 1024,
         }

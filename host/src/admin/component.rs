@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use super::answers::{self, Problem};
 use crate::component::InUse;
 use crate::offer::Offer;
-use crate::propagation::{self, TRACERESPONSE};
+use crate::propagation::{TRACERESPONSE, format_traceparent, trace_context};
 use crate::reload::{Concluded, Refusal, Reloader};
 use crate::swap_error::SwapError;
 
@@ -47,7 +47,7 @@ pub(super) async fn put(
         );
     };
     let max_bytes = reloader.max_bytes();
-    let asked_by = propagation::extract(request.headers());
+    let asked_by = trace_context::extract(request.headers());
     if request.body().size_hint().lower() > max_bytes as u64 {
         return too_large(max_bytes);
     }
@@ -91,12 +91,15 @@ async fn read(mut body: Limited<Incoming>) -> Result<Bytes, BoxError> {
 
 /// `POST /component/rollback`.
 pub(super) fn roll_back(headers: &HeaderMap, reloader: &Reloader) -> Response<Full<Bytes>> {
-    answer(reloader.roll_back(propagation::extract(headers)), reloader)
+    answer(
+        reloader.roll_back(trace_context::extract(headers)),
+        reloader,
+    )
 }
 
 fn answer(concluded: Concluded, reloader: &Reloader) -> Response<Full<Bytes>> {
     let trace = concluded.trace.as_ref();
-    let header = trace.and_then(propagation::format_traceparent);
+    let header = trace.and_then(format_traceparent);
     let mut response = match concluded.swapped {
         Ok(swapped) => {
             let outcome = swapped.outcome.as_str();

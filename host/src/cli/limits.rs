@@ -91,8 +91,8 @@ impl RequestArgs {
             max_body_bytes: self.max_body.map(|size| size.as_u64()),
             max_headers: usize::from(self.max_headers.get()),
             max_header_bytes: bytes(self.max_header_bytes),
-            trace_header: true,
             cpu_sample_period: NonZeroU32::new(self.cpu_sample_period),
+            ..RequestLimits::default()
         }
     }
 }

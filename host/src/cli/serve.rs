@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use clap::Args;
 use tokio::net::TcpListener;
 
+use super::headers::HeaderArgs;
 use super::limits::{GuestArgs, RequestArgs, ServerArgs, bytes};
 use super::signals::{Hangups, Signals};
 use super::swaps::{SwapArgs, Watched};
@@ -62,6 +63,8 @@ pub(super) struct ServeArgs {
     #[arg(long, env = "FANLIGHT_CACHE_DIR")]
     cache_dir: Option<PathBuf>,
     #[command(flatten)]
+    headers: HeaderArgs,
+    #[command(flatten)]
     swaps: SwapArgs,
     #[command(flatten)]
     requests: RequestArgs,
@@ -93,6 +96,16 @@ impl ServeArgs {
             Ok(tls) => tls,
             Err(error) => return failed(&error, BAD_USE),
         };
+        let captured_headers = match self.headers.captured() {
+            Ok(captured) => captured,
+            Err(error) => return failed(&error.into(), BAD_USE),
+        };
+        let requests = RequestLimits {
+            trace_header: !self.no_trace_header,
+            trusted_proxies: self.headers.trusted_proxies(),
+            captured_headers,
+            ..self.requests.limits()
+        };
         // Seen before it is read: what changes from now on is offered.
         let watch = self.swaps.watched(&self.component);
         // A component that cannot be served is said before anything is bound.
@@ -108,7 +121,9 @@ impl ServeArgs {
             Err(error) => return failed(&error, BAD_USE),
         };
         log.connect(&telemetry);
-        let served = self.serve(slot, &telemetry, tls, access, watch).await;
+        let served = self
+            .serve(slot, &telemetry, requests, tls, access, watch)
+            .await;
         log.close();
         telemetry.shutdown().await;
         match served {
@@ -125,14 +140,11 @@ impl ServeArgs {
         &self,
         slot: Arc<ComponentSlot>,
         telemetry: &Telemetry,
+        requests: RequestLimits,
         tls: Option<Arc<Tls>>,
         admin: Option<(SocketAddr, Access)>,
         watch: Option<Watched>,
     ) -> anyhow::Result<()> {
-        let requests = RequestLimits {
-            trace_header: !self.no_trace_header,
-            ..self.requests.limits()
-        };
         let guests = self.guests.limits();
         let probe = self.swaps.probe(&requests, telemetry, guests);
         let server = Server::new(

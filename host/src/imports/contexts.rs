@@ -3,25 +3,21 @@
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 
 use super::bindings::fanlight::telemetry::tracing as wit;
-use crate::propagation::{bytes_of, tracestate};
-
-/// W3C trace context level 2: the trace id's right half is random.
-const RANDOM_FLAG: u8 = 0x02;
+use crate::propagation::{RANDOM, bytes_of, tracestate};
 
 /// Reads a context that a guest names; none where an id is no id.
 pub(super) fn span_context(context: &wit::SpanContext) -> Option<SpanContext> {
     let trace_id = TraceId::from_bytes(bytes_of(context.trace_id.as_bytes())?);
     let span_id = SpanId::from_bytes(bytes_of(context.span_id.as_bytes())?);
-    let mut flags = TraceFlags::NOT_SAMPLED.to_u8();
+    let mut flags = TraceFlags::NOT_SAMPLED;
     if context.trace_flags.contains(wit::TraceFlags::SAMPLED) {
-        flags |= TraceFlags::SAMPLED.to_u8();
+        flags = flags | TraceFlags::SAMPLED;
     }
     if context.trace_flags.contains(wit::TraceFlags::RANDOM) {
-        flags |= RANDOM_FLAG;
+        flags = flags | RANDOM;
     }
     // A state that does not parse is as good as none, as on the wire.
     let state = tracestate([context.trace_state.as_str()]);
-    let flags = TraceFlags::new(flags);
     let context = SpanContext::new(trace_id, span_id, flags, context.is_remote, state);
     context.is_valid().then_some(context)
 }
@@ -43,7 +39,7 @@ pub(super) fn wit_context(context: &SpanContext) -> wit::SpanContext {
     if context.is_sampled() {
         flags |= wit::TraceFlags::SAMPLED;
     }
-    if context.trace_flags().to_u8() & RANDOM_FLAG != 0 {
+    if context.trace_flags() & RANDOM == RANDOM {
         flags |= wit::TraceFlags::RANDOM;
     }
     wit::SpanContext {

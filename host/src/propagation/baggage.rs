@@ -3,16 +3,13 @@
 //! A member that breaks a rule of the W3C Baggage recommendation is left out
 //! and the rest is kept. Whatever was read is within the recommendation's
 //! limits and is written back as what reads the same.
-//!
-//! The ordinary build does not have it yet: outgoing requests will.
 
 use std::fmt::Write as _;
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode, utf8_percent_encode};
 
-/// The name of the header.
-const BAGGAGE: &str = "baggage";
+static BAGGAGE: HeaderName = HeaderName::from_static("baggage");
 /// W3C Baggage §3.3.2: what a platform has to pass on, and here the most.
 pub(crate) const MAX_MEMBERS: usize = 64;
 /// The same, for the bytes of the whole as it is written.
@@ -30,6 +27,8 @@ const ESCAPED: &AsciiSet = &CONTROLS
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Baggage {
     members: Vec<Member>,
+    /// What they take when they are written, each with the comma after it.
+    bytes: usize,
 }
 
 /// One key, its value, and what was said about it.
@@ -44,49 +43,53 @@ pub(crate) struct Member {
 }
 
 impl Baggage {
-    /// Reads all `baggage` headers. Where a key comes twice, the last one counts.
-    pub(crate) fn extract(headers: &HeaderMap) -> Self {
-        let mut baggage = Self::default();
-        let mut bytes = 0;
-        for value in headers.get_all(BAGGAGE) {
+    /// Adds what all `baggage` headers hold. Where a key comes twice, the last
+    /// one counts.
+    pub(super) fn add_header(&mut self, headers: &HeaderMap) {
+        for value in headers.get_all(&BAGGAGE) {
             for member in value.as_bytes().split(|byte| *byte == b',') {
-                let Some(member) = Member::parse(member) else {
-                    continue;
-                };
-                bytes = baggage.insert(member, bytes);
+                if let Some(member) = Member::parse(member) {
+                    self.insert(member);
+                }
             }
         }
-        baggage
+    }
+
+    /// Writes the header anew, whatever was there; none where there is nothing
+    /// to say.
+    pub(super) fn inject(&self, headers: &mut HeaderMap) {
+        headers.remove(&BAGGAGE);
+        if let Some(value) = self.header() {
+            headers.insert(&BAGGAGE, value);
+        }
     }
 
     pub(crate) fn members(&self) -> &[Member] {
         &self.members
     }
 
-    /// Writes the header; none where there is nothing to say.
-    pub(crate) fn header(&self) -> Option<HeaderValue> {
+    fn header(&self) -> Option<HeaderValue> {
         let members: Vec<_> = self.members.iter().map(Member::written).collect();
         Some(members.join(","))
             .filter(|text| !text.is_empty())
             .and_then(|text| HeaderValue::try_from(text).ok())
     }
 
-    /// Keeps a member where there is room; gives back how many bytes are taken,
-    /// each member with the comma after it.
-    fn insert(&mut self, member: Member, bytes: usize) -> usize {
+    /// Keeps a member where there is room.
+    pub(super) fn insert(&mut self, member: Member) {
         let known = self.members.iter().position(|it| it.key == member.key);
         let freed = known.map_or(0, |at| self.members[at].written().len() + 1);
-        let taken = bytes - freed + member.written().len() + 1;
+        let taken = self.bytes - freed + member.written().len() + 1;
         // The last comma is not written.
         if taken > MAX_BYTES + 1 {
-            return bytes;
+            return;
         }
         match known {
             Some(at) => self.members[at] = member,
-            None if self.members.len() >= MAX_MEMBERS => return bytes,
+            None if self.members.len() >= MAX_MEMBERS => return,
             None => self.members.push(member),
         }
-        taken
+        self.bytes = taken;
     }
 }
 
@@ -149,12 +152,18 @@ fn octets(text: &[u8]) -> Option<&str> {
 mod tests {
     use super::*;
 
+    fn extract(headers: &HeaderMap) -> Baggage {
+        let mut baggage = Baggage::default();
+        baggage.add_header(headers);
+        baggage
+    }
+
     fn read(values: &[&str]) -> Baggage {
         let mut headers = HeaderMap::new();
         for value in values {
-            headers.append(BAGGAGE, HeaderValue::from_str(value).unwrap());
+            headers.append(&BAGGAGE, HeaderValue::from_str(value).unwrap());
         }
-        Baggage::extract(&headers)
+        extract(&headers)
     }
 
     fn written(values: &[&str]) -> String {
@@ -200,8 +209,8 @@ mod tests {
             assert_eq!(written(&[&format!("a=1,{bad},c=3")]), "a=1,c=3", "{bad:?}");
         }
         let mut headers = HeaderMap::new();
-        headers.append(BAGGAGE, HeaderValue::from_bytes(b"a=1,b=\xff").unwrap());
-        assert_eq!(Baggage::extract(&headers).header().unwrap(), "a=1");
+        headers.append(&BAGGAGE, HeaderValue::from_bytes(b"a=1,b=\xff").unwrap());
+        assert_eq!(extract(&headers).header().unwrap(), "a=1");
     }
 
     #[test]

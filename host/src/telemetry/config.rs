@@ -14,6 +14,8 @@ use super::queue::BatchConfig;
 use super::resource::{self, ServiceIdentity};
 use super::signal::{DEFAULT_TIMEOUT, SignalConfig};
 use super::{limits, sampler, unsupported};
+use crate::known_methods::KnownMethods;
+use crate::propagation::Propagators;
 use crate::span::{AttributeLimits, SpanLimits};
 
 /// Where telemetry goes and how.
@@ -51,6 +53,10 @@ pub struct TelemetryConfig {
     pub span_limits: SpanLimits,
     /// Bounds on the attributes of a log record.
     pub log_limits: AttributeLimits,
+    /// How traces come in and go on: `OTEL_PROPAGATORS`.
+    pub propagators: Propagators,
+    /// The methods of HTTP that are called by their names.
+    pub known_methods: KnownMethods,
     /// What was wrong in the environment, for the log.
     pub warnings: Vec<String>,
 }
@@ -75,6 +81,10 @@ impl TelemetryConfig {
         unsupported::warn(env);
         let disabled = env.boolean("OTEL_SDK_DISABLED");
         let flush_timeout = env.millis("OTEL_EXPORTER_OTLP_TIMEOUT");
+        let propagators = env.text("OTEL_PROPAGATORS");
+        let propagators = Propagators::parse(propagators.as_deref(), &mut env.warnings);
+        let known_methods = env.text("OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS");
+        let known_methods = KnownMethods::parse(known_methods.as_deref(), &mut env.warnings);
         Self {
             resource: resource::attributes(env, service.into()),
             traces: SignalConfig::read(env, "TRACES", disabled),
@@ -97,6 +107,8 @@ impl TelemetryConfig {
                 .unwrap_or(DEFAULT_TIMEOUT),
             span_limits: limits::of_spans(env),
             log_limits: limits::of_log_records(env),
+            propagators,
+            known_methods,
             warnings: std::mem::take(&mut env.warnings),
         }
     }

@@ -1,0 +1,119 @@
+//! The proxies whose word on a request's origin is taken: `--trust-proxy`.
+//!
+//! Nobody's is, unless somebody is named: whoever reaches the server could
+//! otherwise say that he is somebody else.
+
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use ipnet::{IpNet, Ipv4Net};
+use thiserror::Error;
+
+/// The networks that trusted proxies are in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrustedProxies(Arc<[IpNet]>);
+
+/// A network as it is written: `10.0.0.0/8`, `fd00::/8`, or one address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProxyNetwork(IpNet);
+
+/// What is no network.
+#[derive(Debug, Error)]
+#[error("neither an address nor a network such as 10.0.0.0/8")]
+pub struct NotANetwork;
+
+impl TrustedProxies {
+    /// Trusts whoever is in one of these networks.
+    pub fn new(networks: impl IntoIterator<Item = ProxyNetwork>) -> Self {
+        Self(networks.into_iter().map(|ProxyNetwork(it)| it).collect())
+    }
+
+    /// Whether nobody is trusted.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether an address is a trusted proxy's.
+    pub(crate) fn contain(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.0.iter().any(|network| network.contains(&address))
+    }
+}
+
+impl FromStr for ProxyNetwork {
+    type Err = NotANetwork;
+
+    fn from_str(text: &str) -> Result<Self, NotANetwork> {
+        let text = text.trim();
+        let network = match text.parse::<IpAddr>() {
+            Ok(address) => IpNet::from(address),
+            Err(_) => text.parse().map_err(|_| NotANetwork)?,
+        };
+        Ok(Self(canonical(network).trunc()))
+    }
+}
+
+/// IPv4 within IPv6 is IPv4, as addresses of peers are here.
+fn canonical(network: IpNet) -> IpNet {
+    let IpNet::V6(wide) = network else {
+        return network;
+    };
+    let narrow = wide.addr().to_ipv4_mapped();
+    let length = wide.prefix_len().checked_sub(96);
+    match (narrow, length) {
+        (Some(address), Some(length)) => Ipv4Net::new(address, length).map_or(network, IpNet::V4),
+        _ => network,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trusts(networks: &[&str], address: &str) -> bool {
+        let networks = networks.iter().map(|text| text.parse().unwrap());
+        TrustedProxies::new(networks).contain(address.parse().unwrap())
+    }
+
+    #[test]
+    fn a_network_holds_its_addresses_and_no_others() {
+        for (network, address, is_in) in [
+            ("10.0.0.0/8", "10.255.0.1", true),
+            ("10.0.0.0/8", "11.0.0.1", false),
+            ("10.1.2.3/8", "10.9.9.9", true),
+            ("192.0.2.7", "192.0.2.7", true),
+            ("192.0.2.7", "192.0.2.8", false),
+            ("0.0.0.0/0", "203.0.113.1", true),
+            ("0.0.0.0/0", "2001:db8::1", false),
+            ("::/0", "2001:db8::1", true),
+            ("::/0", "203.0.113.1", false),
+            ("2001:db8::/32", "2001:db8:ffff::1", true),
+            ("::1", "::1", true),
+            // A listener for both kinds sees IPv4 within IPv6.
+            ("10.0.0.0/8", "::ffff:10.0.0.1", true),
+            ("::ffff:10.0.0.1", "10.0.0.1", true),
+            ("::ffff:10.0.0.0/104", "10.200.0.1", true),
+            ("::ffff:10.0.0.0/104", "11.0.0.1", false),
+        ] {
+            assert_eq!(trusts(&[network], address), is_in, "{network} {address}");
+        }
+        assert!(trusts(&["::1", "127.0.0.0/8"], "127.0.0.1"));
+        assert!(!trusts(&[], "127.0.0.1"));
+    }
+
+    #[test]
+    fn what_is_no_network_is_refused() {
+        for text in [
+            "",
+            "*",
+            "localhost",
+            "10.0.0.0/33",
+            "10.0.0",
+            "10.0.0.0/",
+            "::/129",
+        ] {
+            assert!(text.parse::<ProxyNetwork>().is_err(), "{text:?}");
+        }
+    }
+}
