@@ -425,7 +425,8 @@ fn the_last_format_that_finds_a_caller_counts() {
         "jaeger,b3,tracecontext",
         &[
             (&[w3c, b3, uber], "$T-$S 03 debug"),
-            (&[b3, uber], "$W-$S 00 debug"),
+            // Debug implies sampling, and the one who counts says otherwise.
+            (&[b3, uber], "$W-$S 00"),
             (&[("traceparent", "00-$T-$S"), b3], "$W-$S 00"),
         ],
     );
