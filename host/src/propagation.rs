@@ -146,6 +146,9 @@ impl Propagators {
                 extracted.caller = caller;
             }
         }
+        // It implies sampling: another format's word is not for a caller who
+        // says otherwise.
+        extracted.carried.debug &= extracted.caller.is_sampled();
         extracted
     }
 
@@ -193,6 +196,14 @@ impl Propagator {
 impl Caller {
     fn has_span(&self) -> bool {
         matches!(self, Self::Span(_) | Self::Deferring(_))
+    }
+
+    fn is_sampled(&self) -> bool {
+        match self {
+            Self::Unknown | Self::Deferring(_) => false,
+            Self::Decision(flags) => flags.is_sampled(),
+            Self::Span(context) => context.is_sampled(),
+        }
     }
 }
 

@@ -83,6 +83,32 @@ async fn methods_that_clients_invent_make_one_series() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn histograms_have_the_buckets_of_the_conventions_or_for_bytes_up_to_large_ones() {
+    let collector = Collector::start().await;
+    let host = TestHost::serving(PLAIN)
+        .exporting_to(&collector)
+        .start()
+        .await;
+    assert_eq!(host.get("/").send().await.status, 200);
+    let seconds = [
+        0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
+    ];
+    let mut bytes = vec![0.0];
+    bytes.extend((4..=14).map(|exponent| 4_f64.powi(exponent)));
+    for (name, unit, bounds) in [
+        ("http.server.request.duration", "s", seconds.to_vec()),
+        ("http.server.request.body.size", "By", bytes.clone()),
+        ("http.server.response.body.size", "By", bytes),
+    ] {
+        let points = collector.points(name, |points| !points.is_empty()).await;
+        assert_eq!(
+            (points[0].unit.as_str(), &points[0].bounds),
+            (unit, &bounds)
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_trusted_proxy_tells_who_the_client_is_and_what_it_asked() {
     let collector = Collector::start().await;
     let host = behind_proxies(&collector).await;
