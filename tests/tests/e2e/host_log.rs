@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
-use fanlight_tests::client::trace_of;
+use fanlight_tests::client::{Ask, trace_of};
 use fanlight_tests::collected::CollectedLog;
 use fanlight_tests::collector::{Collector, Mood};
 use fanlight_tests::eventually;
-use fanlight_tests::fixture::{FAULTS, Fixture, SHOWCASE};
+use fanlight_tests::fixture::{FAULTS, Fixture, SHOWCASE, version};
 use fanlight_tests::program::{Program, ServingProgram};
+use http::Method;
 use serde_json::json;
 
 async fn start(fixture: Fixture, collector: &Collector, vars: &[(&str, &str)]) -> ServingProgram {
@@ -111,6 +112,27 @@ async fn a_line_about_a_failed_request_is_linked_with_its_trace() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_line_about_a_swap_is_linked_with_the_swaps_trace() {
+    let collector = Collector::start().await;
+    let program = start(FAULTS, &collector, &[]).await;
+    let put = |component: Vec<u8>| {
+        let ask = Ask::get(program.admin.unwrap(), "/component");
+        ask.method(Method::PUT).body(component).send()
+    };
+    for (component, status, begins) in [
+        (version(1), 200, "swapped the component"),
+        (b"no component".to_vec(), 422, "not swapped: "),
+    ] {
+        assert_eq!(put(component).await.status, status);
+        let log = collector.log(|log| body(log).starts_with(begins)).await;
+        let swap = collector
+            .span(|span| span.name == "component.swap" && span.span_id == log.span_id)
+            .await;
+        assert_eq!(log.trace_id, swap.trace_id, "{begins}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_component_prints_is_told_once_and_by_the_component() {
     let collector = Collector::start().await;
     let mut program = start(SHOWCASE, &collector, &[]).await;
@@ -188,9 +210,9 @@ async fn a_backend_that_fails_gets_no_flood_of_lines_about_it() {
             .await
             .unwrap();
         let logs = of_host(&collector);
-        let about_logs = logs.iter().filter(|log| {
-            log.attributes.get("signal") == Some(&json!("logs")) && log.severity != 9
-        });
+        let about_logs = logs
+            .iter()
+            .filter(|log| log.attributes.get("signal") == Some(&json!("logs")));
         assert_eq!(about_logs.count(), 0, "{logs:#?}");
         assert!(
             collector

@@ -134,6 +134,27 @@ async fn a_flood_of_series_leaves_a_text_that_can_be_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn names_that_clash_leave_a_text_that_can_be_read() {
+    let host = TestHost::serving(FAULTS)
+        .exporting(&[
+            ("OTEL_METRICS_EXPORTER", "none"),
+            ("OTEL_TRACES_EXPORTER", "none"),
+            ("OTEL_LOGS_EXPORTER", "none"),
+        ])
+        .start()
+        .await;
+    for _ in 0..2 {
+        assert_eq!(host.get("/clash").send().await.status, 200);
+        // The reader has found each sample's name in one family.
+        let families = scraped(&host).await;
+        let kinds = ["clash", "clash_count", "count_total"]
+            .map(|name| families.get(name).map(|family| family.kind.as_str()));
+        assert!(kinds[0].is_some() != kinds[1].is_some(), "{kinds:?}");
+        assert!(kinds[2].is_some(), "{kinds:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_read_where_telemetry_is_disabled() {
     let host = TestHost::serving(DEMO).start().await;
     let answer = host.ask_admin(Method::GET, "/metrics").send().await;

@@ -1,8 +1,11 @@
-//! Saying what is the host's to say, and remembering what is forgotten.
+//! Saying what is the host's to say, or another's, and remembering what is forgotten.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use fanlight_guest::{Attribute, Response, Status, attributes, server_span};
+use fanlight_guest::{
+    Attribute, InstrumentError, Response, Status, attributes, counter, gauge, histogram,
+    server_span,
+};
 
 /// Says of the server span what only the host may, and far too much.
 pub(crate) fn forge() {
@@ -19,6 +22,23 @@ pub(crate) fn forge() {
     let flood: Vec<_> = keys.iter().map(|key| Attribute::new(key, "x")).collect();
     span.set_attributes(&flood);
     span.set_status(Status::Ok);
+}
+
+/// Gives instruments the names that Prometheus has for parts of others.
+pub(crate) fn clash() -> Response {
+    let clashes = || -> Result<(), InstrumentError> {
+        let attributes = attributes!["of" = "clash"];
+        histogram("clash").f64()?.record(1.0, &attributes);
+        for name in ["clash.count", "clash.sum", "clash_bucket", "count_total"] {
+            gauge(name).i64()?.record(7, &attributes);
+        }
+        counter("count").u64()?.add(1, &attributes);
+        Ok(())
+    };
+    match clashes() {
+        Ok(()) => Response::text("named\n"),
+        Err(error) => Response::text(format!("{error}\n")).status(500),
+    }
 }
 
 /// Counts in memory: every request has an instance of its own, so it is always 1.

@@ -65,6 +65,7 @@ async fn answer(request: Request) -> Response {
             forgery::forge();
             Response::text("forged\n")
         }
+        "/clash" => forgery::clash(),
         "/counter" => forgery::count(),
         "/outbound" => outside::outbound(&request).await,
         "/env" => outside::env(),
