@@ -166,7 +166,8 @@ async fn a_place_is_free_again_after_whatever_ended_its_guest() {
     let (_collector, host) = faults(|host| {
         host.requests(|limits| {
             limits.max_instances = 1.try_into().unwrap();
-            limits.request_timeout = SHORT;
+            // Those in between are to be answered on a busy machine as well.
+            limits.request_timeout = Duration::from_secs(3);
             limits.linger = SHORT;
             limits.queue_timeout = Duration::from_secs(20);
         })
