@@ -5,9 +5,10 @@ use fanlight_runner::traceresponse::TraceResponse;
 use fanlight_tests::client::{raw, trace_of};
 use fanlight_tests::collected::CollectedSpan;
 use fanlight_tests::collector::Collector;
-use fanlight_tests::fixture::PLAIN;
+use fanlight_tests::fixture::{FAULTS, PLAIN, version};
 use fanlight_tests::host::{RunningHost, TestHost};
 use fanlight_tests::program::Program;
+use serde_json::json;
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const SPAN: &str = "b7ad6b7169203331";
@@ -212,6 +213,32 @@ async fn a_caller_may_leave_the_sampling_to_this_server() {
             let span = collector.span(|span| span.span_id == own.span_id).await;
             assert_eq!(span.parent_span_id.as_deref(), Some(SPAN));
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_probe_is_in_the_trace_of_its_swap_whatever_is_propagated() {
+    for list in ["none", "b3"] {
+        let collector = Collector::start().await;
+        let vars = [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.grpc()),
+            ("OTEL_PROPAGATORS", list),
+        ];
+        let host = TestHost::serving(FAULTS)
+            .exporting(&vars)
+            .with(|host| host.probe = Some("/version".into()))
+            .start()
+            .await;
+        let swapped = host.put(version(2)).await;
+        assert_eq!(swapped.status, 200, "{swapped:?}");
+        let trace = trace_of(&swapped).trace_id;
+        let probe = collector
+            .span(|span| span.trace_id == trace && span.name == "probe")
+            .await;
+        let asked = collector
+            .span(|span| span.parent_span_id.as_ref() == Some(&probe.span_id))
+            .await;
+        assert_eq!(asked.attribute("url.path"), json!("/version"), "{list}");
     }
 }
 
