@@ -57,7 +57,9 @@ mod tls;
 mod watch;
 mod watched_io;
 
-pub use admin::{Access, Admin, AdminAddress, AdminClient, AdminState, AdminToken};
+pub use admin::{
+    Access, Admin, AdminAddress, AdminClient, AdminState, AdminToken, PrometheusListener,
+};
 pub use cli::Cli;
 pub use component::{ComponentSlot, LoadedComponent, Source};
 pub use config::{RequestLimits, ServerLimits};

@@ -29,7 +29,7 @@ use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider, Temporality};
 use opentelemetry_sdk::trace::SpanData;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -85,7 +85,12 @@ impl Telemetry {
             .enable_all()
             .build()
             .context("cannot start the telemetry runtime")?;
-        let ended = CancellationToken::new();
+        let own = OwnRuntime {
+            ended: CancellationToken::new(),
+            handle: runtime.handle().clone(),
+            runtime: Some(runtime),
+        };
+        let runtime = own.handle.clone();
         // The gRPC channels register with the runtime they are made in.
         let entered = runtime.enter();
         let resource = resource::resource(&config.resource);
@@ -138,8 +143,8 @@ impl Telemetry {
             let exporter = MetricExporter {
                 output: Arc::new(output),
                 temporality: config.temporality,
-                runtime: runtime.handle().clone(),
-                ended: ended.clone(),
+                runtime: runtime.clone(),
+                ended: own.ended.clone(),
             };
             let reader = PeriodicReader::builder(exporter)
                 .with_interval(config.metric_interval)
@@ -163,10 +168,7 @@ impl Telemetry {
             prometheus,
             flushes,
             config: config.clone(),
-            runtime: OwnRuntime {
-                runtime: Some(runtime),
-                ended,
-            },
+            runtime: own,
         })
     }
 
@@ -190,6 +192,12 @@ impl Telemetry {
         self.config.log_limits
     }
 
+    /// Host and port where Prometheus is to be answered besides the admin port.
+    pub fn prometheus_address(&self) -> Option<(&str, u16)> {
+        let address = self.config.prometheus_address.as_ref();
+        address.map(|(host, port)| (host.as_str(), *port))
+    }
+
     /// The meters of guests, by scope.
     pub(crate) fn meter_provider(&self) -> &SdkMeterProvider {
         &self.meters
@@ -207,9 +215,8 @@ impl Telemetry {
         for (signal, way) in summary(&self.config) {
             tracing::info!("{signal}: {way}");
         }
-        if let Some(runtime) = &self.runtime.runtime {
-            runtime.spawn(notice_absent_collector(self.config.clone()));
-        }
+        let notice = notice_absent_collector(self.config.clone());
+        self.runtime.handle.spawn(notice);
     }
 
     /// Exports what is queued, within the flush timeout.
@@ -265,6 +272,7 @@ impl Telemetry {
 /// dropped by a future, as happens when the serving runtime itself goes.
 struct OwnRuntime {
     runtime: Option<Runtime>,
+    handle: Handle,
     /// Tells those who wait on it from other threads that nothing will come.
     ended: CancellationToken,
 }

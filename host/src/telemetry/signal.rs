@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::env::{Env, percent_decoded};
 
@@ -187,18 +189,35 @@ impl fmt::Display for Protocol {
 impl ClientTls {
     /// The authorities' certificates, where they are not the system's.
     pub(super) fn authorities(&self) -> anyhow::Result<Option<Vec<u8>>> {
-        self.certificate.as_deref().map(read).transpose()
+        self.certificate.as_deref().map(certificates).transpose()
     }
 
     /// The certificate to show and its key.
     pub(super) fn identity(&self) -> anyhow::Result<Option<(Vec<u8>, Vec<u8>)>> {
         match (&self.client_certificate, &self.client_key) {
-            (Some(certificate), Some(key)) => Ok(Some((read(certificate)?, read(key)?))),
+            (Some(certificate), Some(key)) => Ok(Some((certificates(certificate)?, own_key(key)?))),
             (None, None) => Ok(None),
             (Some(one), None) => anyhow::bail!("{} has no client key", one.display()),
             (None, Some(one)) => anyhow::bail!("{} has no client certificate", one.display()),
         }
     }
+}
+
+fn certificates(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let pem = read(path)?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    match certificates {
+        Ok(found) if !found.is_empty() => Ok(pem),
+        _ => anyhow::bail!("{} holds no certificate in PEM", path.display()),
+    }
+}
+
+fn own_key(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let pem = read(path)?;
+    if PrivateKeyDer::from_pem_slice(&pem).is_err() {
+        anyhow::bail!("{} holds no key in PEM", path.display());
+    }
+    Ok(pem)
 }
 
 /// A file that was named and is not there ends the start: to go on without it
