@@ -9,7 +9,7 @@
 //! | component | `watch` and `reload` replace what is served, `request_body`, `span_body` and `guest_body` carry what is read and answered, `invocation` runs a guest, `component` holds what is served, `compiler` makes it |
 //! | store | `state` is the `T` of `Store<T>`, `memory_limit` and `holdings` bound it, `http_error_code` mends an import, `outbound` says what a guest may call |
 //! | edges | `imports` is the guest's side of telemetry, `server_span` the host's, with `server_metrics`, `request_facts` and `reserved` |
-//! | ground | `engine`, `pacer`, `telemetry`, `span`, `request_clock`, `propagation`, `config`, `failure_log`, `printable`, `error` |
+//! | ground | `engine`, `pacer`, `telemetry`, `span`, `span_limits`, `request_clock`, `propagation`, `config`, `failure_log`, `printable`, `error` |
 
 mod activity;
 mod admin;
@@ -48,6 +48,7 @@ mod server_metrics;
 mod server_span;
 mod span;
 mod span_body;
+mod span_limits;
 mod state;
 mod stream_body;
 mod swap_error;
@@ -71,7 +72,8 @@ pub use offer::Offer;
 pub use probe::Probe;
 pub use reload::{Outcome, Reloader, Swapped};
 pub use server::{Readiness, Server};
-pub use span::{AttributeLimits, SpanLimits, Tracer};
+pub use span::Tracer;
+pub use span_limits::{AttributeLimits, SpanLimits};
 pub use swap_error::SwapError;
 pub use telemetry::{
     BatchConfig, ClientTls, Compression, PrometheusText, Protocol, ServiceIdentity, SignalConfig,

@@ -21,7 +21,8 @@ use crate::request_clock::RequestClock;
 use crate::request_facts::{Peer, RequestFacts, Scheme, request_attributes};
 use crate::reserved;
 use crate::server_metrics::{Measured, ServerMetrics};
-use crate::span::{MAX_TEXT_BYTES, Parent, Span, SpanStart, Tracer, put};
+use crate::span::{Parent, Span, SpanStart, Tracer, put};
+use crate::span_limits::MAX_TEXT_BYTES;
 use crate::telemetry::HOST_SCOPE;
 
 /// Attributes that the host may still set after the guest used all its room.

@@ -2,6 +2,7 @@
 //! process. Knows no HTTP request and no component, and nothing global: two
 //! of them live side by side in one process.
 
+mod client_tls;
 mod config;
 mod console;
 mod dropped;
@@ -33,15 +34,17 @@ use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+pub use client_tls::ClientTls;
 pub use config::TelemetryConfig;
 pub(crate) use dropped::Dropped;
 pub use prometheus::PrometheusText;
 pub use queue::BatchConfig;
 pub(crate) use queue::ExportQueue;
 pub use resource::ServiceIdentity;
-pub use signal::{ClientTls, Compression, Protocol, SignalConfig};
+pub use signal::{Compression, Protocol, SignalConfig};
 
-use crate::span::{AttributeLimits, Tracer};
+use crate::span::Tracer;
+use crate::span_limits::AttributeLimits;
 use dropped::Exported;
 use metric_exporter::MetricExporter;
 use output::Output;
@@ -322,6 +325,10 @@ fn summary(config: &TelemetryConfig) -> Vec<(&'static str, String)> {
         ("logs", &config.logs),
     ]
     .into_iter()
+    // Where metrics are read at is told once that is open.
+    .filter(|(name, signal)| {
+        *name != "metrics" || signal.is_exported() || config.prometheus_address.is_none()
+    })
     .map(|(name, signal)| (name, signal.to_string()))
     .collect()
 }

@@ -14,7 +14,7 @@ use super::queue::BatchConfig;
 use super::resource::{self, ServiceIdentity};
 use super::signal::{DEFAULT_TIMEOUT, SignalConfig};
 use super::{limits, sampler, unsupported};
-use crate::span::{AttributeLimits, SpanLimits};
+use crate::span_limits::{AttributeLimits, SpanLimits};
 
 /// Where telemetry goes and how.
 #[derive(Clone, Debug)]

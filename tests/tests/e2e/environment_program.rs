@@ -113,6 +113,11 @@ async fn prometheus_is_answered_where_its_variables_say() {
         program.said().contains(&told).then_some(())
     })
     .await;
+    assert!(
+        !program.said().contains("metrics: off"),
+        "{}",
+        program.said()
+    );
     assert_eq!(program.get("/metrics").send().await.status, 200);
     let answer = Ask::get(address, "/metrics").send().await;
     assert_eq!(answer.status, 200);

@@ -125,18 +125,17 @@ async fn a_queue_holds_so_many_items_and_loses_the_rest() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_export_that_takes_too_long_is_given_up() {
     let of_signals =
-        SIGNALS.map(|(signal, name)| (signal, format!("EXPORTER_OTLP_{name}_TIMEOUT")));
+        SIGNALS.map(|(signal, name)| (signal, format!("OTEL_EXPORTER_OTLP_{name}_TIMEOUT")));
     let of_processors = [
-        ("traces", "BSP_EXPORT_TIMEOUT".to_owned()),
-        ("logs", "BLRP_EXPORT_TIMEOUT".to_owned()),
-        ("metrics", "METRIC_EXPORT_TIMEOUT".to_owned()),
+        ("traces", "OTEL_BSP_EXPORT_TIMEOUT".to_owned()),
+        ("logs", "OTEL_BLRP_EXPORT_TIMEOUT".to_owned()),
+        ("metrics", "OTEL_METRIC_EXPORT_TIMEOUT".to_owned()),
     ];
-    let common = SIGNALS.map(|(signal, _)| (signal, "EXPORTER_OTLP_TIMEOUT".to_owned()));
+    let common = SIGNALS.map(|(signal, _)| (signal, "OTEL_EXPORTER_OTLP_TIMEOUT".to_owned()));
     for (signal, name) in of_signals.into_iter().chain(of_processors).chain(common) {
         for protocol in PROTOCOLS {
             let collector = Collector::start().await;
             collector.set_mood(Mood::Hanging);
-            let name = format!("OTEL_{name}");
             // Each of the others would outlast the test.
             let mut vars = vec![
                 ("OTEL_EXPORTER_OTLP_TIMEOUT", AN_HOUR),

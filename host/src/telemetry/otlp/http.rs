@@ -10,7 +10,8 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use prost::Message as _;
 use reqwest::{Certificate, Client, Identity, Response, Url, redirect};
 
-use super::super::signal::{ClientTls, Compression, Protocol, SignalConfig};
+use super::super::client_tls::ClientTls;
+use super::super::signal::{Compression, Protocol, SignalConfig};
 use super::{OtlpError, OtlpRequest, Rejection, USER_AGENT, chain};
 
 /// What is read of an answer, in bytes: it says no more than what was left out.
