@@ -8,20 +8,18 @@ mod address;
 mod answers;
 mod client;
 mod component;
+mod listener;
+mod scrape;
 
-use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 
 use crate::reload::Reloader;
 use crate::server::Readiness;
@@ -29,16 +27,7 @@ use crate::telemetry::PrometheusText;
 pub use access::{Access, AdminToken};
 pub use address::AdminAddress;
 pub use client::AdminClient;
-
-/// How long a request's head may take, and a connection idle.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
-/// Connections open at once: probes, scrapers, whoever swaps.
-const MAX_CONNECTIONS: usize = 256;
-/// The longest that one of them lives, uploads and compiling included: one whose
-/// client does not read its answers would stay.
-const CONNECTION_LIFETIME: Duration = Duration::from_secs(600);
-/// The wait after the system refused a connection.
-const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
+pub use scrape::PrometheusListener;
 
 /// The admin listener's task. It ends with its owner, and its connections with it.
 pub struct Admin {
@@ -60,8 +49,14 @@ pub struct AdminState {
 impl Admin {
     /// Answers on `listener` until it is dropped.
     pub fn serve(listener: TcpListener, state: AdminState) -> Self {
+        let state = Arc::new(state);
+        let uploads = Arc::new(component::uploads());
+        let answers = move |request| {
+            let (state, uploads) = (Arc::clone(&state), Arc::clone(&uploads));
+            async move { answer(request, &state, &uploads).await }
+        };
         Self {
-            task: tokio::spawn(accept(listener, Arc::new(state))),
+            task: tokio::spawn(listener::accept(listener, answers)),
         }
     }
 }
@@ -69,42 +64,6 @@ impl Admin {
 impl Drop for Admin {
     fn drop(&mut self) {
         self.task.abort();
-    }
-}
-
-async fn accept(listener: TcpListener, state: Arc<AdminState>) {
-    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let uploads = Arc::new(component::uploads());
-    let mut connections = JoinSet::new();
-    loop {
-        // Those that have ended leave nothing behind.
-        while connections.try_join_next().is_some() {}
-        // The semaphore is never closed.
-        let permit = Arc::clone(&permits).acquire_owned().await;
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                tracing::debug!(%error, "cannot accept a connection on the admin port");
-                tokio::time::sleep(ACCEPT_BACKOFF).await;
-                continue;
-            }
-        };
-        let (state, uploads) = (Arc::clone(&state), Arc::clone(&uploads));
-        connections.spawn(async move {
-            let _permit = permit;
-            let service = service_fn(move |request| {
-                let (state, uploads) = (Arc::clone(&state), Arc::clone(&uploads));
-                async move { Ok::<_, Infallible>(answer(request, &state, &uploads).await) }
-            });
-            let served = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEADER_TIMEOUT)
-                .serve_connection(TokioIo::new(stream), service);
-            let served = tokio::time::timeout(CONNECTION_LIFETIME, served).await;
-            if let Ok(Err(error)) = served {
-                tracing::debug!(%error, "an admin connection ended with an error");
-            }
-        });
     }
 }
 

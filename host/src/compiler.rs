@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
-use wasmparser::{Parser, Payload};
+use wasmparser::{ComponentName, KnownCustom, Parser, Payload};
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
@@ -21,8 +21,8 @@ use crate::state::{self, State};
 /// The step down from the priority of serving threads: the longest that there
 /// is, so that a compile takes what they leave over.
 const NICE: i32 = 10;
-/// The longest version that a component may claim; a longer one is no version.
-const MAX_VERSION_BYTES: usize = 64;
+/// The longest name or version that a component may claim; a longer one is none.
+const MAX_CLAIM_BYTES: usize = 64;
 
 /// Compiles and links components, one pool of threads for all of them.
 pub(crate) struct Compiler {
@@ -51,6 +51,8 @@ pub(crate) struct Identity {
     pub(crate) digest: Arc<str>,
     /// What the component's metadata says, or the first 12 digits.
     pub(crate) version: Arc<str>,
+    /// What the component's metadata alone says of it.
+    pub(crate) claims: Claims,
     /// The file's size.
     pub(crate) bytes: usize,
 }
@@ -171,38 +173,70 @@ fn compile(engine: &Engine, bytes: &[u8]) -> Result<Compiled, LoadError> {
 
 impl Identity {
     fn of(bytes: &[u8]) -> Self {
+        let claims = Claims::read(bytes);
         let digest = Sha256::digest(bytes);
         let digits: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
         Self {
-            version: match claimed_version(bytes) {
-                Some(version) => version.into(),
+            version: match &claims.version {
+                Some(version) => Arc::clone(version),
                 None => digits[..12].into(),
             },
+            claims,
             digest: format!("sha256:{digits}").into(),
             bytes: bytes.len(),
         }
     }
 }
 
-/// Reads the custom section `version` of the component itself, as `wasm-tools
-/// metadata add --version` writes it.
-fn claimed_version(bytes: &[u8]) -> Option<String> {
-    let mut depth = 0_u32;
-    for payload in Parser::new(0).parse_all(bytes) {
-        match payload.ok()? {
-            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
-            Payload::End(_) => depth = depth.saturating_sub(1),
-            Payload::CustomSection(section) if depth == 0 && section.name() == "version" => {
-                let version = std::str::from_utf8(section.data()).ok()?.trim();
-                let is_one = !version.is_empty()
-                    && version.len() <= MAX_VERSION_BYTES
-                    && version.chars().all(|c| c.is_ascii_graphic());
-                return is_one.then(|| version.to_owned());
+/// What a component says of itself, as `wasm-tools metadata add` writes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Claims {
+    /// The name in its name section.
+    pub(crate) name: Option<Arc<str>>,
+    /// The custom section `version`.
+    pub(crate) version: Option<Arc<str>>,
+}
+
+impl Claims {
+    /// Reads the sections of the component itself, not those of its parts.
+    /// What is too long or no plain text is not said.
+    fn read(bytes: &[u8]) -> Self {
+        let mut claims = Self::default();
+        let mut depth = 0_u32;
+        for payload in Parser::new(0).parse_all(bytes) {
+            // What the compiler took is well-formed; what follows a fault is not read.
+            let Ok(payload) = payload else { break };
+            match payload {
+                Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+                Payload::End(_) => depth = depth.saturating_sub(1),
+                Payload::CustomSection(section) if depth == 0 => match section.as_known() {
+                    KnownCustom::ComponentName(names) => {
+                        let named = names.into_iter().flatten().find_map(|name| match name {
+                            ComponentName::Component { name, .. } => Some(name),
+                            _ => None,
+                        });
+                        claims.name = claims.name.or(named.and_then(plain));
+                    }
+                    _ if section.name() == "version" && claims.version.is_none() => {
+                        let version = std::str::from_utf8(section.data()).ok();
+                        claims.version = version.and_then(plain);
+                    }
+                    _ => {}
+                },
+                _ => {}
             }
-            _ => {}
         }
+        claims
     }
-    None
+}
+
+/// A claim that can stand in a header, a log and a resource.
+fn plain(claim: &str) -> Option<Arc<str>> {
+    let claim = claim.trim();
+    let is_plain = !claim.is_empty()
+        && claim.len() <= MAX_CLAIM_BYTES
+        && claim.chars().all(|c| c.is_ascii_graphic());
+    is_plain.then(|| claim.into())
 }
 
 #[cfg(test)]
@@ -241,16 +275,34 @@ mod tests {
         let mut nested = vec![4, u8::try_from(inner.len()).unwrap()];
         nested.extend(inner);
         let bytes = component(&[&nested]);
-        assert_eq!(claimed_version(&bytes), None);
+        assert_eq!(Claims::read(&bytes).version, None);
         let bytes = component(&[&nested, &custom("version", "1.0.0")]);
-        assert_eq!(claimed_version(&bytes).as_deref(), Some("1.0.0"));
+        assert_eq!(Claims::read(&bytes).version.as_deref(), Some("1.0.0"));
     }
 
     #[test]
     fn a_version_that_is_none_is_ignored() {
         for claimed in ["", "two words", "\u{1b}[31m", &"1".repeat(65)] {
             let bytes = component(&[&custom("version", claimed)]);
-            assert_eq!(claimed_version(&bytes), None, "{claimed:?}");
+            assert_eq!(Claims::read(&bytes).version, None, "{claimed:?}");
         }
+    }
+
+    #[test]
+    fn the_name_is_that_of_the_name_section_alone() {
+        // Subsection 0 is the component's own name; others name its parts.
+        let named = |name: &str| {
+            let length = u8::try_from(name.len()).unwrap();
+            let text = format!("\0{}{}{name}", char::from(length + 1), char::from(length));
+            custom("component-name", &text)
+        };
+        let bytes = component(&[&named("shop"), &custom("version", "1")]);
+        let claims = Claims::read(&bytes);
+        assert_eq!(claims.name.as_deref(), Some("shop"));
+        assert_eq!(claims.version.as_deref(), Some("1"));
+        for no_name in [&named("two words"), &custom("component-name", "\u{7f}!")] {
+            assert_eq!(Claims::read(&component(&[no_name])).name, None);
+        }
+        assert_eq!(Claims::read(&component(&[])), Claims::default());
     }
 }

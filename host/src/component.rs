@@ -60,6 +60,16 @@ impl LoadedComponent {
         &self.identity.version
     }
 
+    /// What its own metadata calls it, if anything.
+    pub fn claimed_name(&self) -> Option<&str> {
+        self.identity.claims.name.as_deref()
+    }
+
+    /// The version that its own metadata says, if any.
+    pub fn claimed_version(&self) -> Option<&str> {
+        self.identity.claims.version.as_deref()
+    }
+
     /// How many times this process began to serve a component, with this one.
     pub fn generation(&self) -> u64 {
         self.generation

@@ -25,7 +25,8 @@ use opentelemetry::InstrumentationScope;
 use wasmtime::component::{HasData, Linker, ResourceTable};
 
 use crate::server_span::ServerSpan;
-use crate::span::{AttributeLimits, SpanLimits, Tracer};
+use crate::span::Tracer;
+use crate::span_limits::{AttributeLimits, SpanLimits};
 use crate::telemetry::{Dropped, GUEST_SCOPE, HOST_SCOPE, Telemetry};
 use current_span::CurrentSpan;
 use guest_spans::GuestSpans;

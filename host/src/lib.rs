@@ -9,7 +9,7 @@
 //! | component | `watch` and `reload` replace what is served, `request_body`, `span_body` and `guest_body` carry what is read and answered, `invocation` runs a guest, `component` holds what is served, `compiler` makes it |
 //! | store | `state` is the `T` of `Store<T>`, `memory_limit` and `holdings` bound it, `http_error_code` mends an import, `outbound` says what a guest may call |
 //! | edges | `imports` is the guest's side of telemetry, `server_span` the host's, with `server_metrics`, `request_facts` and `reserved`; `instances` has the places |
-//! | ground | `engine`, `pacer`, `telemetry`, `span`, `guest_usage`, `request_clock`, `propagation`, `config`, `known_methods`, `trusted_proxies`, `captured_headers`, `failure_log`, `printable`, `error` |
+//! | ground | `engine`, `pacer`, `telemetry`, `span`, `span_limits`, `guest_usage`, `request_clock`, `propagation`, `config`, `known_methods`, `trusted_proxies`, `captured_headers`, `failure_log`, `printable`, `error` |
 
 mod activity;
 mod admin;
@@ -52,6 +52,7 @@ mod server_metrics;
 mod server_span;
 mod span;
 mod span_body;
+mod span_limits;
 mod state;
 mod stream_body;
 mod swap_error;
@@ -62,7 +63,9 @@ mod trusted_proxies;
 mod watch;
 mod watched_io;
 
-pub use admin::{Access, Admin, AdminAddress, AdminClient, AdminState, AdminToken};
+pub use admin::{
+    Access, Admin, AdminAddress, AdminClient, AdminState, AdminToken, PrometheusListener,
+};
 pub use captured_headers::{CapturedHeaders, TooManyHeaders};
 pub use cli::Cli;
 pub use component::{ComponentSlot, LoadedComponent, Source};
@@ -77,7 +80,8 @@ pub use probe::Probe;
 pub use propagation::Propagators;
 pub use reload::{Outcome, Reloader, Swapped};
 pub use server::{Readiness, Server};
-pub use span::{AttributeLimits, SpanLimits, Tracer};
+pub use span::Tracer;
+pub use span_limits::{AttributeLimits, SpanLimits};
 pub use swap_error::SwapError;
 pub use telemetry::{
     BatchConfig, ClientTls, Compression, PrometheusText, Protocol, ServiceIdentity, SignalConfig,

@@ -12,109 +12,14 @@ use std::time::SystemTime;
 use opentelemetry::trace::{
     Event, Link, SpanContext, SpanId, SpanKind, Status, TraceContextExt, TraceFlags, TraceState,
 };
-use opentelemetry::{Context, InstrumentationScope, KeyValue, Value};
+use opentelemetry::{Context, InstrumentationScope, KeyValue};
 use opentelemetry_sdk::trace::{
     IdGenerator, RandomIdGenerator, SamplingDecision, ShouldSample, SpanData, SpanEvents, SpanLinks,
 };
 
 use crate::propagation::RANDOM;
+use crate::span_limits::SpanLimits;
 use crate::telemetry::{Dropped, ExportQueue};
-
-/// The longest name, key or description that a guest gives, in bytes; longer
-/// ones are cut. No variable changes it.
-pub(crate) const MAX_TEXT_BYTES: usize = 16 * 1024;
-
-/// Bounds on one span. What is over them is dropped and counted on the span.
-#[derive(Clone, Copy, Debug)]
-pub struct SpanLimits {
-    /// Attributes a span.
-    pub attributes: usize,
-    /// Attributes an event.
-    pub event_attributes: usize,
-    /// Attributes a link.
-    pub link_attributes: usize,
-    /// Characters of a text among the values of all these; longer ones are cut.
-    pub value_length: usize,
-    /// Events a span.
-    pub events: usize,
-    /// Links a span.
-    pub links: usize,
-}
-
-impl Default for SpanLimits {
-    /// 128 of each, as the OpenTelemetry specification has it.
-    fn default() -> Self {
-        let AttributeLimits {
-            count,
-            value_length,
-        } = AttributeLimits::default();
-        Self {
-            attributes: count,
-            event_attributes: count,
-            link_attributes: count,
-            value_length,
-            events: 128,
-            links: 128,
-        }
-    }
-}
-
-impl SpanLimits {
-    pub(crate) fn of_span(&self) -> AttributeLimits {
-        self.of(self.attributes)
-    }
-
-    pub(crate) fn of_event(&self) -> AttributeLimits {
-        self.of(self.event_attributes)
-    }
-
-    pub(crate) fn of_link(&self) -> AttributeLimits {
-        self.of(self.link_attributes)
-    }
-
-    /// Cuts what the host itself has said; guests are held to it before. Gives
-    /// back how many attributes of events went.
-    fn enforce(&self, span: &mut SpanData) -> u32 {
-        let mut lost = 0_u32;
-        cut_values(&mut span.attributes, self.value_length);
-        for event in &mut span.events.events {
-            let over = event.attributes.len().saturating_sub(self.event_attributes);
-            event.attributes.truncate(self.event_attributes);
-            let over = u32::try_from(over).unwrap_or(u32::MAX);
-            event.dropped_attributes_count = event.dropped_attributes_count.saturating_add(over);
-            lost = lost.saturating_add(over);
-            cut_values(&mut event.attributes, self.value_length);
-        }
-        lost
-    }
-
-    fn of(&self, count: usize) -> AttributeLimits {
-        AttributeLimits {
-            count,
-            value_length: self.value_length,
-        }
-    }
-}
-
-/// Bounds on the attributes of one thing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AttributeLimits {
-    /// How many it may have.
-    pub count: usize,
-    /// Characters of a text among the values; longer ones are cut.
-    pub value_length: usize,
-}
-
-impl Default for AttributeLimits {
-    /// 128, as the OpenTelemetry specification has it, and 16,384 where it has
-    /// no limit: a guest has to have one.
-    fn default() -> Self {
-        Self {
-            count: 128,
-            value_length: 16 * 1024,
-        }
-    }
-}
 
 /// Where a new span hangs.
 pub(crate) enum Parent<'a> {
@@ -441,24 +346,6 @@ impl Span {
         }
         shared.queue.push(data);
     }
-}
-
-fn cut_values(attributes: &mut [KeyValue], limit: usize) {
-    for attribute in attributes {
-        // A byte is a character at most: nearly all are seen to be short enough.
-        if let Value::String(text) = &attribute.value
-            && text.as_str().len() > limit
-        {
-            let text = text.as_str();
-            attribute.value = text[..length_of(text, limit)].to_owned().into();
-        }
-    }
-}
-
-/// The bytes that the first `limit` characters of a text take.
-pub(crate) fn length_of(text: &str, limit: usize) -> usize {
-    let mut starts = text.char_indices().map(|(at, _)| at);
-    starts.nth(limit).unwrap_or(text.len())
 }
 
 /// Puts one value a key into `attributes`; false where `limit` leaves no room.

@@ -2,6 +2,7 @@
 //! process. Knows no HTTP request and no component, and nothing global: two
 //! of them live side by side in one process.
 
+mod client_tls;
 mod config;
 mod console;
 mod dropped;
@@ -30,10 +31,11 @@ use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider, Temporality};
 use opentelemetry_sdk::trace::SpanData;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+pub use client_tls::ClientTls;
 pub use config::TelemetryConfig;
 pub(crate) use dropped::Dropped;
 pub(crate) use host_log::{HostLog, RECORD_ONLY};
@@ -41,11 +43,12 @@ pub use prometheus::PrometheusText;
 pub use queue::BatchConfig;
 pub(crate) use queue::ExportQueue;
 pub use resource::ServiceIdentity;
-pub use signal::{ClientTls, Compression, Protocol, SignalConfig};
+pub use signal::{Compression, Protocol, SignalConfig};
 
 use crate::known_methods::KnownMethods;
 use crate::propagation::Propagators;
-use crate::span::{AttributeLimits, Tracer};
+use crate::span::Tracer;
+use crate::span_limits::AttributeLimits;
 use dropped::Exported;
 use metric_exporter::MetricExporter;
 use output::Output;
@@ -89,7 +92,12 @@ impl Telemetry {
             .enable_all()
             .build()
             .context("cannot start the telemetry runtime")?;
-        let ended = CancellationToken::new();
+        let own = OwnRuntime {
+            ended: CancellationToken::new(),
+            handle: runtime.handle().clone(),
+            runtime: Some(runtime),
+        };
+        let runtime = own.handle.clone();
         // The gRPC channels register with the runtime they are made in.
         let entered = runtime.enter();
         let resource = resource::resource(&config.resource);
@@ -142,8 +150,8 @@ impl Telemetry {
             let exporter = MetricExporter {
                 output: Arc::new(output),
                 temporality: config.temporality,
-                runtime: runtime.handle().clone(),
-                ended: ended.clone(),
+                runtime: runtime.clone(),
+                ended: own.ended.clone(),
             };
             let reader = PeriodicReader::builder(exporter)
                 .with_interval(config.metric_interval)
@@ -167,10 +175,7 @@ impl Telemetry {
             prometheus,
             flushes,
             config: config.clone(),
-            runtime: OwnRuntime {
-                runtime: Some(runtime),
-                ended,
-            },
+            runtime: own,
         })
     }
 
@@ -204,6 +209,12 @@ impl Telemetry {
         self.config.log_limits
     }
 
+    /// Host and port where Prometheus is to be answered besides the admin port.
+    pub fn prometheus_address(&self) -> Option<(&str, u16)> {
+        let address = self.config.prometheus_address.as_ref();
+        address.map(|(host, port)| (host.as_str(), *port))
+    }
+
     /// The meters of guests, by scope.
     pub(crate) fn meter_provider(&self) -> &SdkMeterProvider {
         &self.meters
@@ -221,9 +232,8 @@ impl Telemetry {
         for (signal, way) in summary(&self.config) {
             tracing::info!("{signal}: {way}");
         }
-        if let Some(runtime) = &self.runtime.runtime {
-            runtime.spawn(notice_absent_collector(self.config.clone()));
-        }
+        let notice = notice_absent_collector(self.config.clone());
+        self.runtime.handle.spawn(notice);
     }
 
     /// Exports what is queued, within the flush timeout.
@@ -279,6 +289,7 @@ impl Telemetry {
 /// dropped by a future, as happens when the serving runtime itself goes.
 struct OwnRuntime {
     runtime: Option<Runtime>,
+    handle: Handle,
     /// Tells those who wait on it from other threads that nothing will come.
     ended: CancellationToken,
 }
@@ -328,6 +339,10 @@ fn summary(config: &TelemetryConfig) -> Vec<(&'static str, String)> {
         ("logs", &config.logs),
     ]
     .into_iter()
+    // Where metrics are read at is told once that is open.
+    .filter(|(name, signal)| {
+        *name != "metrics" || signal.is_exported() || config.prometheus_address.is_none()
+    })
     .map(|(name, signal)| (name, signal.to_string()))
     .collect()
 }

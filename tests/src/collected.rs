@@ -7,7 +7,7 @@ use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
-use opentelemetry_proto::tonic::metrics::v1::{metric, number_data_point};
+use opentelemetry_proto::tonic::metrics::v1::{AggregationTemporality, metric, number_data_point};
 use opentelemetry_proto::tonic::trace::v1 as otlp;
 use serde_json::{Value, json};
 
@@ -112,6 +112,8 @@ pub struct CollectedPoint {
     pub count: u64,
     /// Its buckets' upper bounds.
     pub bounds: Vec<f64>,
+    /// `cumulative` or `delta`; nothing for a gauge.
+    pub temporality: &'static str,
     /// The library's name.
     pub scope: String,
 }
@@ -220,6 +222,11 @@ pub(crate) fn points(request: ExportMetricsServiceRequest) -> Vec<CollectedPoint
     for scope in scopes {
         let library = scope.scope.unwrap_or_default().name;
         for metric in scope.metrics {
+            let temporality = match &metric.data {
+                Some(metric::Data::Sum(sum)) => sum.aggregation_temporality(),
+                Some(metric::Data::Histogram(it)) => it.aggregation_temporality(),
+                _ => AggregationTemporality::Unspecified,
+            };
             let point = |kind, attributes: Vec<KeyValue>, value, count, bounds| CollectedPoint {
                 name: metric.name.clone(),
                 unit: metric.unit.clone(),
@@ -228,6 +235,11 @@ pub(crate) fn points(request: ExportMetricsServiceRequest) -> Vec<CollectedPoint
                 value,
                 count,
                 bounds,
+                temporality: match temporality {
+                    AggregationTemporality::Cumulative => "cumulative",
+                    AggregationTemporality::Delta => "delta",
+                    AggregationTemporality::Unspecified => "",
+                },
                 scope: library.clone(),
             };
             match metric.data {

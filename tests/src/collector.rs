@@ -1,44 +1,22 @@
-//! An OTLP collector in the test's own process: takes gRPC and HTTP, decodes
-//! protobuf, and keeps what it was sent.
+//! An OTLP collector in the test's own process: takes gRPC and HTTP, protobuf
+//! and JSON, plain or in gzip, with or without TLS, and keeps what it was sent.
 
-use std::convert::Infallible;
+mod grpc;
+mod http;
+mod kept;
+
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use opentelemetry_proto::tonic::collector::logs::v1::logs_service_server::{
-    LogsService, LogsServiceServer,
-};
-use opentelemetry_proto::tonic::collector::logs::v1::{
-    ExportLogsServiceRequest, ExportLogsServiceResponse,
-};
-use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{
-    MetricsService, MetricsServiceServer,
-};
-use opentelemetry_proto::tonic::collector::metrics::v1::{
-    ExportMetricsServiceRequest, ExportMetricsServiceResponse,
-};
-use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
-    TraceService, TraceServiceServer,
-};
-use opentelemetry_proto::tonic::collector::trace::v1::{
-    ExportTraceServiceRequest, ExportTraceServiceResponse,
-};
-use prost::Message;
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::server::TcpIncoming;
 
-use crate::collected::{self, CollectedLog, CollectedPoint, CollectedSpan};
+use crate::collected::{CollectedLog, CollectedPoint, CollectedSpan};
 use crate::eventually;
+use crate::tls::{Authority, Issued};
+use kept::{Kept, lock};
 
 /// A collector on two ports of its own.
 pub struct Collector {
@@ -61,67 +39,107 @@ pub enum Mood {
     Failing,
     /// It takes the request and never answers.
     Hanging,
+    /// It takes it, and says that it left out so many items.
+    LeavingOut(i64),
 }
 
-#[derive(Default)]
-struct Kept {
-    mood: Mutex<Mood>,
-    spans: Mutex<Vec<CollectedSpan>>,
-    logs: Mutex<Vec<CollectedLog>>,
-    points: Mutex<Vec<CollectedPoint>>,
-    refused: AtomicU64,
-    failed: AtomicU64,
+/// A request that came in, whatever was answered.
+#[derive(Clone, Debug)]
+pub struct Received {
+    /// `traces`, `metrics` or `logs`.
+    pub signal: &'static str,
+    /// `grpc`, `http/protobuf` or `http/json`.
+    pub protocol: &'static str,
+    /// What came with it.
+    pub headers: ::http::HeaderMap,
+    /// Spans, points or log records in it.
+    pub items: usize,
 }
+
+impl Received {
+    /// A header's value; nothing where it is not there.
+    pub fn header(&self, name: &str) -> &str {
+        let value = self.headers.get(name);
+        value.map_or("", |value| value.to_str().expect("it is text"))
+    }
+}
+
+/// What a collector is started with.
+#[derive(Clone, Copy)]
+struct Setup<'a> {
+    addresses: [SocketAddr; 2],
+    /// Whether it takes more than traces.
+    everything: bool,
+    tls: Option<ServerSide<'a>>,
+}
+
+/// What a collector shows, and whose clients it takes.
+#[derive(Clone, Copy)]
+struct ServerSide<'a> {
+    shown: &'a Issued,
+    clients: Option<&'a Authority>,
+}
+
+impl Setup<'_> {
+    const PLAIN: Self = Self {
+        addresses: [FREE; 2],
+        everything: true,
+        tls: None,
+    };
+}
+
+const FREE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
 impl Collector {
     /// Starts one that takes everything.
     pub async fn start() -> Self {
-        Self::start_taking(true, [free(), free()]).await
+        Self::start_as(Setup::PLAIN).await
     }
 
     /// Starts one where another has stopped.
     pub async fn start_at(grpc: SocketAddr, http: SocketAddr) -> Self {
-        Self::start_taking(true, [grpc, http]).await
+        let addresses = [grpc, http];
+        Self::start_as(Setup {
+            addresses,
+            ..Setup::PLAIN
+        })
+        .await
     }
 
     /// Starts one that takes traces and has no service for the rest, as Jaeger.
     pub async fn for_traces_alone() -> Self {
-        Self::start_taking(false, [free(), free()]).await
+        Self::start_as(Setup {
+            everything: false,
+            ..Setup::PLAIN
+        })
+        .await
     }
 
-    async fn start_taking(everything: bool, addresses: [SocketAddr; 2]) -> Self {
+    /// Starts one that takes everything over TLS, showing a certificate, and
+    /// where `clients` is given from those alone that it has issued one for.
+    pub async fn with_tls(shown: &Issued, clients: Option<&Authority>) -> Self {
+        let tls = Some(ServerSide { shown, clients });
+        Self::start_as(Setup {
+            tls,
+            ..Setup::PLAIN
+        })
+        .await
+    }
+
+    async fn start_as(setup: Setup<'_>) -> Self {
         let kept = Arc::new(Kept::default());
         let stop = CancellationToken::new();
-        let listener = TcpListener::bind(addresses[0]).await.expect("a free port");
-        let grpc = format!("http://{}", listener.local_addr().expect("it is bound"));
-        let service = Service(Arc::clone(&kept));
-        let mut router = tonic::transport::Server::builder()
-            .add_service(TraceServiceServer::new(service.clone()));
-        if everything {
-            router = router
-                .add_service(MetricsServiceServer::new(service.clone()))
-                .add_service(LogsServiceServer::new(service.clone()));
-        }
-        let incoming = TcpIncoming::from(listener);
-        let stopped = stop.clone().cancelled_owned();
-        let grpc_task = tokio::spawn(async move {
-            router
-                .serve_with_incoming_shutdown(incoming, stopped)
-                .await
-                .expect("it serves");
-        });
-        let listener = TcpListener::bind(addresses[1]).await.expect("a free port");
-        let http = format!("http://{}", listener.local_addr().expect("it is bound"));
-        let http_task = tokio::spawn(serve_http(
-            listener,
-            Arc::clone(&kept),
-            everything,
-            stop.clone(),
-        ));
+        let (grpc, grpc_task) = grpc::serve(&setup, Arc::clone(&kept), stop.clone()).await;
+        let (http, http_task) = http::serve(&setup, Arc::clone(&kept), stop.clone()).await;
+        let url = |address: SocketAddr| match setup.tls {
+            // The name that certificates are for.
+            Some(_) => format!("https://localhost:{}", address.port()),
+            None => format!("http://{address}"),
+        };
         Self {
             kept,
-            grpc,
-            http,
+            grpc: url(grpc),
+            http: url(http),
             tasks: vec![grpc_task, http_task],
             stop,
         }
@@ -130,6 +148,11 @@ impl Collector {
     /// Changes how it answers from now on.
     pub fn set_mood(&self, mood: Mood) {
         *lock(&self.kept.mood) = mood;
+    }
+
+    /// Has it say to the next requests that it is busy: UNAVAILABLE, or 503.
+    pub fn be_busy_for(&self, requests: u64) {
+        self.kept.busy.store(requests, Ordering::Relaxed);
     }
 
     /// Stops it and closes its connections; gives back where it was, by gRPC
@@ -155,6 +178,30 @@ impl Collector {
     /// Where it takes HTTP.
     pub fn http(&self) -> &str {
         &self.http
+    }
+
+    /// Where it takes a protocol, by its name in the environment.
+    pub fn endpoint(&self, protocol: &str) -> &str {
+        match protocol {
+            "grpc" => &self.grpc,
+            _ => &self.http,
+        }
+    }
+
+    /// All requests so far.
+    pub fn received(&self) -> Vec<Received> {
+        lock(&self.kept.received).clone()
+    }
+
+    /// The first request of a signal with something in it.
+    pub async fn request(&self, signal: &str) -> Received {
+        eventually(&format!("a request of {signal}"), || {
+            lock(&self.kept.received)
+                .iter()
+                .find(|request| request.signal == signal && request.items > 0)
+                .cloned()
+        })
+        .await
     }
 
     /// All spans so far.
@@ -209,7 +256,7 @@ impl Collector {
     }
 
     /// How many log records with this text for a body it has.
-    pub fn log_count(&self, body: &str) -> usize {
+    pub fn log_count_of(&self, body: &str) -> usize {
         let logs = lock(&self.kept.logs);
         logs.iter().filter(|log| log.body == body).count()
     }
@@ -254,19 +301,24 @@ impl Collector {
         .await
     }
 
+    /// Every point of whatever metric, in the order of their coming.
+    pub fn all_points(&self) -> Vec<CollectedPoint> {
+        lock(&self.kept.points).clone()
+    }
+
     /// How many points it has of whatever metric.
     pub fn point_count(&self) -> usize {
         lock(&self.kept.points).len()
     }
 
-    /// All points so far, the latest last.
-    pub fn all_points(&self) -> Vec<CollectedPoint> {
-        lock(&self.kept.points).clone()
-    }
-
     /// Exports that it has failed, in that mood.
     pub fn failed(&self) -> u64 {
         self.kept.failed.load(Ordering::Relaxed)
+    }
+
+    /// How many log records it has.
+    pub fn log_count(&self) -> usize {
+        lock(&self.kept.logs).len()
     }
 
     /// Requests over HTTP that it answered by 404.
@@ -282,147 +334,4 @@ impl Drop for Collector {
             task.abort();
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
-fn free() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], 0))
-}
-
-impl Kept {
-    /// Waits as the mood has it.
-    ///
-    /// # Errors
-    /// Where it is to fail.
-    async fn answer(&self) -> Result<(), tonic::Status> {
-        let mood = *lock(&self.mood);
-        match mood {
-            Mood::Well => Ok(()),
-            Mood::Slow(while_) => {
-                tokio::time::sleep(while_).await;
-                Ok(())
-            }
-            Mood::Failing => {
-                self.failed.fetch_add(1, Ordering::Relaxed);
-                Err(tonic::Status::internal("not now"))
-            }
-            Mood::Hanging => std::future::pending().await,
-        }
-    }
-
-    fn traces(&self, request: ExportTraceServiceRequest) {
-        let spans = collected::spans(request);
-        lock(&self.spans).extend(spans);
-    }
-
-    fn metrics(&self, request: ExportMetricsServiceRequest) {
-        let points = collected::points(request);
-        lock(&self.points).extend(points);
-    }
-
-    fn logs(&self, request: ExportLogsServiceRequest) {
-        let logs = collected::logs(request);
-        lock(&self.logs).extend(logs);
-    }
-}
-
-#[derive(Clone)]
-struct Service(Arc<Kept>);
-
-#[tonic::async_trait]
-impl TraceService for Service {
-    async fn export(
-        &self,
-        request: tonic::Request<ExportTraceServiceRequest>,
-    ) -> Result<tonic::Response<ExportTraceServiceResponse>, tonic::Status> {
-        self.0.answer().await?;
-        self.0.traces(request.into_inner());
-        Ok(tonic::Response::new(ExportTraceServiceResponse::default()))
-    }
-}
-
-#[tonic::async_trait]
-impl MetricsService for Service {
-    async fn export(
-        &self,
-        request: tonic::Request<ExportMetricsServiceRequest>,
-    ) -> Result<tonic::Response<ExportMetricsServiceResponse>, tonic::Status> {
-        self.0.answer().await?;
-        self.0.metrics(request.into_inner());
-        Ok(tonic::Response::new(ExportMetricsServiceResponse::default()))
-    }
-}
-
-#[tonic::async_trait]
-impl LogsService for Service {
-    async fn export(
-        &self,
-        request: tonic::Request<ExportLogsServiceRequest>,
-    ) -> Result<tonic::Response<ExportLogsServiceResponse>, tonic::Status> {
-        self.0.answer().await?;
-        self.0.logs(request.into_inner());
-        Ok(tonic::Response::new(ExportLogsServiceResponse::default()))
-    }
-}
-
-async fn serve_http(
-    listener: TcpListener,
-    kept: Arc<Kept>,
-    everything: bool,
-    stop: CancellationToken,
-) {
-    loop {
-        let stream = tokio::select! {
-            () = stop.cancelled() => return,
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                Err(_) => return,
-            },
-        };
-        let (kept, stop) = (Arc::clone(&kept), stop.clone());
-        tokio::spawn(async move {
-            let service = service_fn(move |request| take(request, Arc::clone(&kept), everything));
-            let connection = hyper::server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service);
-            // A client that goes away is no matter here.
-            tokio::select! {
-                _ = connection => {}
-                () = stop.cancelled() => {}
-            }
-        });
-    }
-}
-
-async fn take(
-    request: Request<Incoming>,
-    kept: Arc<Kept>,
-    everything: bool,
-) -> Result<Response<Full<Bytes>>, Infallible> {
-    let path = request.uri().path().to_owned();
-    let body = request
-        .into_body()
-        .collect()
-        .await
-        .expect("a whole request")
-        .to_bytes();
-    let mut status = StatusCode::OK;
-    let well = kept.answer().await;
-    match path.as_str() {
-        _ if well.is_err() => status = StatusCode::INTERNAL_SERVER_ERROR,
-        "/v1/traces" => kept.traces(Message::decode(body).expect("it is protobuf")),
-        "/v1/metrics" if everything => kept.metrics(Message::decode(body).expect("protobuf")),
-        "/v1/logs" if everything => kept.logs(Message::decode(body).expect("it is protobuf")),
-        _ => {
-            kept.refused.fetch_add(1, Ordering::Relaxed);
-            status = StatusCode::NOT_FOUND;
-        }
-    }
-    let mut response = Response::new(Full::default());
-    *response.status_mut() = status;
-    Ok(response)
 }

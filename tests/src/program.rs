@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::client::Ask;
@@ -87,19 +87,12 @@ impl Program {
     /// Starts it, and waits until it says where it serves.
     pub async fn serve(mut self) -> ServingProgram {
         let mut child = self.command.spawn().expect("it starts");
-        let said = Arc::new(Mutex::new(String::new()));
-        let kept = Arc::clone(&said);
-        let mut lines = BufReader::new(child.stderr.take().expect("it is piped")).lines();
-        tokio::spawn(async move {
-            while let Ok(Some(line)) = lines.next_line().await {
-                let mut said = kept.lock().unwrap_or_else(PoisonError::into_inner);
-                said.push_str(&line);
-                said.push('\n');
-            }
-        });
+        let said = kept(child.stderr.take().expect("it is piped"));
+        let written = kept(child.stdout.take().expect("it is piped"));
         let mut program = ServingProgram {
             child,
             said,
+            written,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             admin: None,
         };
@@ -122,6 +115,7 @@ impl Program {
 pub struct ServingProgram {
     child: Child,
     said: Arc<Mutex<String>>,
+    written: Arc<Mutex<String>>,
     /// Where it serves.
     pub address: SocketAddr,
     /// Where its admin port is.
@@ -137,6 +131,14 @@ impl ServingProgram {
     /// What it has said so far.
     pub fn said(&self) -> String {
         self.said
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// What it has written to standard output so far.
+    pub fn written(&self) -> String {
+        self.written
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
@@ -199,6 +201,21 @@ impl ServingProgram {
         let (_, rest) = said.split_once(words)?;
         rest.split_whitespace().next()?.parse().ok()
     }
+}
+
+/// The lines that come from `stream`, as they come.
+fn kept(stream: impl AsyncRead + Send + Unpin + 'static) -> Arc<Mutex<String>> {
+    let text = Arc::new(Mutex::new(String::new()));
+    let kept = Arc::clone(&text);
+    let mut lines = BufReader::new(stream).lines();
+    tokio::spawn(async move {
+        while let Ok(Some(line)) = lines.next_line().await {
+            let mut text = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            text.push_str(&line);
+            text.push('\n');
+        }
+    });
+    text
 }
 
 fn quiet(mut command: Command) -> Command {

@@ -6,11 +6,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use fanlight::TlsFiles;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::{PATIENCE, eventually_async};
 
@@ -96,4 +99,89 @@ pub async fn shows(address: SocketAddr, wanted: &Pair, old: &Pair) {
         wanted.was_shown_on(&stream).then_some(())
     })
     .await;
+}
+
+/// An authority that issues certificates, and that nobody knows of.
+pub struct Authority {
+    certificate: String,
+    issuer: Issuer<'static, KeyPair>,
+    der: CertificateDer<'static>,
+}
+
+/// A certificate that an authority issued, and its key.
+pub struct Issued {
+    /// The certificate, PEM.
+    pub certificate: String,
+    /// The key, PEM.
+    pub key: String,
+}
+
+impl Authority {
+    /// Makes one that no other is like.
+    pub fn generate() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).expect("no names are needed");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("a key can be made");
+        let made = params.self_signed(&key).expect("it signs itself");
+        Self {
+            certificate: made.pem(),
+            der: made.der().clone(),
+            issuer: Issuer::new(params, key),
+        }
+    }
+
+    /// Its own certificate, PEM.
+    pub fn certificate(&self) -> &str {
+        &self.certificate
+    }
+
+    /// Issues a certificate for a name.
+    pub fn issue(&self, name: &str) -> Issued {
+        let params = CertificateParams::new([name.to_owned()]).expect("a name");
+        let key = KeyPair::generate().expect("a key can be made");
+        let made = params.signed_by(&key, &self.issuer).expect("it is signed");
+        Issued {
+            certificate: made.pem(),
+            key: key.serialize_pem(),
+        }
+    }
+}
+
+impl Issued {
+    /// Writes both into a folder, under a name.
+    pub fn write_to(&self, folder: &Path, name: &str) -> TlsFiles {
+        let files = TlsFiles {
+            certificate: folder.join(format!("{name}.crt")),
+            key: folder.join(format!("{name}.key")),
+        };
+        std::fs::write(&files.certificate, &self.certificate).expect("it can be written");
+        std::fs::write(&files.key, &self.key).expect("it can be written");
+        files
+    }
+
+    /// Accepts connections by showing it; where `clients` is given, from those
+    /// alone that it has issued a certificate for.
+    pub fn acceptor(&self, clients: Option<&Authority>) -> TlsAcceptor {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .expect("the provider has them");
+        let builder = match clients {
+            None => builder.with_no_client_auth(),
+            Some(clients) => {
+                let mut roots = RootCertStore::empty();
+                roots.add(clients.der.clone()).expect("an authority");
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider)
+                    .build()
+                    .expect("an authority");
+                builder.with_client_cert_verifier(verifier)
+            }
+        };
+        let shown = CertificateDer::from_pem_slice(self.certificate.as_bytes());
+        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes());
+        let config = builder
+            .with_single_cert(vec![shown.expect("PEM")], key.expect("PEM"))
+            .expect("a certificate and its key");
+        Arc::new(config).into()
+    }
 }

@@ -16,14 +16,14 @@ use super::swaps::{SwapArgs, Watched};
 use super::tls::TlsArgs;
 use super::token::TokenArgs;
 use super::{BAD_USE, FAILED, failed};
-use crate::admin::{Access, Admin, AdminAddress, AdminState};
-use crate::component::ComponentSlot;
+use crate::admin::{Access, Admin, AdminAddress, AdminState, PrometheusListener};
+use crate::component::{ComponentSlot, LoadedComponent};
 use crate::config::RequestLimits;
 use crate::engine::EngineConfig;
 use crate::load_error::LoadError;
 use crate::reload::Reloader;
 use crate::server::Server;
-use crate::telemetry::{HostLog, Telemetry, TelemetryConfig};
+use crate::telemetry::{HostLog, ServiceIdentity, Telemetry, TelemetryConfig};
 use crate::tls::{Renewal, Tls};
 use crate::watch::Watch;
 
@@ -113,9 +113,9 @@ impl ServeArgs {
             Ok(slot) => Arc::new(slot),
             Err(error) => return failed(&self.named(error), BAD_USE),
         };
-        let mut config = TelemetryConfig::from_env(self.service_name().as_str());
-        // Without the admin port nobody could read it.
-        config.prometheus &= self.admin != AdminAddress::Off;
+        let mut config = TelemetryConfig::from_env(self.service(&slot.current()));
+        // Without an address nobody could read it.
+        config.prometheus &= self.admin != AdminAddress::Off || config.prometheus_address.is_some();
         let telemetry = match Telemetry::init(&config) {
             Ok(telemetry) => telemetry,
             Err(error) => return failed(&error, BAD_USE),
@@ -160,6 +160,15 @@ impl ServeArgs {
             None => None,
             Some((address, access)) => Some((bind(address)?, access)),
         };
+        let scrapes = match (telemetry.prometheus_address(), telemetry.prometheus()) {
+            (Some((host, port)), Some(metrics)) => {
+                let listener = TcpListener::bind((host, port)).await;
+                let listener = listener
+                    .with_context(|| format!("cannot listen on {host}:{port} for Prometheus"))?;
+                Some((listener, metrics))
+            }
+            _ => None,
+        };
         let mut signals = Signals::new()?;
         let _hangups = Hangups::heed(tls.clone())?;
         let scheme = if tls.is_some() { "https" } else { "http" };
@@ -189,6 +198,14 @@ impl ServeArgs {
             None => None,
         };
         telemetry.announce();
+        let scrapes = match scrapes {
+            Some((listener, metrics)) => {
+                let address = listener.local_addr()?;
+                tracing::info!("metrics: http://{address}/metrics (Prometheus)");
+                Some(PrometheusListener::serve(listener, metrics))
+            }
+            None => None,
+        };
         let watch = watch.map(|Watched { path, served }| {
             tracing::info!("watching {}", path.display());
             Watch::start(path, served, reloader)
@@ -206,7 +223,7 @@ impl ServeArgs {
                 });
             })
             .await;
-        drop(admin);
+        drop((admin, scrapes));
         Ok(())
     }
 
@@ -218,10 +235,18 @@ impl ServeArgs {
         }
     }
 
-    /// The name of a service that nobody named: its file's.
-    fn service_name(&self) -> String {
-        let stem = self.component.file_stem().unwrap_or_default();
-        stem.to_string_lossy().replace('_', "-")
+    /// What the service is where the environment does not say: what the
+    /// component calls itself, or else its file's name.
+    fn service(&self, component: &LoadedComponent) -> ServiceIdentity {
+        let file_name = || {
+            let stem = self.component.file_stem().unwrap_or_default();
+            stem.to_string_lossy().replace('_', "-")
+        };
+        let name = component.claimed_name().map(str::to_owned);
+        ServiceIdentity {
+            name: name.unwrap_or_else(file_name),
+            version: component.claimed_version().map(str::to_owned),
+        }
     }
 
     fn engine(&self) -> EngineConfig {

@@ -8,7 +8,8 @@ use opentelemetry::{Array, KeyValue, StringValue, Value};
 use wasmtime_wasi::p2::bindings::clocks::wall_clock::Datetime;
 
 use super::bindings::fanlight::telemetry::types;
-use crate::span::{AttributeLimits, MAX_TEXT_BYTES, length_of, put};
+use crate::span::put;
+use crate::span_limits::{AttributeLimits, MAX_TEXT_BYTES, length_of};
 use crate::telemetry::Dropped;
 
 /// The most bytes of a list as a whole, where a text may not be longer.

@@ -8,7 +8,7 @@ use wasmtime_wasi::p2::bindings::clocks::wall_clock::Datetime;
 
 use super::attributes::{any_value, convert_counting, cut, time};
 use super::bindings::fanlight::telemetry::types;
-use crate::span::{AttributeLimits, MAX_TEXT_BYTES};
+use crate::span_limits::{AttributeLimits, MAX_TEXT_BYTES};
 use crate::telemetry::Dropped;
 
 /// Converts attributes made of these bytes, and checks what became of them.

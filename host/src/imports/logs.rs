@@ -13,7 +13,7 @@ use wasmtime::Result;
 use super::attributes::{any_value, cut, time, value};
 use super::bindings::fanlight::telemetry::logs as wit;
 use super::{GuestTelemetryView, scope};
-use crate::span::{AttributeLimits, MAX_TEXT_BYTES};
+use crate::span_limits::{AttributeLimits, MAX_TEXT_BYTES};
 use crate::telemetry::sizes;
 
 /// The most names of events that become `event_name`; the SDK wants them to

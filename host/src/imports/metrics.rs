@@ -13,7 +13,7 @@ use super::bindings::fanlight::telemetry::metrics as wit;
 use super::bindings::fanlight::telemetry::types::Attribute;
 use super::instruments::{Kind, Opened};
 use super::series::Owner;
-use crate::span::AttributeLimits;
+use crate::span_limits::AttributeLimits;
 
 /// The SDK's own name for what is over its bound on series.
 const OVERFLOW: &str = "otel.metric.overflow";

@@ -18,7 +18,8 @@ use super::contexts::{span_context, without_state};
 use super::guest_spans::SpanHandle;
 use super::room::NoRoom;
 use super::{GuestTelemetry, scope};
-use crate::span::{AttributeLimits, MAX_TEXT_BYTES, Parent, SpanStart};
+use crate::span::{Parent, SpanStart};
+use crate::span_limits::{AttributeLimits, MAX_TEXT_BYTES};
 use crate::telemetry::sizes;
 
 /// Where a guest hangs a span.

@@ -15,7 +15,7 @@ use super::guest_spans::SpanHandle;
 use super::room::NoRoom;
 use super::{GuestTelemetryView, TelemetryImports};
 use crate::error::backtrace_text;
-use crate::span::MAX_TEXT_BYTES;
+use crate::span_limits::MAX_TEXT_BYTES;
 
 /// The longest route, in bytes: it stands in every series of the host's metrics.
 const MAX_ROUTE: usize = 255;

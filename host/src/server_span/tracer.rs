@@ -16,7 +16,8 @@ use crate::propagation::{Caller, Extracted, Propagators};
 use crate::request_clock::RequestClock;
 use crate::request_facts::{Peer, RequestFacts, request_attributes};
 use crate::server_metrics::ServerMetrics;
-use crate::span::{MAX_TEXT_BYTES, Parent, SpanStart, Tracer};
+use crate::span::{Parent, SpanStart, Tracer};
+use crate::span_limits::MAX_TEXT_BYTES;
 use crate::telemetry::{HOST_SCOPE, Telemetry};
 use crate::trusted_proxies::TrustedProxies;
 

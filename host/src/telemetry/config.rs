@@ -16,7 +16,7 @@ use super::signal::{DEFAULT_TIMEOUT, SignalConfig};
 use super::{limits, sampler, unsupported};
 use crate::known_methods::KnownMethods;
 use crate::propagation::Propagators;
-use crate::span::{AttributeLimits, SpanLimits};
+use crate::span_limits::{AttributeLimits, SpanLimits};
 
 /// Where telemetry goes and how.
 #[derive(Clone, Debug)]

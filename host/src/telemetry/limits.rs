@@ -2,7 +2,7 @@
 //! over the common one.
 
 use super::env::Env;
-use crate::span::{AttributeLimits, SpanLimits};
+use crate::span_limits::{AttributeLimits, SpanLimits};
 
 /// Reads the limits of spans, their events and links.
 pub(super) fn of_spans(env: &mut Env) -> SpanLimits {

@@ -7,6 +7,7 @@
 mod encoded;
 mod grpc;
 mod http;
+mod json;
 mod request;
 mod retry;
 

@@ -48,7 +48,7 @@ impl Output {
             backend,
             console: config.console.then_some(Console),
             gate: None,
-            health: ExportHealth::new(signal, &config.endpoint, config.endpoint_is_default),
+            health: ExportHealth::new(signal, &config.shown_endpoint(), config.endpoint_is_default),
             counts,
             makes_up: false,
         })

@@ -2,12 +2,11 @@
 //! `OTEL_EXPORTER_OTLP_*` say. A signal's own variable stands over the common one.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context as _;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::client_tls::ClientTls;
 use super::env::{Env, percent_decoded};
 
 /// How long an export may take where nobody said: the specification's 10 s.
@@ -57,21 +56,22 @@ pub enum Compression {
     Gzip,
 }
 
-/// Files in PEM for a connection to a backend.
-#[derive(Clone, Debug, Default)]
-pub struct ClientTls {
-    /// The authorities that are trusted, in place of the system's.
-    pub certificate: Option<PathBuf>,
-    /// The certificate that the host shows, its own first.
-    pub client_certificate: Option<PathBuf>,
-    /// Its key.
-    pub client_key: Option<PathBuf>,
-}
-
 impl SignalConfig {
     /// Whether it goes anywhere.
     pub fn is_exported(&self) -> bool {
         self.enabled || self.console
+    }
+
+    /// The address as the log may show it: without a user and a password.
+    pub(super) fn shown_endpoint(&self) -> String {
+        let Some((scheme, rest)) = self.endpoint.split_once("://") else {
+            return self.endpoint.clone();
+        };
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        match rest[..end].rfind('@') {
+            Some(at) => format!("{scheme}://{}", &rest[at + 1..]),
+            None => self.endpoint.clone(),
+        }
     }
 
     pub(super) fn is_https(&self) -> bool {
@@ -109,23 +109,6 @@ impl SignalConfig {
                 _ => None,
             },
         );
-        let tls = ClientTls {
-            certificate: path(
-                env,
-                &format!("OTEL_EXPORTER_OTLP_{signal}_CERTIFICATE"),
-                "OTEL_EXPORTER_OTLP_CERTIFICATE",
-            ),
-            client_certificate: path(
-                env,
-                &format!("OTEL_EXPORTER_OTLP_{signal}_CLIENT_CERTIFICATE"),
-                "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE",
-            ),
-            client_key: path(
-                env,
-                &format!("OTEL_EXPORTER_OTLP_{signal}_CLIENT_KEY"),
-                "OTEL_EXPORTER_OTLP_CLIENT_KEY",
-            ),
-        };
         Self {
             enabled: !disabled && exporters.otlp,
             console: !disabled && exporters.console,
@@ -135,7 +118,7 @@ impl SignalConfig {
             headers: headers(env, signal),
             compression: compression.unwrap_or_default(),
             timeout: timeout.unwrap_or(DEFAULT_TIMEOUT),
-            tls,
+            tls: ClientTls::read(env, signal),
         }
     }
 }
@@ -144,7 +127,12 @@ impl fmt::Display for SignalConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.enabled {
             let tls = if self.is_https() { ", TLS" } else { "" };
-            write!(f, "{} (OTLP, {}{tls})", self.endpoint, self.protocol)?;
+            write!(
+                f,
+                "{} (OTLP, {}{tls})",
+                self.shown_endpoint(),
+                self.protocol
+            )?;
         }
         match (self.enabled, self.console) {
             (false, false) => f.write_str("off"),
@@ -182,29 +170,6 @@ impl fmt::Display for Protocol {
             Self::HttpJson => "HTTP with JSON",
         })
     }
-}
-
-impl ClientTls {
-    /// The authorities' certificates, where they are not the system's.
-    pub(super) fn authorities(&self) -> anyhow::Result<Option<Vec<u8>>> {
-        self.certificate.as_deref().map(read).transpose()
-    }
-
-    /// The certificate to show and its key.
-    pub(super) fn identity(&self) -> anyhow::Result<Option<(Vec<u8>, Vec<u8>)>> {
-        match (&self.client_certificate, &self.client_key) {
-            (Some(certificate), Some(key)) => Ok(Some((read(certificate)?, read(key)?))),
-            (None, None) => Ok(None),
-            (Some(one), None) => anyhow::bail!("{} has no client key", one.display()),
-            (None, Some(one)) => anyhow::bail!("{} has no client certificate", one.display()),
-        }
-    }
-}
-
-/// A file that was named and is not there ends the start: to go on without it
-/// would be to trust others, or to be another.
-fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
-    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
 /// The exporters of a list that are done.
@@ -270,10 +235,6 @@ fn insecure(env: &mut Env, signal: &str) -> bool {
         return env.boolean(&own);
     }
     env.boolean("OTEL_EXPORTER_OTLP_INSECURE")
-}
-
-fn path(env: &Env, own: &str, common: &str) -> Option<PathBuf> {
-    env.text(own).or_else(|| env.text(common)).map(Into::into)
 }
 
 /// `key=value,key=value`, the values percent-decoded. A pair that is no header
@@ -356,6 +317,23 @@ mod tests {
     }
 
     #[test]
+    fn an_address_is_shown_without_its_password() {
+        for (address, shown) in [
+            (
+                "https://me:hush@backend:4318/a@b",
+                "https://backend:4318/a@b",
+            ),
+            ("http://backend:4317", "http://backend:4317"),
+            ("http://backend/a@b", "http://backend/a@b"),
+        ] {
+            let (config, _) = signal(&[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", address)]);
+            assert_eq!(config.shown_endpoint(), shown);
+            assert_eq!(config.endpoint, address);
+            assert!(!config.to_string().contains("hush"), "{config}");
+        }
+    }
+
+    #[test]
     fn what_a_signal_cannot_read_of_its_own_is_as_if_unset() {
         let (config, warnings) = signal(&[
             ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "smoke"),
@@ -385,15 +363,5 @@ mod tests {
             assert_eq!((config.enabled, config.console), wanted, "{list}");
             assert_eq!(warnings.len(), warned, "{list}");
         }
-    }
-
-    #[test]
-    fn a_key_without_its_certificate_ends_the_start() {
-        let (config, _) = signal(&[("OTEL_EXPORTER_OTLP_CLIENT_KEY", "/some.key")]);
-        let error = config.tls.identity().unwrap_err().to_string();
-        assert_eq!(error, "/some.key has no client certificate");
-        let (config, _) = signal(&[("OTEL_EXPORTER_OTLP_CERTIFICATE", "/not/there.pem")]);
-        let error = config.tls.authorities().unwrap_err().to_string();
-        assert_eq!(error, "cannot read /not/there.pem");
     }
 }

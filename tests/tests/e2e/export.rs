@@ -5,7 +5,6 @@ use fanlight_tests::collector::Collector;
 use fanlight_tests::fixture::DEMO;
 use fanlight_tests::host::TestHost;
 use fanlight_tests::program::Program;
-use serde_json::json;
 use tokio::task::JoinSet;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -28,25 +27,6 @@ async fn http_with_protobuf_carries_all_three_signals() {
         logs[1].body.as_str().unwrap().contains("Simulated panic"),
         "{logs:#?}"
     );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_resource_is_what_the_environment_says() {
-    let collector = Collector::start().await;
-    let host = TestHost::serving(DEMO)
-        .exporting(&[
-            ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.grpc()),
-            ("OTEL_SERVICE_NAME", "shop"),
-            ("OTEL_RESOURCE_ATTRIBUTES", "service.version=7,team=a%20b"),
-        ])
-        .start()
-        .await;
-    let answer = host.get("/health").send().await;
-    let spans = collector.trace(&trace_of(&answer).trace_id, 1).await;
-    let resource = &spans[0].resource;
-    assert_eq!(resource["service.name"], json!("shop"));
-    assert_eq!(resource["service.version"], json!("7"));
-    assert_eq!(resource["team"], json!("a b"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,18 +15,18 @@ use serde_json::json;
 
 /// Requests that are served while the backend makes trouble.
 const REQUESTS: usize = 30;
-const PROTOCOLS: [&str; 2] = ["grpc", "http/protobuf"];
+const PROTOCOLS: [&str; 3] = ["grpc", "http/protobuf", "http/json"];
 
-async fn exporting(collector: &Collector, protocol: &str) -> RunningHost {
-    let endpoint = match protocol {
-        "grpc" => collector.grpc(),
-        _ => collector.http(),
-    };
+/// What an export may take where the backend is in a bad mood, in milliseconds.
+const SHORT: &str = "300";
+
+async fn exporting(collector: &Collector, protocol: &str, timeout: &str) -> RunningHost {
+    let endpoint = collector.endpoint(protocol);
     TestHost::serving(DEMO)
         .exporting(&[
             ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint),
-            ("OTEL_EXPORTER_OTLP_TIMEOUT", "300"),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", timeout),
         ])
         .start()
         .await
@@ -93,7 +93,7 @@ async fn demand_account(collector: &Collector, answers: &[Answer]) {
 async fn a_backend_that_is_down_and_comes_back_is_told_what_was_lost() {
     for protocol in PROTOCOLS {
         let collector = Collector::start().await;
-        let host = exporting(&collector, protocol).await;
+        let host = exporting(&collector, protocol, SHORT).await;
         demand_recovery(&collector, &host).await;
         let (grpc, http) = collector.stop().await;
         let answers = serve(&host).await;
@@ -109,7 +109,7 @@ async fn a_backend_that_fails_or_hangs_for_a_while_is_told_what_was_lost() {
     for protocol in PROTOCOLS {
         for mood in [Mood::Failing, Mood::Hanging] {
             let collector = Collector::start().await;
-            let host = exporting(&collector, protocol).await;
+            let host = exporting(&collector, protocol, SHORT).await;
             demand_recovery(&collector, &host).await;
             collector.set_mood(mood);
             let answers = serve(&host).await;
@@ -125,7 +125,7 @@ async fn a_backend_that_fails_or_hangs_for_a_while_is_told_what_was_lost() {
 async fn a_slow_backend_loses_nothing_and_holds_up_nobody() {
     for protocol in PROTOCOLS {
         let collector = Collector::start().await;
-        let host = exporting(&collector, protocol).await;
+        let host = exporting(&collector, protocol, SHORT).await;
         collector.set_mood(Mood::Slow(Duration::from_millis(150)));
         let answers = serve(&host).await;
         eventually("all spans", || {
@@ -160,4 +160,78 @@ fn telemetry_that_is_dropped_while_it_flushes_holds_up_nobody() {
     });
     let ended = ended.recv_timeout(fanlight_tests::PATIENCE);
     assert!(ended.is_ok(), "a thread of the telemetry's is left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_backend_is_asked_again_and_nothing_is_lost() {
+    for protocol in PROTOCOLS {
+        let collector = Collector::start().await;
+        let host = exporting(&collector, protocol, "20000").await;
+        collector.be_busy_for(2);
+        let answers = serve(&host).await;
+        eventually("all spans", || {
+            (collector.spans().len() >= answers.len()).then_some(())
+        })
+        .await;
+        let lost = collector.points("fanlight.telemetry.lost", |_| true).await;
+        assert!(lost_traces(&lost).abs() < 0.5, "{lost:#?}");
+        host.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_backend_leaves_out_is_counted_as_rejected() {
+    for protocol in PROTOCOLS {
+        let collector = Collector::start().await;
+        let host = exporting(&collector, protocol, "20000").await;
+        collector.set_mood(Mood::LeavingOut(1));
+        // A span, a record of what it prints, and points all the time.
+        assert_eq!(host.get("/api/panic").send().await.status, 500);
+        let rejected = |points: &[CollectedPoint], signal: &str| {
+            let mut of_signal = points.iter().filter(|point| {
+                let attributes = &point.attributes;
+                attributes["signal"] == json!(signal) && attributes["reason"] == json!("rejected")
+            });
+            of_signal.any(|point| point.value > 0.5)
+        };
+        let all = |points: &[CollectedPoint]| {
+            let signals = ["traces", "metrics", "logs"];
+            signals.iter().all(|signal| rejected(points, signal))
+        };
+        collector.points("fanlight.telemetry.lost", all).await;
+        host.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn points_are_counted_and_not_the_metrics_that_they_are_of() {
+    let collector = Collector::start().await;
+    let host = exporting(&collector, "grpc", "20000").await;
+    let exported = |points: &[CollectedPoint]| {
+        let mut of_metrics = points
+            .iter()
+            .filter(|point| point.attributes["signal"] == json!("metrics"));
+        of_metrics.any(|point| point.value > 0.5)
+    };
+    let points = collector
+        .points("fanlight.telemetry.exported", exported)
+        .await;
+    let of_metrics = points
+        .iter()
+        .find(|point| point.attributes["signal"] == json!("metrics"));
+    let told = of_metrics.unwrap().value;
+    // What an export says of those before it is the points that came by then.
+    let received = collector.received();
+    let sizes = received.iter().filter(|it| it.signal == "metrics");
+    let mut sum = 0.0;
+    let sums: Vec<f64> = sizes
+        .map(|it| {
+            #[expect(clippy::cast_precision_loss, reason = "some hundreds")]
+            let items = it.items as f64;
+            sum += items;
+            sum
+        })
+        .collect();
+    assert!(sums.contains(&told), "{told} is none of {sums:?}");
+    host.stop().await;
 }

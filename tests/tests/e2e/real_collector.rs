@@ -144,7 +144,7 @@ async fn ten_thousand_requests_arrive_whole_and_once_over_grpc_and_http_three_ti
             .await;
         assert_eq!((counted.len(), counted[0].value), (1, REQUESTS as f64));
         let records = eventually("all log records", || {
-            let count = chain.end.log_count("all signals");
+            let count = chain.end.log_count_of("all signals");
             (count >= REQUESTS).then_some(count)
         })
         .await;

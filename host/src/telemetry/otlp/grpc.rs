@@ -11,7 +11,8 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 
-use super::super::signal::{ClientTls, Compression, SignalConfig};
+use super::super::client_tls::ClientTls;
+use super::super::signal::{Compression, SignalConfig};
 use super::encoded::EncodedCodec;
 use super::{OtlpError, OtlpRequest, Rejection, USER_AGENT, chain};
 

@@ -10,8 +10,9 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use prost::Message as _;
 use reqwest::{Certificate, Client, Identity, Response, Url, redirect};
 
-use super::super::signal::{ClientTls, Compression, Protocol, SignalConfig};
-use super::{OtlpError, OtlpRequest, Rejection, USER_AGENT, chain};
+use super::super::client_tls::ClientTls;
+use super::super::signal::{Compression, Protocol, SignalConfig};
+use super::{OtlpError, OtlpRequest, Rejection, USER_AGENT, chain, json};
 
 /// What is read of an answer, in bytes: it says no more than what was left out.
 const MAX_ANSWER: usize = 64 * 1024;
@@ -63,7 +64,7 @@ impl HttpTransport {
     pub(super) fn encode(&self, request: &impl OtlpRequest) -> Result<Bytes, OtlpError> {
         let permanent = |error: &dyn std::error::Error| OtlpError::Permanent(chain(error));
         let body = match self.protocol {
-            Protocol::HttpJson => serde_json::to_vec(request).map_err(|e| permanent(&e))?,
+            Protocol::HttpJson => json::encode(request).map_err(|e| permanent(&e))?,
             Protocol::Grpc | Protocol::HttpProtobuf => request.encode_to_vec(),
         };
         match self.compression {

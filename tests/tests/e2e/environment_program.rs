@@ -1,0 +1,207 @@
+//! The variables whose effect is on the program's own outputs and ports.
+
+use fanlight_tests::client::{Ask, trace_of};
+use fanlight_tests::collector::Collector;
+use fanlight_tests::eventually;
+use fanlight_tests::fixture::SHOWCASE;
+use fanlight_tests::program::{Program, ServingProgram};
+use fanlight_tests::prometheus::parse;
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::environment::SIGNALS;
+
+async fn program(vars: &[(&str, &str)]) -> ServingProgram {
+    let mut program = Program::new(["serve", "--listen", "127.0.0.1:0", "--admin", "off"])
+        .env("FANLIGHT_COMPONENT", SHOWCASE.path().to_str().unwrap())
+        .env("FANLIGHT_MAX_INSTANCES", "64")
+        .env("OTEL_SDK_DISABLED", "")
+        .env("OTEL_BSP_SCHEDULE_DELAY", "20")
+        .env("OTEL_BLRP_SCHEDULE_DELAY", "20")
+        .env("OTEL_METRIC_EXPORT_INTERVAL", "100");
+    for (name, value) in vars {
+        program = program.env(name, value);
+    }
+    program.serve().await
+}
+
+/// The first line on standard output that `is_it` says yes to.
+async fn line(program: &ServingProgram, is_it: impl Fn(&Value) -> bool) -> Value {
+    eventually("a line on standard output", || {
+        let written = program.written();
+        let lines = written
+            .split_inclusive('\n')
+            .filter(|it| it.ends_with('\n'));
+        let mut lines = lines.map(|line| serde_json::from_str(line).unwrap());
+        lines.find(|line| is_it(line))
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_signal_can_go_to_standard_output() {
+    let program = program(&[
+        ("OTEL_TRACES_EXPORTER", "console"),
+        ("OTEL_METRICS_EXPORTER", "console"),
+        ("OTEL_LOGS_EXPORTER", "console"),
+    ])
+    .await;
+    for (signal, _) in SIGNALS {
+        let told = format!("{signal}: standard output");
+        assert!(program.said().contains(&told), "{}", program.said());
+    }
+    assert_eq!(program.get("/metrics").send().await.status, 200);
+    let answer = program.get("/logs").send().await;
+    let trace = trace_of(&answer).trace_id;
+    let span = line(&program, |line| {
+        line["span"] == "logging" && line["trace_id"] == trace.as_str()
+    })
+    .await;
+    assert_eq!(span["kind"], "internal");
+    assert_eq!(span["status"], "unset");
+    let record = line(&program, |line| line["log"] == "an info 7").await;
+    assert_eq!(record["trace_id"], trace.as_str());
+    assert_eq!(record["span_id"], span["span_id"]);
+    assert_eq!(record["severity"], "INFO");
+    assert_eq!(
+        record["attributes"],
+        json!({"list": ["a", "b"], "number": 7})
+    );
+    let point = line(&program, |line| line["metric"] == "showcase.counter").await;
+    assert_eq!(point["kind"], "counter");
+    assert_eq!(point["value"], 2);
+    assert_eq!(point["attributes"], json!({"color": "red", "size": 3}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_can_go_to_standard_output_and_to_a_collector() {
+    let collector = Collector::start().await;
+    let program = program(&[
+        ("OTEL_TRACES_EXPORTER", "otlp,console"),
+        ("OTEL_METRICS_EXPORTER", "none"),
+        ("OTEL_LOGS_EXPORTER", "none"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.grpc()),
+    ])
+    .await;
+    let told = format!(
+        "traces: {} (OTLP, gRPC) and standard output",
+        collector.grpc()
+    );
+    assert!(program.said().contains(&told), "{}", program.said());
+    let answer = program.get("/nested").send().await;
+    let trace = trace_of(&answer).trace_id;
+    collector.trace(&trace, 5).await;
+    line(&program, |line| line["trace_id"] == trace.as_str()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prometheus_is_answered_where_its_variables_say() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
+    let port = address.port().to_string();
+    let program = program(&[
+        ("OTEL_METRICS_EXPORTER", "prometheus"),
+        ("OTEL_TRACES_EXPORTER", "none"),
+        ("OTEL_LOGS_EXPORTER", "none"),
+        ("OTEL_EXPORTER_PROMETHEUS_HOST", "127.0.0.1"),
+        ("OTEL_EXPORTER_PROMETHEUS_PORT", &port),
+    ])
+    .await;
+    eventually("the line that says where", || {
+        let told = format!("metrics: http://{address}/metrics (Prometheus)");
+        program.said().contains(&told).then_some(())
+    })
+    .await;
+    assert!(
+        !program.said().contains("metrics: off"),
+        "{}",
+        program.said()
+    );
+    assert_eq!(program.get("/metrics").send().await.status, 200);
+    let answer = Ask::get(address, "/metrics").send().await;
+    assert_eq!(answer.status, 200);
+    let families = parse(std::str::from_utf8(&answer.body).unwrap());
+    let counted = families["showcase_counter_total"].sum("showcase_counter_total", &[]);
+    assert!((counted - 2.0).abs() < 0.5, "{counted}");
+    // It is for reading metrics, and for nothing else.
+    for (method, target, status) in [
+        (Method::POST, "/metrics", 405),
+        (Method::GET, "/component", 404),
+    ] {
+        let answer = Ask::get(address, target).method(method).send().await;
+        assert_eq!(answer.status, status, "{target}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_for_prometheus_that_is_taken_is_a_failure_that_names_it() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let (code, said) = Program::new(["serve", "--listen", "127.0.0.1:0", "--admin", "off"])
+        .env("FANLIGHT_COMPONENT", SHOWCASE.path().to_str().unwrap())
+        .env("FANLIGHT_MAX_INSTANCES", "16")
+        .env("OTEL_SDK_DISABLED", "")
+        .env("OTEL_METRICS_EXPORTER", "prometheus")
+        .env("OTEL_EXPORTER_PROMETHEUS_HOST", "127.0.0.1")
+        .env("OTEL_EXPORTER_PROMETHEUS_PORT", &address.port().to_string())
+        .output()
+        .await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains(&address.to_string()), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_has_the_level_that_is_asked_for() {
+    let of_debug = "request refused";
+    for (vars, told) in [
+        (&[("OTEL_LOG_LEVEL", "DEBUG")][..], true),
+        (&[("OTEL_LOG_LEVEL", "info")], false),
+        (
+            &[("OTEL_LOG_LEVEL", "debug"), ("FANLIGHT_LOG", "info")],
+            false,
+        ),
+        (&[("OTEL_LOG_LEVEL", "chatty")], false),
+    ] {
+        let mut all = vec![("OTEL_SDK_DISABLED", "true")];
+        all.extend(vars);
+        let mut program = program(&all).await;
+        let refused = Ask::get(program.address, "/").method(Method::CONNECT);
+        // Whatever it is answered, the log is told at the level of debugging.
+        let _ = refused.try_send().await;
+        program.signal("TERM").await;
+        assert_eq!(program.exit_code().await, Some(0));
+        eventually("the last line", || {
+            program.said().contains("drained").then_some(())
+        })
+        .await;
+        let said = program.said();
+        assert_eq!(said.contains(of_debug), told, "{vars:?}: {said}");
+        let warned = said.contains("OTEL_LOG_LEVEL=chatty: not supported; ignored");
+        assert_eq!(warned, vars[0].1 == "chatty", "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_supported_is_warned_about() {
+    let vars = [
+        ("OTEL_CONFIG_FILE", "/etc/otel.yaml"),
+        ("OTEL_EXPERIMENTAL_CONFIG_FILE", "/etc/otel.yaml"),
+        ("OTEL_ENTITIES", "service{service.name=shop}"),
+        ("OTEL_METRICS_EXEMPLAR_FILTER", "trace_based"),
+        (
+            "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
+            "base2_exponential_bucket_histogram",
+        ),
+        ("OTEL_EXPORTER_ZIPKIN_ENDPOINT", "http://127.0.0.1:9411"),
+        ("OTEL_EXPORTER_ZIPKIN_TIMEOUT", "1000"),
+        ("OTEL_EXPORTER_ZIPKIN_PROTOCOL", "http/json"),
+    ];
+    let mut all = vec![("OTEL_SDK_DISABLED", "true")];
+    all.extend(vars);
+    let said = program(&all).await.said();
+    for (name, value) in vars {
+        let told = format!("{name}={value}: not supported");
+        assert_eq!(said.matches(&told).count(), 1, "{told} in {said}");
+    }
+}
