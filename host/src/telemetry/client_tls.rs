@@ -43,6 +43,16 @@ impl ClientTls {
         }
     }
 
+    /// Whether anything was named.
+    pub(super) fn is_given(&self) -> bool {
+        let files = [
+            &self.certificate,
+            &self.client_certificate,
+            &self.client_key,
+        ];
+        files.iter().any(|file| file.is_some())
+    }
+
     /// The authorities' certificates, where they are not the system's.
     pub(super) fn authorities(&self) -> anyhow::Result<Option<Vec<u8>>> {
         self.certificate.as_deref().map(certificates).transpose()

@@ -22,8 +22,12 @@ pub(crate) struct Gate {
 impl Gate {
     /// Whether to send.
     pub(crate) fn is_open(&self) -> bool {
+        self.is_open_at(Instant::now())
+    }
+
+    fn is_open_at(&self, now: Instant) -> bool {
         let refused = *self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        refused.is_none_or(|at| at.elapsed() >= ASK_AGAIN)
+        refused.is_none_or(|at| now.saturating_duration_since(at) >= ASK_AGAIN)
     }
 
     /// Takes note of a refusal; the first one is told.
@@ -51,5 +55,25 @@ impl Gate {
     fn replace(&self, refused: Option<Instant>) -> Option<Instant> {
         let mut state = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut *state, refused)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backend_that_refused_is_asked_again_after_a_while() {
+        let health = ExportHealth::new("logs", "http://backend", false);
+        let gate = Gate::default();
+        assert!(gate.is_open());
+        gate.refused(&health);
+        assert!(!gate.is_open());
+        assert!(gate.is_open_at(Instant::now() + ASK_AGAIN));
+        // It refused that as well.
+        gate.refused(&health);
+        assert!(!gate.is_open());
+        gate.taken(&health);
+        assert!(gate.is_open());
     }
 }

@@ -74,6 +74,7 @@ impl Output {
     /// Where the backend did not take it; the log has been told.
     pub(crate) async fn send(&self, request: &impl OtlpRequest) -> OTelSdkResult {
         let items = request.items();
+        // Where there is a backend too, what becomes of the items is its word.
         let written = match &self.console {
             Some(console) => console.write(request).await,
             None => Ok(()),

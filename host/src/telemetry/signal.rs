@@ -109,7 +109,7 @@ impl SignalConfig {
                 _ => None,
             },
         );
-        Self {
+        let config = Self {
             enabled: !disabled && exporters.otlp,
             console: !disabled && exporters.console,
             protocol,
@@ -119,7 +119,12 @@ impl SignalConfig {
             compression: compression.unwrap_or_default(),
             timeout: timeout.unwrap_or(DEFAULT_TIMEOUT),
             tls: ClientTls::read(env, signal),
+        };
+        if config.enabled && config.tls.is_given() && !config.is_https() {
+            let what = format!("not used for {signal}, whose address is not https");
+            env.warn_of_secret("OTEL_EXPORTER_OTLP_CERTIFICATE and its like", &what);
         }
+        config
     }
 }
 
@@ -331,6 +336,15 @@ mod tests {
             assert_eq!(config.endpoint, address);
             assert!(!config.to_string().contains("hush"), "{config}");
         }
+    }
+
+    #[test]
+    fn a_certificate_for_an_address_that_is_not_secure_is_warned_about() {
+        let given = ("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "/ca.pem");
+        let endpoint = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+        assert_eq!(signal(&[given, (endpoint, "http://backend")]).1.len(), 1);
+        assert_eq!(signal(&[given, (endpoint, "https://backend")]).1.len(), 0);
+        assert_eq!(signal(&[given, (endpoint, "backend:4317")]).1.len(), 0);
     }
 
     #[test]
