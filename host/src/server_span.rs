@@ -27,6 +27,8 @@ use crate::telemetry::HOST_SCOPE;
 
 /// Attributes that the host may still set after the guest used all its room.
 const HOST_ATTRIBUTES: usize = 32;
+/// Attributes that the host knows at the end alone, about.
+const LAST_ATTRIBUTES: usize = 8;
 /// Events that the host may still add after the guest used all its room.
 const HOST_EVENTS: usize = 8;
 
@@ -86,21 +88,18 @@ impl ServerSpan {
         let facts = RequestFacts::of(request, peer.scheme);
         let attributes = request_attributes(request, &facts, peer, tracer.limits().text_bytes);
         let remote = propagation::extract(request.headers());
-        let span = tracer.start(SpanStart {
+        let mut span = tracer.start(SpanStart {
             name: facts.span_name(),
             kind: SpanKind::Server,
             parent: remote.as_ref().map_or(Parent::Root, Parent::Remote),
-            attributes: attributes.clone(),
+            attributes,
             links: Vec::new(),
             time: clock.started(),
             scope: InstrumentationScope::builder(HOST_SCOPE).build(),
         });
         metrics.request_started(&facts.active_attributes());
-        let host = if span.is_recording() {
-            attributes
-        } else {
-            Vec::new()
-        };
+        // Those that the sampler added are among them.
+        let host = span.take_attributes();
         let cpu_time = metrics.guests.cpu_time(span.context().span_id());
         Self {
             shared: Arc::new(Shared {
@@ -325,7 +324,8 @@ impl ServerSpan {
         if !span.is_recording() {
             return;
         }
-        let mut attributes = std::mem::take(guest);
+        let mut attributes = Vec::with_capacity(guest.len() + host.len() + LAST_ATTRIBUTES);
+        attributes.append(guest);
         attributes.append(host);
         if let Some(route) = route.clone() {
             attributes.push(KeyValue::new("http.route", route));
