@@ -5,6 +5,7 @@
 //! never ends its body cleanly, unless it had finished it before.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ pub(crate) struct Afterlife {
     /// Its place among the instances, kept until it is gone.
     pub(crate) place: Place,
     /// The time for draining is over, and with it the guest's.
-    pub(crate) stopped: CancellationToken,
+    pub(crate) stopped: Arc<CancellationToken>,
     /// What is told why it was cut off.
     pub(crate) span: ServerSpan,
 }

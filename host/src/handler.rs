@@ -42,7 +42,8 @@ pub(crate) struct Handler {
     /// Answers on HTTP/1.1 tell the client to connect anew elsewhere.
     closing: AtomicBool,
     /// The time for draining is over: whoever still waits is told so.
-    stopped: CancellationToken,
+    /// Shared, as to clone a token takes its lock.
+    stopped: Arc<CancellationToken>,
 }
 
 impl Handler {
@@ -62,7 +63,7 @@ impl Handler {
             limits,
             afterlives: TaskTracker::new(),
             closing: AtomicBool::new(false),
-            stopped: CancellationToken::new(),
+            stopped: Arc::default(),
         }
     }
 
@@ -151,7 +152,7 @@ impl Handler {
             linger: self.limits.linger,
             tasks: self.afterlives.clone(),
             place,
-            stopped: self.stopped.clone(),
+            stopped: Arc::clone(&self.stopped),
             span: span.clone(),
         };
         Ok(response.map(|body| GuestBody::new(body, guest, promised, afterlife)))

@@ -153,7 +153,8 @@ pub(crate) struct GuestTelemetry {
 impl GuestTelemetry {
     pub(crate) fn new(signals: Arc<GuestSignals>, server: ServerSpan) -> Self {
         let current = Arc::new(CurrentSpan::new(server.shared_context()));
-        let stdio = stdio::StdioShared::new(Arc::clone(&signals), Arc::clone(&current));
+        let stdio =
+            stdio::StdioShared::new(Arc::clone(&signals), Arc::clone(&current), server.clock());
         Self {
             spans: GuestSpans::new(signals.limits.spans),
             stdio: Arc::new(stdio),

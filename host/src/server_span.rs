@@ -29,6 +29,8 @@ pub(crate) use tracer::ServerTracer;
 
 /// Attributes that the host may still set after the guest used all its room.
 const HOST_ATTRIBUTES: usize = 32;
+/// Attributes that the host knows at the end alone, about.
+const LAST_ATTRIBUTES: usize = 8;
 /// Events that the host may still add after the guest used all its room.
 const HOST_EVENTS: usize = 8;
 
@@ -287,7 +289,8 @@ impl ServerSpan {
         if !span.is_recording() {
             return;
         }
-        let mut attributes = std::mem::take(guest);
+        let mut attributes = Vec::with_capacity(guest.len() + host.len() + LAST_ATTRIBUTES);
+        attributes.append(guest);
         attributes.append(host);
         if let Some(route) = route.clone() {
             attributes.push(KeyValue::new("http.route", route));

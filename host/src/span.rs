@@ -254,6 +254,14 @@ impl Span {
         }
     }
 
+    /// Takes the attributes out, for whoever keeps them until the end.
+    pub(crate) fn take_attributes(&mut self) -> Vec<KeyValue> {
+        match &mut self.recording {
+            Some(recording) => std::mem::take(&mut recording.data.attributes),
+            None => Vec::new(),
+        }
+    }
+
     /// Whether an event would be kept, with room for `reserved` later ones;
     /// counts the one that would not. Asked before an event is built, which
     /// may cost a walk of the guest's stack.

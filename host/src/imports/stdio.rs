@@ -69,13 +69,17 @@ struct Text {
 }
 
 impl StdioShared {
-    pub(super) fn new(signals: Arc<GuestSignals>, current: Arc<CurrentSpan>) -> Self {
+    pub(super) fn new(
+        signals: Arc<GuestSignals>,
+        current: Arc<CurrentSpan>,
+        clock: RequestClock,
+    ) -> Self {
         Self {
             room: Room::new(signals.limits.telemetry_bytes),
             budget: AtomicUsize::new(signals.limits.log_records),
             signals,
             current,
-            clock: RequestClock::start(),
+            clock,
             text: Mutex::default(),
         }
     }

@@ -98,7 +98,7 @@ impl ServerTracer {
         let text_bytes = self.text_bytes();
         let mut attributes = request_attributes(request, &facts, peer, text_bytes);
         attributes.extend(self.captured.of_request(request.headers(), text_bytes));
-        let span = self.tracer.start(SpanStart {
+        let mut span = self.tracer.start(SpanStart {
             name: facts.span_name(),
             kind: SpanKind::Server,
             parent: match &extracted.caller {
@@ -107,17 +107,14 @@ impl ServerTracer {
                 Caller::Span(caller) => Parent::Remote(caller),
                 Caller::Deferring(caller) => Parent::Deferring(caller),
             },
-            attributes: attributes.clone(),
+            attributes,
             links: Vec::new(),
             time: clock.started(),
             scope: InstrumentationScope::builder(HOST_SCOPE).build(),
         });
         self.metrics.request_started(&facts.active_attributes());
-        let host = if span.is_recording() {
-            attributes
-        } else {
-            Vec::new()
-        };
+        // Those that the sampler added are among them.
+        let host = span.take_attributes();
         let cpu_time = self.metrics.guests.cpu_time(span.context().span_id());
         ServerSpan {
             shared: Arc::new(Shared {
