@@ -22,8 +22,21 @@ pub const PLAIN: Fixture = Fixture::new("example-plain");
 pub const FAULTS: Fixture = Fixture::new("example-faults");
 /// Does all that the contract allows.
 pub const SHOWCASE: Fixture = Fixture::new("example-showcase");
+/// Speaks by the crate `tracing`, and by a library that does.
+pub const TRACING: Fixture = Fixture::new("example-tracing");
+/// Speaks by the API of the crate `opentelemetry`.
+pub const OPENTELEMETRY: Fixture = Fixture::new("example-opentelemetry");
 
-const ALL: [Fixture; 6] = [DEMO, HELLO, ECHO, PLAIN, FAULTS, SHOWCASE];
+const ALL: [Fixture; 8] = [
+    DEMO,
+    HELLO,
+    ECHO,
+    PLAIN,
+    FAULTS,
+    SHOWCASE,
+    TRACING,
+    OPENTELEMETRY,
+];
 
 impl Fixture {
     const fn new(package: &'static str) -> Self {
