@@ -8,6 +8,7 @@
 mod admin;
 mod bodies;
 mod body_limit;
+mod composed;
 mod concurrency;
 mod contract;
 mod contract_signals;
