@@ -4,10 +4,17 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use tempfile::NamedTempFile;
+use wac_graph::types::Package;
+use wac_graph::{CompositionGraph, EncodeOptions};
+
 /// A component of this repository.
 #[derive(Clone, Copy, Debug)]
 pub struct Fixture {
     package: &'static str,
+    /// The package of a component that this one is joined with: it exports what
+    /// this one imports.
+    plug: Option<&'static str>,
 }
 
 /// The demo service.
@@ -22,12 +29,37 @@ pub const PLAIN: Fixture = Fixture::new("example-plain");
 pub const FAULTS: Fixture = Fixture::new("example-faults");
 /// Does all that the contract allows.
 pub const SHOWCASE: Fixture = Fixture::new("example-showcase");
+/// Speaks by the crate `tracing`, and by a library that does.
+pub const TRACING: Fixture = Fixture::new("example-tracing");
+/// Speaks by the API of the crate `opentelemetry`.
+pub const OPENTELEMETRY: Fixture = Fixture::new("example-opentelemetry");
+/// Two components joined: one asks the other for prices.
+pub const COMPOSED: Fixture = Fixture::new("example-outer").with("example-inner");
+/// HELLO behind a component that looks at its requests first.
+pub const GUARDED: Fixture = Fixture::new("example-middleware").with("example-hello");
 
-const ALL: [Fixture; 6] = [DEMO, HELLO, ECHO, PLAIN, FAULTS, SHOWCASE];
+const ALL: [Fixture; 10] = [
+    DEMO,
+    HELLO,
+    ECHO,
+    PLAIN,
+    FAULTS,
+    SHOWCASE,
+    TRACING,
+    OPENTELEMETRY,
+    COMPOSED,
+    GUARDED,
+];
 
 impl Fixture {
     const fn new(package: &'static str) -> Self {
-        Self { package }
+        let plug = None;
+        Self { package, plug }
+    }
+
+    const fn with(mut self, plug: &'static str) -> Self {
+        self.plug = Some(plug);
+        self
     }
 
     /// The component's file. The first call has cargo build them all.
@@ -37,12 +69,41 @@ impl Fixture {
             let mut arguments = vec!["build", "--release", "--target", "wasm32-wasip2"];
             for fixture in ALL {
                 arguments.extend(["-p", fixture.package]);
+                arguments.extend(fixture.plug.iter().flat_map(|plug| ["-p", *plug]));
             }
             cargo(&arguments);
         });
-        let file = format!("{}.wasm", self.package.replace('-', "_"));
-        target_directory().join("wasm32-wasip2/release").join(file)
+        match self.plug {
+            None => built(self.package),
+            Some(plug) => joined(self.package, plug),
+        }
     }
+}
+
+/// Where cargo puts the component of a package.
+fn built(package: &str) -> PathBuf {
+    let file = format!("{}.wasm", package.replace('-', "_"));
+    target_directory().join("wasm32-wasip2/release").join(file)
+}
+
+/// Joins two components as `wac plug` does: what one imports and the other
+/// exports is between them from then on.
+fn joined(socket: &str, plug: &str) -> PathBuf {
+    let mut graph = CompositionGraph::new();
+    let [socket_id, plug_id] = [socket, plug].map(|name| {
+        let package = Package::from_file(name, None, built(name), graph.types_mut());
+        let package = package.expect("it is a component");
+        graph.register_package(package).expect("a name of its own")
+    });
+    wac_graph::plug(&mut graph, vec![plug_id], socket_id).expect("they fit together");
+    let bytes = graph.encode(EncodeOptions::default());
+    // Other tests may do the same: whoever is last puts the same file there.
+    let directory = target_directory().join("wasm32-wasip2/release");
+    let file = NamedTempFile::new_in(&directory).expect("a temporary file");
+    std::fs::write(&file, bytes.expect("it can be encoded")).expect("it is written");
+    let path = directory.join(format!("{socket}-with-{plug}.wasm"));
+    file.persist(&path).expect("it is put in its place");
+    path
 }
 
 /// FAULTS in the version `number`, which its `/version` says: another component

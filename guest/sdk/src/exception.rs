@@ -79,19 +79,25 @@ impl<'a> Exception<'a> {
 
 impl<'a, E: Error + ?Sized> From<&'a E> for Exception<'a> {
     fn from(error: &'a E) -> Self {
-        let mut message = error.to_string();
-        let mut source = error.source();
-        while let Some(error) = source {
-            let text = error.to_string();
-            // Some errors say what their source says.
-            if !message.ends_with(&text) {
-                message.push_str(": ");
-                message.push_str(&text);
-            }
-            source = error.source();
-        }
-        Self::new(type_name::<E>(), message)
+        Self::new(
+            type_name::<E>(),
+            with_sources(error.to_string(), error.source()),
+        )
     }
+}
+
+/// What an error says of itself and, after colons, what its sources say.
+pub(crate) fn with_sources(mut message: String, mut source: Option<&dyn Error>) -> String {
+    while let Some(error) = source {
+        let text = error.to_string();
+        // Some errors say what their source says.
+        if !message.ends_with(&text) {
+            message.push_str(": ");
+            message.push_str(&text);
+        }
+        source = error.source();
+    }
+    message
 }
 
 #[cfg(test)]

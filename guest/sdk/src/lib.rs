@@ -57,12 +57,26 @@
 //! they poll in turns a span of its own by [`in_span`](InSpan::in_span), and
 //! the same holds.
 //!
+//! # Code that speaks to `tracing` or `opentelemetry`
+//!
+//! It needs no change. With the feature `tracing` there is a layer for the
+//! first, `tracing::install`, and with the feature `opentelemetry` there are
+//! providers for the second, `opentelemetry::install`. Their spans and those of
+//! this crate hang in one tree.
+//!
 //! # Cost
 //!
 //! A span is four calls to the host (start, enter, leave, end), none of which
-//! waits. What a component does not use of the host it does not import.
+//! waits. What a component does not use of the host it does not import. In a
+//! trace that is not recorded, attributes and events do not cross to the host,
+//! and the values in [`span!`] are not even computed; [`is_recording`] spares
+//! whatever else is costly.
 
 pub mod bindings;
+#[cfg(feature = "opentelemetry")]
+pub mod opentelemetry;
+#[cfg(feature = "tracing")]
+pub mod tracing;
 
 mod body;
 mod body_writer;
@@ -74,6 +88,7 @@ mod logs;
 mod metrics;
 mod query;
 mod random;
+mod recording;
 mod request;
 mod response;
 mod serve;
@@ -101,6 +116,7 @@ pub use metrics::{
     histogram, up_down_counter,
 };
 pub use random::{random_range, random_u64};
+pub use recording::is_recording;
 pub use request::Request;
 pub use response::{Response, StreamResult};
 #[doc(hidden)]

@@ -162,6 +162,11 @@ impl Request {
     pub fn raw(&self) -> &IncomingRequest {
         &self.raw
     }
+
+    /// Gives the request of the bindings back, to hand it on.
+    pub fn into_raw(self) -> IncomingRequest {
+        self.raw
+    }
 }
 
 impl Method {

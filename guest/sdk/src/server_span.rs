@@ -3,6 +3,7 @@
 use crate::Status;
 use crate::bindings::fanlight::telemetry::tracing as raw;
 use crate::exception::Exception;
+use crate::recording;
 use crate::value::{self, Attribute, Value};
 
 /// Returns the span of the request that is being handled.
@@ -28,17 +29,24 @@ impl ServerSpan {
 
     /// Sets an attribute.
     pub fn set_attribute<'a>(self, key: &'a str, value: impl Into<Value<'a>>) {
-        let attribute = Attribute::new(key, value);
-        raw::set_server_attributes(&[attribute.as_raw()]);
+        if self.is_recording() {
+            let attribute = Attribute::new(key, value);
+            raw::set_server_attributes(&[attribute.as_raw()]);
+        }
     }
 
     /// Sets several attributes at once, which is cheaper than one by one.
     pub fn set_attributes(self, attributes: &[Attribute<'_>]) {
-        raw::set_server_attributes(&value::as_raw(attributes));
+        if self.is_recording() {
+            raw::set_server_attributes(&value::as_raw(attributes));
+        }
     }
 
     /// Records an error, as [`Span::record_exception`](crate::Span::record_exception) does.
     pub fn record_exception<'a>(self, exception: impl Into<Exception<'a>>) {
+        if !self.is_recording() {
+            return;
+        }
         let exception = exception.into();
         raw::record_server_exception(
             exception.as_raw(),
@@ -49,7 +57,9 @@ impl ServerSpan {
 
     /// Records an error under a type's name of its own, such as `ValueError`.
     pub fn record_exception_as(self, exception_type: &str, message: impl std::fmt::Display) {
-        self.record_exception(Exception::new(exception_type, message.to_string()));
+        if self.is_recording() {
+            self.record_exception(Exception::new(exception_type, message.to_string()));
+        }
     }
 
     /// Says how the request turned out; the host's own word stands over it.
@@ -60,8 +70,8 @@ impl ServerSpan {
     /// Tells whether anything said to the span is kept.
     ///
     /// It is not where the trace is not sampled. Costly attributes can be
-    /// spared then.
+    /// spared then. Only the first answer costs a call to the host.
     pub fn is_recording(self) -> bool {
-        raw::is_server_span_recording()
+        recording::is_server_recording()
     }
 }

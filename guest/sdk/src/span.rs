@@ -4,11 +4,12 @@
 
 use std::cell::RefCell;
 use std::ops::Deref;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::bindings::fanlight::telemetry::tracing as raw;
 use crate::exception::Exception;
+use crate::recording;
 use crate::span_builder::SpanBuilder;
 use crate::stack::{self, Enter, EntryId, Stack};
 use crate::value::{self, Attribute, Value};
@@ -20,6 +21,8 @@ use crate::{SpanContext, SpanKind, Status};
 /// Bind the guard to a name: `let _ = span!(..)` drops it at once. The name may
 /// be preceded by the kind: `internal` (the default), `server`, `client`,
 /// `producer` or `consumer`. For everything else there is [`Span::builder`].
+///
+/// Where the trace is not recorded, the values are not computed.
 ///
 /// ```no_run
 /// # use fanlight_guest::span;
@@ -51,12 +54,25 @@ macro_rules! span {
     (consumer $name:expr $(, $key:tt = $value:expr)* $(,)?) => {
         $crate::span!(@ Consumer, $name $(, $key = $value)*)
     };
-    (@ $kind:ident, $name:expr $(, $key:tt = $value:expr)*) => {
+    (@ $kind:ident, $name:expr) => {
         $crate::EnteredSpan::start(
             ::core::convert::AsRef::<str>::as_ref(&$name),
             $crate::SpanKind::$kind,
-            &$crate::attributes![$($key = $value),*],
+            &[],
         )
+    };
+    (@ $kind:ident, $name:expr $(, $key:tt = $value:expr)+) => {
+        match &$name {
+            name => {
+                let name = ::core::convert::AsRef::<str>::as_ref(name);
+                let kind = $crate::SpanKind::$kind;
+                if $crate::is_recording() {
+                    $crate::EnteredSpan::start(name, kind, &$crate::attributes![$($key = $value),+])
+                } else {
+                    $crate::EnteredSpan::start(name, kind, &[])
+                }
+            }
+        }
     };
 }
 
@@ -66,7 +82,9 @@ macro_rules! span {
 /// [`end`](Span::end). What is said to it after its end is ignored.
 #[derive(Debug)]
 pub struct Span {
-    handle: Rc<raw::Span>,
+    handle: Arc<raw::Span>,
+    /// False where the host is known to keep nothing of what is said to it.
+    is_kept: bool,
 }
 
 impl Span {
@@ -76,46 +94,70 @@ impl Span {
     }
 
     pub(crate) fn start(name: &str, options: raw::SpanOptions<'_>) -> Self {
-        Self {
-            handle: Rc::new(raw::Span::start(name, options)),
+        let is_below_current = matches!(options.parent, raw::SpanParent::Current);
+        let handle = raw::Span::start(name, options);
+        // In a trace that is not recorded, a span of another trace may be.
+        let is_kept = recording::may_record() || (!is_below_current && handle.is_recording());
+        if is_kept {
+            recording::note_recorded_span();
         }
+        Self {
+            handle: Arc::new(handle),
+            is_kept,
+        }
+    }
+
+    #[cfg(feature = "tracing")]
+    pub(crate) fn handle(&self) -> &Arc<raw::Span> {
+        &self.handle
     }
 
     /// Makes the span the current one until the guard is dropped.
     ///
     /// The guard keeps the span from ending: it ends when both are dropped.
     pub fn enter(&self) -> EnteredSpan {
-        let handle = Rc::clone(&self.handle);
-        Self { handle }.entered()
+        let span = Self {
+            handle: Arc::clone(&self.handle),
+            is_kept: self.is_kept,
+        };
+        span.entered()
     }
 
     /// Makes the span the current one; it ends with the guard.
     pub fn entered(self) -> EnteredSpan {
-        let entry = STACK.with_borrow_mut(|stack| stack.enter(Rc::clone(&self.handle)));
+        let entry = STACK.with_borrow_mut(|stack| stack.enter(Arc::clone(&self.handle)));
         EnteredSpan { entry, span: self }
     }
 
     /// Sets an attribute; a key that is set already gets the new value.
     pub fn set_attribute<'a>(&self, key: &'a str, value: impl Into<Value<'a>>) {
-        let attribute = Attribute::new(key, value);
-        self.handle.set_attributes(&[attribute.as_raw()]);
+        if self.is_kept {
+            let attribute = Attribute::new(key, value);
+            self.handle.set_attributes(&[attribute.as_raw()]);
+        }
     }
 
     /// Sets several attributes at once, which is cheaper than one by one.
     pub fn set_attributes(&self, attributes: &[Attribute<'_>]) {
-        self.handle.set_attributes(&value::as_raw(attributes));
+        if self.is_kept {
+            self.handle.set_attributes(&value::as_raw(attributes));
+        }
     }
 
     /// Adds an event that happens now.
     pub fn add_event(&self, name: &str, attributes: &[Attribute<'_>]) {
-        self.handle
-            .add_event(name, &value::as_raw(attributes), None);
+        if self.is_kept {
+            self.handle
+                .add_event(name, &value::as_raw(attributes), None);
+        }
     }
 
     /// Adds an event that happened at another time.
     pub fn add_event_at(&self, name: &str, time: SystemTime, attributes: &[Attribute<'_>]) {
-        self.handle
-            .add_event(name, &value::as_raw(attributes), Some(time.into()));
+        if self.is_kept {
+            self.handle
+                .add_event(name, &value::as_raw(attributes), Some(time.into()));
+        }
     }
 
     /// Records an error as an `exception` event.
@@ -124,6 +166,9 @@ impl Span {
     /// host adds the component's own stack where the exception brings none. The
     /// status stays as it is: see [`set_status`](Span::set_status).
     pub fn record_exception<'a>(&self, exception: impl Into<Exception<'a>>) {
+        if !self.is_kept {
+            return;
+        }
         let exception = exception.into();
         self.handle.record_exception(
             exception.as_raw(),
@@ -134,7 +179,9 @@ impl Span {
 
     /// Records an error under a type's name of its own, such as `ValueError`.
     pub fn record_exception_as(&self, exception_type: &str, message: impl std::fmt::Display) {
-        self.record_exception(Exception::new(exception_type, message.to_string()));
+        if self.is_kept {
+            self.record_exception(Exception::new(exception_type, message.to_string()));
+        }
     }
 
     /// Says how the work turned out.
@@ -151,10 +198,12 @@ impl Span {
 
     /// Adds a reference to another span.
     pub fn add_link(&self, context: &SpanContext, attributes: &[Attribute<'_>]) {
-        self.handle.add_link(raw::Link {
-            context,
-            attributes: &value::as_raw(attributes),
-        });
+        if self.is_kept {
+            self.handle.add_link(raw::Link {
+                context,
+                attributes: &value::as_raw(attributes),
+            });
+        }
     }
 
     /// Returns the span's identity, for headers and links.
@@ -164,9 +213,18 @@ impl Span {
 
     /// Tells whether anything said to the span is kept.
     ///
-    /// Costly attributes can be spared where it is not.
+    /// Costly attributes can be spared where it is not. In a trace that is not
+    /// recorded the answer costs no call to the host.
+    ///
+    /// ```no_run
+    /// # use fanlight_guest::{Span, attributes};
+    /// # let (span, rows) = (Span::builder("select").start(), vec!["Ada"]);
+    /// if span.is_recording() {
+    ///     span.add_event("rows", &attributes!["rows" = format!("{rows:?}")]);
+    /// }
+    /// ```
     pub fn is_recording(&self) -> bool {
-        self.handle.is_recording()
+        self.is_kept && self.handle.is_recording()
     }
 
     /// Ends the span now.
@@ -228,7 +286,7 @@ pub fn current_context() -> SpanContext {
     raw::current_context()
 }
 
-impl Enter for Rc<raw::Span> {
+impl Enter for Arc<raw::Span> {
     type Scope = raw::Scope;
 
     fn enter(&self) -> raw::Scope {
@@ -236,7 +294,25 @@ impl Enter for Rc<raw::Span> {
     }
 }
 
-pub(crate) type Suspended = stack::Suspended<Rc<raw::Span>>;
+/// Enters a span of another crate: see [`Stack::enter_again`].
+#[cfg(any(feature = "tracing", feature = "opentelemetry"))]
+pub(crate) fn enter_again(handle: &Arc<raw::Span>, within: &mut Suspended) -> EntryId {
+    STACK.with_borrow_mut(|stack| stack.enter_again(Arc::clone(handle), within))
+}
+
+/// Leaves a span of another crate: see [`Stack::exit`].
+#[cfg(any(feature = "tracing", feature = "opentelemetry"))]
+pub(crate) fn exit(entry: EntryId, within: &mut Suspended) {
+    STACK.with_borrow_mut(|stack| stack.exit(entry, within));
+}
+
+/// The span that is the current one, unless it is the server span.
+#[cfg(feature = "tracing")]
+pub(crate) fn topmost() -> Option<Arc<raw::Span>> {
+    STACK.with_borrow(|stack| stack.topmost().cloned())
+}
+
+pub(crate) type Suspended = stack::Suspended<Arc<raw::Span>>;
 
 pub(crate) fn suspended_within(span: Span) -> Suspended {
     Suspended::within(span.handle)
@@ -251,5 +327,24 @@ pub(crate) fn suspend(suspended: &mut Suspended) {
 }
 
 thread_local! {
-    static STACK: RefCell<Stack<Rc<raw::Span>>> = const { RefCell::new(Stack::new()) };
+    static STACK: RefCell<Stack<Arc<raw::Span>>> = const { RefCell::new(Stack::new()) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sleep;
+
+    #[test]
+    fn spans_and_sleep_are_held_in_futures_that_have_to_be_send() {
+        fn demand_send(_: impl Send) {}
+        fn demand_sync<T: Send + Sync>() {}
+
+        demand_sync::<Span>();
+        demand_sync::<EnteredSpan>();
+        demand_send(async {
+            let _span = span!("held");
+            sleep(std::time::Duration::from_millis(1)).await;
+        });
+    }
 }

@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use crate::bindings::fanlight::telemetry::tracing as raw;
 use crate::bindings::fanlight::telemetry::types::InstrumentationScope;
+use crate::recording;
 use crate::span::Span;
 use crate::value::{self, Attribute, Value};
 use crate::{SpanContext, SpanKind};
@@ -102,7 +103,13 @@ impl<'a> SpanBuilder<'a> {
     }
 
     /// Starts the span, which does not become the current one.
-    pub fn start(self) -> Span {
+    ///
+    /// Attributes and links that nobody would keep do not cross to the host.
+    pub fn start(mut self) -> Span {
+        if matches!(self.parent, raw::SpanParent::Current) && !recording::may_record() {
+            self.attributes.clear();
+            self.links.clear();
+        }
         let link_attributes: Vec<_> = self
             .links
             .iter()

@@ -31,13 +31,13 @@ impl Trace {
         Self { answer, spans }
     }
 
-    fn only(&self, what: &str, is_it: impl Fn(&CollectedSpan) -> bool) -> &CollectedSpan {
-        let found: Vec<_> = self.spans.iter().filter(|span| is_it(span)).collect();
+    pub(crate) fn only(&self, what: &str, is: impl Fn(&CollectedSpan) -> bool) -> &CollectedSpan {
+        let found: Vec<_> = self.spans.iter().filter(|span| is(span)).collect();
         assert_eq!(found.len(), 1, "spans {what} in {:#?}", self.spans);
         found[0]
     }
 
-    fn named(&self, name: &str) -> &CollectedSpan {
+    pub(crate) fn named(&self, name: &str) -> &CollectedSpan {
         self.only(name, |span| span.name == name)
     }
 
@@ -96,7 +96,7 @@ pub(crate) async fn told(target: &str, count: usize) -> Told {
     }
 }
 
-fn demand_within(outer: &CollectedSpan, inner: &CollectedSpan) {
+pub(crate) fn demand_within(outer: &CollectedSpan, inner: &CollectedSpan) {
     assert!(
         outer.start_unix_nanos <= inner.start_unix_nanos
             && inner.start_unix_nanos <= inner.end_unix_nanos

@@ -1,0 +1,140 @@
+//! Contexts that are attached, followed on the host's stack of entered spans.
+//!
+//! Invariant: what is entered on the host are the contexts that are attached,
+//! in their order. Nothing here asks for the current context: the observer is
+//! called while that is borrowed.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use ::opentelemetry::Context;
+use ::opentelemetry::context::{ContextObserver, GlobalContextObserver, ObserverContextView};
+use ::opentelemetry::trace::{SpanContext, SpanId, TraceContextExt};
+
+use crate::bindings::fanlight::telemetry::tracing as raw;
+use crate::span::{self, Suspended};
+use crate::stack::EntryId;
+
+/// Begins to follow contexts. A second call does nothing.
+pub(super) fn follow() {
+    if !IS_FOLLOWING.replace(true) {
+        GlobalContextObserver::set(Arc::new(Follower));
+    }
+}
+
+/// Whether the active span of this context is the one attached last.
+pub(super) fn is_innermost(context: &Context) -> bool {
+    let Some(span) = host_span(context) else {
+        return false;
+    };
+    ATTACHED.with_borrow(|all| {
+        let last = all.last().and_then(|last| last.span.as_ref());
+        last.is_some_and(|last| Arc::ptr_eq(&last.handle, &span.handle))
+    })
+}
+
+/// Makes a span known, so that contexts with it can be followed.
+pub(super) fn remember(context: &SpanContext, handle: &Arc<raw::Span>) {
+    SPANS.with_borrow_mut(|spans| spans.insert(context.span_id(), Arc::downgrade(handle)));
+}
+
+/// Forgets a span, whose contexts go on being followed.
+pub(super) fn forget(context: &SpanContext) {
+    SPANS.with_borrow_mut(|spans| spans.remove(&context.span_id()));
+}
+
+struct Follower;
+
+/// A span of ours in a context.
+struct HostSpan {
+    handle: Arc<raw::Span>,
+    /// Guards that were made within it and are held while it is detached.
+    within: Mutex<Suspended>,
+}
+
+/// What the context carries for us.
+struct View(Arc<HostSpan>);
+
+/// A context that is attached, with its place on the host.
+struct Attached {
+    span: Option<Arc<HostSpan>>,
+    entry: Option<EntryId>,
+}
+
+impl ObserverContextView for View {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl ContextObserver for Follower {
+    fn make_view(&self, context: &Context) -> Option<Arc<dyn ObserverContextView>> {
+        if !context.has_active_span() {
+            return None;
+        }
+        let id = context.span().span_context().span_id();
+        let handle = SPANS.with_borrow(|spans| spans.get(&id).and_then(Weak::upgrade))?;
+        let within = Mutex::new(Suspended::new());
+        Some(Arc::new(View(Arc::new(HostSpan { handle, within }))))
+    }
+
+    fn on_context_enter(&self, _from: &Context, to: &Context) {
+        let attached = Attached::enter(host_span(to));
+        ATTACHED.with_borrow_mut(|all| all.push(attached));
+    }
+
+    fn on_context_exit(&self, _from: &Context, to: &Context) {
+        let to = host_span(to);
+        ATTACHED.with_borrow_mut(|all| {
+            all.pop().into_iter().for_each(Attached::exit);
+            // Nobody tells of a context that is detached from below another
+            // one: it goes with that one.
+            while let Some(gone) = all.pop_if(|last| !last.is_of(to.as_ref())) {
+                gone.exit();
+            }
+        });
+    }
+}
+
+impl Attached {
+    fn enter(span: Option<Arc<HostSpan>>) -> Self {
+        let entry = span
+            .as_ref()
+            .map(|span| span::enter_again(&span.handle, &mut span.within()));
+        Self { span, entry }
+    }
+
+    fn exit(self) {
+        if let (Some(span), Some(entry)) = (self.span, self.entry) {
+            span::exit(entry, &mut span.within());
+        }
+    }
+
+    fn is_of(&self, span: Option<&Arc<HostSpan>>) -> bool {
+        match (&self.span, span) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (None, None) => true,
+            _ => false,
+        }
+    }
+}
+
+impl HostSpan {
+    fn within(&self) -> MutexGuard<'_, Suspended> {
+        self.within.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn host_span(context: &Context) -> Option<Arc<HostSpan>> {
+    let view = context.observer_view().as_ref()?;
+    let View(span) = view.as_any().downcast_ref()?;
+    Some(Arc::clone(span))
+}
+
+thread_local! {
+    static IS_FOLLOWING: Cell<bool> = const { Cell::new(false) };
+    static SPANS: RefCell<HashMap<SpanId, Weak<raw::Span>>> = RefCell::default();
+    static ATTACHED: RefCell<Vec<Attached>> = const { RefCell::new(Vec::new()) };
+}

@@ -1,0 +1,331 @@
+//! The layer itself: what `tracing` says goes to the host.
+//!
+//! Invariant: a span is entered on the host exactly while it is entered in
+//! `tracing`, at whatever order it is left.
+
+use std::sync::Arc;
+
+use ::tracing::span::{Attributes, Id, Record};
+use ::tracing::subscriber::Interest;
+use ::tracing::{Event, Level, Metadata, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::{Context, Filter};
+use tracing_subscriber::registry::{LookupSpan, SpanRef};
+
+use super::Events;
+use super::fields::{EventFields, SpanFields, severity};
+use crate::bindings::fanlight::telemetry::{logs, tracing as raw, types};
+use crate::exception::Exception;
+use crate::span::{self, Suspended};
+use crate::stack::EntryId;
+use crate::value::{self, Attribute};
+use crate::{Span, SpanContext, SpanKind, Status, recording};
+
+pub(super) struct HostLayer {
+    events: Events,
+}
+
+/// Lets through what somebody keeps, so that the rest is never made.
+pub(super) struct Recorded {
+    spans: bool,
+    events: bool,
+}
+
+/// What the layer keeps with a span of `tracing`.
+struct HostSpan {
+    span: Span,
+    /// How often it is entered, and its place on the host meanwhile.
+    depth: usize,
+    entry: Option<EntryId>,
+    /// Guards that were made within it and are held while it is left.
+    within: Suspended,
+}
+
+/// Where an event happened.
+enum Place {
+    Span(Arc<raw::Span>),
+    Server,
+    Nowhere,
+}
+
+impl Recorded {
+    pub(super) fn new(is_recording: bool, events: Events) -> Self {
+        Self {
+            spans: is_recording,
+            events: is_recording || events != Events::OfSpans,
+        }
+    }
+
+    fn takes(&self, metadata: &Metadata<'_>) -> bool {
+        if metadata.is_event() {
+            self.events
+        } else {
+            self.spans
+        }
+    }
+}
+
+impl<S> Filter<S> for Recorded {
+    fn enabled(&self, metadata: &Metadata<'_>, _: &Context<'_, S>) -> bool {
+        self.takes(metadata)
+    }
+
+    fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if self.takes(metadata) {
+            Interest::always()
+        } else {
+            Interest::never()
+        }
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        let takes_something = self.spans || self.events;
+        // A hint that is missing would hide that of the filter beside this one.
+        Some(if takes_something {
+            LevelFilter::TRACE
+        } else {
+            LevelFilter::OFF
+        })
+    }
+}
+
+impl HostLayer {
+    pub(super) fn new(events: Events) -> Self {
+        Self { events }
+    }
+}
+
+impl<S> Layer<S> for HostLayer
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, ctx: Context<'_, S>) {
+        let Some(span) = ctx.span(id) else { return };
+        let explicit = attributes.parent().and_then(|id| ctx.span(id));
+        let explicit = explicit.and_then(|parent| context_of(&parent));
+        let parent = match &explicit {
+            Some(context) => raw::SpanParent::Context(context),
+            None if attributes.is_root() => raw::SpanParent::Root,
+            // What is entered in `tracing` is entered on the host, and perhaps
+            // a span of this crate above it.
+            None => raw::SpanParent::Current,
+        };
+        let host = HostSpan::start(attributes, parent);
+        span.extensions_mut().replace(host);
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, ctx: Context<'_, S>) {
+        let Some(span) = ctx.span(id) else { return };
+        if let Some(host) = span.extensions().get::<HostSpan>() {
+            let mut fields = SpanFields::default();
+            values.record(&mut fields);
+            host.say(&fields);
+        }
+    }
+
+    fn on_follows_from(&self, id: &Id, follows: &Id, ctx: Context<'_, S>) {
+        let followed = ctx.span(follows).and_then(|span| {
+            let extensions = span.extensions();
+            extensions.get::<HostSpan>().map(|host| host.span.context())
+        });
+        let (Some(span), Some(context)) = (ctx.span(id), followed) else {
+            return;
+        };
+        if let Some(host) = span.extensions().get::<HostSpan>() {
+            host.span.add_link(&context, &[]);
+        }
+    }
+
+    fn on_enter(&self, id: &Id, ctx: Context<'_, S>) {
+        let Some(span) = ctx.span(id) else { return };
+        if let Some(host) = span.extensions_mut().get_mut::<HostSpan>() {
+            host.enter();
+        }
+    }
+
+    fn on_exit(&self, id: &Id, ctx: Context<'_, S>) {
+        let Some(span) = ctx.span(id) else { return };
+        if let Some(host) = span.extensions_mut().get_mut::<HostSpan>() {
+            host.exit();
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, ctx: Context<'_, S>) {
+        let metadata = event.metadata();
+        let mut fields = EventFields::new(*metadata.level());
+        event.record(&mut fields);
+        let place = match event.parent() {
+            Some(id) => {
+                let span = ctx.span(id);
+                let handle = span.and_then(|span| {
+                    let extensions = span.extensions();
+                    let host = extensions.get::<HostSpan>();
+                    host.map(|host| Arc::clone(host.span.handle()))
+                });
+                handle.map_or(Place::Nowhere, Place::Span)
+            }
+            None if event.is_root() => Place::Nowhere,
+            None => span::topmost().map_or(Place::Server, Place::Span),
+        };
+        if self.events != Events::LogRecords && recording::may_record() {
+            place.take(metadata, &fields);
+        }
+        if self.events != Events::OfSpans {
+            // An event that names its span is not always within it.
+            let _scope = match (&place, event.parent()) {
+                (Place::Span(handle), Some(_)) => Some(handle.enter()),
+                _ => None,
+            };
+            emit(metadata, &fields);
+        }
+    }
+
+    fn on_close(&self, id: Id, ctx: Context<'_, S>) {
+        let Some(span) = ctx.span(&id) else { return };
+        // Dropped, it ends.
+        drop(span.extensions_mut().remove::<HostSpan>());
+    }
+}
+
+/// The identity of the next span, from this one upwards, that the host knows.
+fn context_of<'span, S>(span: &SpanRef<'span, S>) -> Option<SpanContext>
+where
+    S: Subscriber + LookupSpan<'span>,
+{
+    span.scope().find_map(|span| {
+        let extensions = span.extensions();
+        extensions.get::<HostSpan>().map(|host| host.span.context())
+    })
+}
+
+impl HostSpan {
+    fn start(attributes: &Attributes<'_>, parent: raw::SpanParent<'_>) -> Self {
+        let metadata = attributes.metadata();
+        let mut fields = SpanFields::default();
+        attributes.record(&mut fields);
+        if let Some(file) = metadata.file() {
+            fields
+                .attributes
+                .push(Attribute::new("code.file.path", file));
+        }
+        if let Some(line) = metadata.line() {
+            fields
+                .attributes
+                .push(Attribute::new("code.line.number", line));
+        }
+        let options = raw::SpanOptions {
+            kind: fields.kind.unwrap_or(SpanKind::Internal),
+            attributes: &value::as_raw(&fields.attributes),
+            links: &[],
+            parent,
+            start_time: None,
+            scope: Some(scope(metadata)),
+        };
+        let name = fields.name.as_deref().unwrap_or(metadata.name());
+        let span = Span::start(name, options);
+        if let Some(status) = fields.status() {
+            span.set_status(status);
+        }
+        Self {
+            span,
+            depth: 0,
+            entry: None,
+            within: Suspended::new(),
+        }
+    }
+
+    /// Says what became known later. Its kind cannot be changed any more.
+    fn say(&self, fields: &SpanFields) {
+        if let Some(name) = &fields.name {
+            self.span.update_name(name);
+        }
+        if let Some(status) = fields.status() {
+            self.span.set_status(status);
+        }
+        if !fields.attributes.is_empty() {
+            self.span.set_attributes(&fields.attributes);
+        }
+    }
+
+    fn enter(&mut self) {
+        self.depth += 1;
+        if self.depth == 1 {
+            self.entry = Some(span::enter_again(self.span.handle(), &mut self.within));
+        }
+    }
+
+    fn exit(&mut self) {
+        self.depth = self.depth.saturating_sub(1);
+        if self.depth == 0
+            && let Some(entry) = self.entry.take()
+        {
+            span::exit(entry, &mut self.within);
+        }
+    }
+}
+
+impl Place {
+    /// Tells the span what happened.
+    fn take(&self, metadata: &Metadata<'_>, fields: &EventFields) {
+        let mut attributes = value::as_raw(&fields.attributes);
+        attributes.push(text("level", metadata.level().as_str()));
+        attributes.push(text("target", metadata.target()));
+        if let Some(exception) = &fields.exception {
+            attributes.extend(fields.message.as_deref().map(|it| text("message", it)));
+            self.take_exception(exception, &attributes);
+        } else if let Self::Span(span) = self {
+            let name = fields.message.as_deref().unwrap_or(metadata.name());
+            span.add_event(name, &attributes, None);
+        }
+        if let Self::Span(span) = self
+            && *metadata.level() == Level::ERROR
+        {
+            let exception = fields.exception.as_ref().map(|it| it.message.as_ref());
+            let why = exception.or(fields.message.as_deref()).unwrap_or_default();
+            span.set_status(Status::Error(why));
+        }
+    }
+
+    fn take_exception(&self, exception: &Exception<'_>, attributes: &[types::Attribute<'_>]) {
+        match self {
+            Self::Span(span) => span.record_exception(exception.as_raw(), attributes, None),
+            Self::Server => raw::record_server_exception(exception.as_raw(), attributes, None),
+            Self::Nowhere => {}
+        }
+    }
+}
+
+/// Emits a log record of an event.
+fn emit(metadata: &Metadata<'_>, fields: &EventFields) {
+    let mut attributes = value::as_raw(&fields.attributes);
+    let mut body = fields.message.as_deref();
+    if let Some(exception) = &fields.exception {
+        attributes.push(text("exception.type", &exception.exception_type));
+        attributes.push(text("exception.message", &exception.message));
+        body = body.or(Some(&exception.message));
+    }
+    logs::emit(logs::LogRecord {
+        severity: severity(*metadata.level()),
+        body: types::Value::String(body.unwrap_or(metadata.name())),
+        attributes: &attributes,
+        event_name: None,
+        time: None,
+        scope: Some(scope(metadata)),
+    });
+}
+
+fn text<'a>(key: &'a str, text: &'a str) -> types::Attribute<'a> {
+    types::Attribute {
+        key,
+        value: types::Value::String(text),
+    }
+}
+
+/// The library that speaks: the target, which is its module unless it says else.
+fn scope<'a>(metadata: &'a Metadata<'_>) -> types::InstrumentationScope<'a> {
+    types::InstrumentationScope {
+        name: metadata.target(),
+        version: None,
+    }
+}
