@@ -21,6 +21,8 @@ mod sampler;
 mod signal;
 mod sinks;
 pub(crate) mod sizes;
+#[cfg(test)]
+mod stock_exporter;
 mod unsupported;
 
 use std::sync::Arc;

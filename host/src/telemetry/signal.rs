@@ -5,12 +5,17 @@ use std::fmt;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use opentelemetry_otlp::{
+    OTEL_EXPORTER_OTLP_PROTOCOL_GRPC as GRPC, OTEL_EXPORTER_OTLP_PROTOCOL_HTTP_JSON as HTTP_JSON,
+    OTEL_EXPORTER_OTLP_PROTOCOL_HTTP_PROTOBUF as HTTP_PROTOBUF,
+    OTEL_EXPORTER_OTLP_TIMEOUT_DEFAULT as SPECIFIED_TIMEOUT,
+};
 
 use super::client_tls::ClientTls;
 use super::env::{Env, percent_decoded};
 
 /// How long an export may take where nobody said: the specification's 10 s.
-pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const DEFAULT_TIMEOUT: Duration = SPECIFIED_TIMEOUT;
 
 /// Where one signal goes.
 #[derive(Clone, Debug)]
@@ -151,9 +156,9 @@ impl fmt::Display for SignalConfig {
 impl Protocol {
     fn parse(text: &str) -> Option<Self> {
         match text {
-            "grpc" => Some(Self::Grpc),
-            "http/protobuf" => Some(Self::HttpProtobuf),
-            "http/json" => Some(Self::HttpJson),
+            GRPC => Some(Self::Grpc),
+            HTTP_PROTOBUF => Some(Self::HttpProtobuf),
+            HTTP_JSON => Some(Self::HttpJson),
             _ => None,
         }
     }

@@ -37,13 +37,17 @@ impl SpanSink {
             resource: resource.into(),
         }
     }
+
+    pub(super) fn request(&self, batch: Vec<SpanData>) -> ExportTraceServiceRequest {
+        ExportTraceServiceRequest {
+            resource_spans: group_spans_by_resource_and_scope(batch, &self.resource),
+        }
+    }
 }
 
 impl Sink<SpanData> for SpanSink {
     async fn export(&self, batch: Vec<SpanData>) {
-        let request = ExportTraceServiceRequest {
-            resource_spans: group_spans_by_resource_and_scope(batch, &self.resource),
-        };
+        let request = self.request(batch);
         // The output has counted and told what went wrong.
         let _ = self.output.send(&request).await;
     }

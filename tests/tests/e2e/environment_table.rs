@@ -72,7 +72,9 @@ fn read_by_the_host() -> BTreeSet<String> {
     for file in files(&root().join("host/src")) {
         let text = std::fs::read_to_string(file).unwrap();
         let (code, _) = text.split_once("#[cfg(test)]").unwrap_or((&text, ""));
-        for line in code.lines().filter(|line| !line.trim().starts_with("//")) {
+        // A constant that is imported by another name holds a word or a number.
+        let lines = code.lines().filter(|line| !line.contains(" as "));
+        for line in lines.filter(|line| !line.trim().starts_with("//")) {
             found.extend(names(line));
         }
     }
