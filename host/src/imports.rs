@@ -9,6 +9,7 @@ mod current_span;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
 mod guest_spans;
+mod instrument_rules;
 mod instruments;
 mod logs;
 mod metrics;

@@ -14,6 +14,7 @@ mod limits;
 mod metric_exporter;
 mod otlp;
 mod output;
+mod own_metrics;
 mod prometheus;
 mod queue;
 mod resource;
@@ -27,10 +28,8 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use opentelemetry::metrics::{Meter, MeterProvider as _};
-use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider, Temporality};
-use opentelemetry_sdk::trace::SpanData;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -53,7 +52,7 @@ use dropped::Exported;
 use metric_exporter::MetricExporter;
 use output::Output;
 use queue::FlushRequest;
-use sinks::{LogQueueProcessor, LogSink, ScopedLogRecord, SpanSink};
+use sinks::{LogQueueProcessor, LogSink, SpanSink};
 
 /// The instrumentation scope of what the host itself says.
 pub(crate) const HOST_SCOPE: &str = "fanlight";
@@ -167,7 +166,7 @@ impl Telemetry {
         let meters = meters.build();
         drop(entered);
 
-        observe(&meters, counts, &dropped, &spans, &records);
+        own_metrics::observe(&meters, counts, &dropped, &spans, &records);
         Ok(Self {
             tracer: Tracer::new(config.sampler.clone(), config.span_limits, spans, dropped),
             meters,
@@ -345,72 +344,4 @@ fn summary(config: &TelemetryConfig) -> Vec<(&'static str, String)> {
     })
     .map(|(name, signal)| (name, signal.to_string()))
     .collect()
-}
-
-/// Registers the metrics about telemetry itself.
-fn observe(
-    meters: &SdkMeterProvider,
-    counts: SignalCounts,
-    dropped: &Arc<Dropped>,
-    spans: &Arc<ExportQueue<SpanData>>,
-    records: &Arc<ExportQueue<ScopedLogRecord>>,
-) {
-    let meter = meters.meter_with_scope(InstrumentationScope::builder(HOST_SCOPE).build());
-    let signals = move || {
-        [
-            ("traces", Arc::clone(&counts.traces)),
-            ("metrics", Arc::clone(&counts.metrics)),
-            ("logs", Arc::clone(&counts.logs)),
-        ]
-    };
-    let exported = signals.clone();
-    meter
-        .u64_observable_counter("fanlight.telemetry.exported")
-        .with_unit("{item}")
-        .with_description("Spans, points of metrics and log records that a backend took")
-        .with_callback(move |observer| {
-            for (signal, counts) in exported() {
-                observer.observe(counts.total(), &[KeyValue::new("signal", signal)]);
-            }
-        })
-        .build();
-    meter
-        .u64_observable_counter("fanlight.telemetry.lost")
-        .with_unit("{item}")
-        .with_description(
-            "Spans, points of metrics and log records that were not exported, by reason",
-        )
-        .with_callback(move |observer| {
-            for (signal, counts) in signals() {
-                for (reason, count) in counts.losses() {
-                    let attributes = [
-                        KeyValue::new("signal", signal),
-                        KeyValue::new("reason", reason),
-                    ];
-                    observer.observe(count, &attributes);
-                }
-            }
-        })
-        .build();
-    let dropped = Arc::clone(dropped);
-    meter
-        .u64_observable_counter("fanlight.telemetry.dropped")
-        .with_unit("{item}")
-        .with_description("What guests said over their bounds, by kind of item")
-        .with_callback(move |observer| {
-            for (item, count) in dropped.read() {
-                observer.observe(count, &[KeyValue::new("item", item)]);
-            }
-        })
-        .build();
-    let (spans, records) = (Arc::clone(spans), Arc::clone(records));
-    meter
-        .u64_observable_gauge("fanlight.telemetry.queue.length")
-        .with_unit("{item}")
-        .with_description("Spans and log records that wait for export")
-        .with_callback(move |observer| {
-            observer.observe(spans.len() as u64, &[KeyValue::new("signal", "traces")]);
-            observer.observe(records.len() as u64, &[KeyValue::new("signal", "logs")]);
-        })
-        .build();
 }
