@@ -187,6 +187,12 @@ pub fn attributes(data: &[u8]) {
     let _ = imports::fuzzing::attributes(data);
 }
 
+/// A value that a guest sends as JSON: what is kept of it is short, flat enough
+/// and of the type that it was.
+pub fn otel_value(data: &[u8]) {
+    let _ = imports::otel::fuzzing::value(data);
+}
+
 /// A file that somebody uploads: it is loaded with its digest, or refused with
 /// a reason that can be shown.
 pub fn admin_upload(data: &[u8]) {
@@ -355,6 +361,11 @@ mod tests {
     #[test]
     fn the_corpus_of_attributes_holds() {
         replay("attributes", super::attributes);
+    }
+
+    #[test]
+    fn the_corpus_of_otel_value_holds() {
+        replay("otel_value", super::otel_value);
     }
 
     #[test]

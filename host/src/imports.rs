@@ -1,4 +1,5 @@
-//! The guest's side of telemetry: `fanlight:telemetry` as the guest calls it.
+//! The guest's side of telemetry: `fanlight:telemetry` as the guest calls it,
+//! and `wasi:otel`, the second door.
 //!
 //! Converts, bounds, takes note. Nothing here waits for export, trusts a
 //! length, or panics on what a guest says. Knows no hyper and no component.
@@ -13,6 +14,7 @@ mod instrument_rules;
 mod instruments;
 mod logs;
 mod metrics;
+pub(crate) mod otel;
 mod room;
 mod said;
 mod series;
@@ -34,6 +36,7 @@ use guest_spans::GuestSpans;
 pub(crate) use guest_spans::SpansEnded;
 use instruments::Instruments;
 use logs::GuestLogs;
+use otel::MadeSpans;
 use room::Room;
 pub(crate) use stdio::{GuestStdio, Stream};
 
@@ -148,6 +151,7 @@ pub(crate) struct GuestTelemetry {
     server: ServerSpan,
     current: Arc<CurrentSpan>,
     spans: GuestSpans,
+    made: MadeSpans,
     stdio: Arc<stdio::StdioShared>,
 }
 
@@ -158,6 +162,7 @@ impl GuestTelemetry {
             stdio::StdioShared::new(Arc::clone(&signals), Arc::clone(&current), server.clock());
         Self {
             spans: GuestSpans::new(signals.limits.spans),
+            made: MadeSpans::default(),
             stdio: Arc::new(stdio),
             signals,
             server,
@@ -195,7 +200,8 @@ impl GuestTelemetry {
     /// Ends what the guest left open, with the reason. A second call finds nothing.
     pub(crate) fn finish(&mut self, why: SpansEnded) {
         self.stdio.finish();
-        self.spans.end_all(why, &self.server);
+        let made = self.end_made_spans(why);
+        self.spans.end_all(why, made, &self.server);
     }
 }
 
@@ -235,7 +241,7 @@ impl HasData for TelemetryImports {
     type Data<'a> = GuestTelemetryView<'a>;
 }
 
-/// Adds the three interfaces to a linker.
+/// Adds the interfaces of both doors to a linker.
 ///
 /// # Errors
 /// Where one of them is there already.
@@ -247,7 +253,7 @@ pub(crate) fn add_to_linker<T: Send + 'static>(
     telemetry::tracing::add_to_linker::<T, TelemetryImports>(linker, view)?;
     telemetry::metrics::add_to_linker::<T, TelemetryImports>(linker, view)?;
     telemetry::logs::add_to_linker::<T, TelemetryImports>(linker, view)?;
-    Ok(())
+    otel::add_to_linker(linker, view)
 }
 
 /// The longest name or version of a library, in bytes.
