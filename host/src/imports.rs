@@ -36,7 +36,7 @@ use guest_spans::GuestSpans;
 pub(crate) use guest_spans::SpansEnded;
 use instruments::Instruments;
 use logs::GuestLogs;
-use otel::MadeSpans;
+use otel::{Exported, MadeSpans};
 use room::Room;
 pub(crate) use stdio::{GuestStdio, Stream};
 
@@ -126,6 +126,7 @@ impl GuestSignals {
         Self {
             instruments: Instruments::new(
                 telemetry.meter_provider().clone(),
+                Arc::clone(telemetry.guest_points()),
                 &limits,
                 Arc::clone(&dropped),
             ),
@@ -152,6 +153,7 @@ pub(crate) struct GuestTelemetry {
     current: Arc<CurrentSpan>,
     spans: GuestSpans,
     made: MadeSpans,
+    exported: Exported,
     stdio: Arc<stdio::StdioShared>,
 }
 
@@ -163,6 +165,7 @@ impl GuestTelemetry {
         Self {
             spans: GuestSpans::new(signals.limits.spans),
             made: MadeSpans::default(),
+            exported: Exported::default(),
             stdio: Arc::new(stdio),
             signals,
             server,
@@ -255,6 +258,9 @@ pub(crate) fn add_to_linker<T: Send + 'static>(
     telemetry::logs::add_to_linker::<T, TelemetryImports>(linker, view)?;
     otel::add_to_linker(linker, view)
 }
+
+/// The SDK's own name for what is over its bound on series.
+const OVERFLOW: &str = "otel.metric.overflow";
 
 /// The longest name or version of a library, in bytes.
 const MAX_SCOPE: usize = 255;

@@ -8,6 +8,7 @@ mod console;
 mod dropped;
 mod env;
 mod gate;
+pub(crate) mod guest_points;
 mod health;
 mod host_log;
 mod limits;
@@ -49,6 +50,7 @@ use crate::propagation::Propagators;
 use crate::span::Tracer;
 use crate::span_limits::AttributeLimits;
 use dropped::Exported;
+use guest_points::GuestPoints;
 use metric_exporter::MetricExporter;
 use output::Output;
 use queue::FlushRequest;
@@ -70,6 +72,7 @@ pub struct Telemetry {
     tracer: Tracer,
     meters: SdkMeterProvider,
     loggers: SdkLoggerProvider,
+    guest_points: Arc<GuestPoints>,
     prometheus: Option<PrometheusText>,
     flushes: Vec<mpsc::Sender<FlushRequest>>,
     config: TelemetryConfig,
@@ -137,6 +140,7 @@ impl Telemetry {
             loggers = loggers.with_log_processor(LogQueueProcessor(Arc::clone(&records)));
         }
 
+        let guest_points = Arc::new(GuestPoints::new(config.temporality, &resource));
         let mut meters = SdkMeterProvider::builder().with_resource(resource);
         if config.metrics.is_exported() {
             let timeout = config.metric_timeout;
@@ -148,6 +152,7 @@ impl Telemetry {
             }
             let exporter = MetricExporter {
                 output: Arc::new(output),
+                guest_points: Arc::clone(&guest_points),
                 temporality: config.temporality,
                 runtime: runtime.clone(),
                 ended: own.ended.clone(),
@@ -159,7 +164,9 @@ impl Telemetry {
         }
         let mut prometheus = None;
         if config.prometheus {
-            let (text, reader) = PrometheusText::new().context("the reader for Prometheus")?;
+            let points = Arc::clone(&guest_points);
+            let (text, reader) =
+                PrometheusText::new(points).context("the reader for Prometheus")?;
             meters = meters.with_reader(reader);
             prometheus = Some(text);
         }
@@ -171,6 +178,7 @@ impl Telemetry {
             tracer: Tracer::new(config.sampler.clone(), config.span_limits, spans, dropped),
             meters,
             loggers: loggers.build(),
+            guest_points,
             prometheus,
             flushes,
             config: config.clone(),
@@ -217,6 +225,11 @@ impl Telemetry {
     /// The meters of guests, by scope.
     pub(crate) fn meter_provider(&self) -> &SdkMeterProvider {
         &self.meters
+    }
+
+    /// The points that guests have aggregated themselves.
+    pub(crate) fn guest_points(&self) -> &Arc<GuestPoints> {
+        &self.guest_points
     }
 
     /// The loggers of guests, by scope.

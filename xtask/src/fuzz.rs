@@ -34,6 +34,8 @@ pub(crate) enum Target {
     Attributes,
     /// Values that a guest sends as JSON
     OtelValue,
+    /// Exponential histograms that guests export
+    ExponentialHistograms,
     /// Files that are to be served
     AdminUpload,
 }
@@ -48,6 +50,7 @@ impl Target {
             Self::Forwarded => "forwarded",
             Self::Attributes => "attributes",
             Self::OtelValue => "otel_value",
+            Self::ExponentialHistograms => "exponential_histograms",
             Self::AdminUpload => "admin_upload",
         }
     }
@@ -58,7 +61,10 @@ impl Target {
             Self::Traceparent => 256,
             Self::OtelValue => 1024,
             Self::PropagatorsOfOthers | Self::Forwarded => 2 * 1024,
-            Self::Tracestate | Self::Attributes | Self::AdminUpload => 4 * 1024,
+            Self::Tracestate
+            | Self::Attributes
+            | Self::ExponentialHistograms
+            | Self::AdminUpload => 4 * 1024,
             Self::Baggage => 12 * 1024,
         }
     }

@@ -8,6 +8,8 @@
 pub(crate) mod fuzzing;
 mod logs;
 mod made_spans;
+mod metrics;
+mod points;
 mod tracing;
 mod values;
 
@@ -20,6 +22,7 @@ use crate::span_limits::AttributeLimits;
 use crate::telemetry::{Dropped, GUEST_SCOPE, HOST_SCOPE};
 use bindings::wasi::otel::types;
 pub(super) use made_spans::MadeSpans;
+pub(super) use metrics::Exported;
 
 pub(super) mod bindings {
     //! What `wasmtime` makes of the WIT.
@@ -37,6 +40,7 @@ pub(super) mod bindings {
 
             world otel {
                 import wasi:otel/tracing@0.2.0-rc.2;
+                import wasi:otel/metrics@0.2.0-rc.2;
                 import wasi:otel/logs@0.2.0-rc.2;
             }
         ",
@@ -51,7 +55,7 @@ pub(super) mod bindings {
 /// The most attributes of a library: they stand at each of its instruments.
 const MAX_SCOPE_ATTRIBUTES: usize = 16;
 
-/// Adds tracing and logs to a linker.
+/// Adds the three interfaces to a linker.
 ///
 /// # Errors
 /// Where one of them is there already.
@@ -61,6 +65,7 @@ pub(super) fn add_to_linker<T: Send + 'static>(
 ) -> wasmtime::Result<()> {
     use bindings::wasi::otel;
     otel::tracing::add_to_linker::<T, TelemetryImports>(linker, view)?;
+    otel::metrics::add_to_linker::<T, TelemetryImports>(linker, view)?;
     otel::logs::add_to_linker::<T, TelemetryImports>(linker, view)?;
     Ok(())
 }

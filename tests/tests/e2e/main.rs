@@ -46,6 +46,7 @@ mod swap;
 mod tls;
 mod tracing_crate;
 mod wasi_otel_logs;
+mod wasi_otel_metrics;
 mod wasi_otel_older;
 mod wasi_otel_tracing;
 mod watch;

@@ -8,8 +8,10 @@ use std::time::Duration;
 use fanlight_guest::{Request, Response, sleep};
 
 mod logs;
+mod metrics;
 mod misuse;
 mod otel;
+mod points;
 mod spans;
 
 fanlight_guest::serve!(handle);
@@ -44,6 +46,13 @@ async fn handle(request: Request) -> Response {
         "/long" => misuse::long(number(&request, "bytes", 1)),
         "/logs" => logs::records(),
         "/deep-log" => logs::deep(number(&request, "depth", 1)),
+        "/delta" => metrics::delta(number(&request, "gauge", 0)),
+        "/cumulative" => metrics::cumulative(number(&request, "gauge", 0)),
+        "/refused" => metrics::refused(),
+        "/clash" => metrics::clash(),
+        "/series" => metrics::series(number(&request, "count", 1)),
+        "/same-series" => metrics::same_series(number(&request, "count", 1)),
+        "/scales" => metrics::scales(),
         _ => Response::text("no such endpoint\n").status(404),
     }
 }

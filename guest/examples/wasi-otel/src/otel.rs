@@ -17,7 +17,7 @@ mod bindings {
 }
 
 pub(crate) use bindings::wasi::clocks::wall_clock::Datetime;
-pub(crate) use bindings::wasi::otel::{logs, tracing, types};
+pub(crate) use bindings::wasi::otel::{logs, metrics, tracing, types};
 
 use tracing::{SpanContext, SpanData, SpanKind, Status, TraceFlags};
 use types::{InstrumentationScope, KeyValue};
