@@ -21,6 +21,7 @@ use crate::load_error::LoadError;
 use crate::propagation::trace_context::extract;
 use crate::propagation::{self, Caller, Propagators, baggage, format_traceparent};
 use crate::request_facts::{Peer, RequestFacts, Scheme, request_attributes};
+use crate::telemetry::guest_points;
 use crate::trusted_proxies::TrustedProxies;
 
 /// Each line is a `traceparent` header. One that is taken is written back the
@@ -185,6 +186,18 @@ pub fn forwarded(data: &[u8]) {
 pub fn attributes(data: &[u8]) {
     // Bytes that make no attributes have nothing to say.
     let _ = imports::fuzzing::attributes(data);
+}
+
+/// A value that a guest sends as JSON: what is kept of it is short, flat enough
+/// and of the type that it was.
+pub fn otel_value(data: &[u8]) {
+    let _ = imports::otel::fuzzing::value(data);
+}
+
+/// Exponential histograms that guests export: joining them loses no count and
+/// takes few buckets.
+pub fn exponential_histograms(data: &[u8]) {
+    let _ = guest_points::fuzzing::exponential_histograms(data);
 }
 
 /// A file that somebody uploads: it is loaded with its digest, or refused with
@@ -355,6 +368,16 @@ mod tests {
     #[test]
     fn the_corpus_of_attributes_holds() {
         replay("attributes", super::attributes);
+    }
+
+    #[test]
+    fn the_corpus_of_otel_value_holds() {
+        replay("otel_value", super::otel_value);
+    }
+
+    #[test]
+    fn the_corpus_of_exponential_histograms_holds() {
+        replay("exponential_histograms", super::exponential_histograms);
     }
 
     #[test]

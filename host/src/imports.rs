@@ -1,4 +1,5 @@
-//! The guest's side of telemetry: `fanlight:telemetry` as the guest calls it.
+//! The guest's side of telemetry: `fanlight:telemetry` as the guest calls it,
+//! and `wasi:otel`, the second door.
 //!
 //! Converts, bounds, takes note. Nothing here waits for export, trusts a
 //! length, or panics on what a guest says. Knows no hyper and no component.
@@ -9,9 +10,11 @@ mod current_span;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
 mod guest_spans;
+mod instrument_rules;
 mod instruments;
 mod logs;
 mod metrics;
+pub(crate) mod otel;
 mod room;
 mod said;
 mod series;
@@ -33,6 +36,7 @@ use guest_spans::GuestSpans;
 pub(crate) use guest_spans::SpansEnded;
 use instruments::Instruments;
 use logs::GuestLogs;
+use otel::{Exported, MadeSpans};
 use room::Room;
 pub(crate) use stdio::{GuestStdio, Stream};
 
@@ -122,6 +126,7 @@ impl GuestSignals {
         Self {
             instruments: Instruments::new(
                 telemetry.meter_provider().clone(),
+                Arc::clone(telemetry.guest_points()),
                 &limits,
                 Arc::clone(&dropped),
             ),
@@ -147,6 +152,8 @@ pub(crate) struct GuestTelemetry {
     server: ServerSpan,
     current: Arc<CurrentSpan>,
     spans: GuestSpans,
+    made: MadeSpans,
+    exported: Exported,
     stdio: Arc<stdio::StdioShared>,
 }
 
@@ -157,6 +164,8 @@ impl GuestTelemetry {
             stdio::StdioShared::new(Arc::clone(&signals), Arc::clone(&current), server.clock());
         Self {
             spans: GuestSpans::new(signals.limits.spans),
+            made: MadeSpans::default(),
+            exported: Exported::default(),
             stdio: Arc::new(stdio),
             signals,
             server,
@@ -194,7 +203,8 @@ impl GuestTelemetry {
     /// Ends what the guest left open, with the reason. A second call finds nothing.
     pub(crate) fn finish(&mut self, why: SpansEnded) {
         self.stdio.finish();
-        self.spans.end_all(why, &self.server);
+        let made = self.end_made_spans(why);
+        self.spans.end_all(why, made, &self.server);
     }
 }
 
@@ -234,7 +244,7 @@ impl HasData for TelemetryImports {
     type Data<'a> = GuestTelemetryView<'a>;
 }
 
-/// Adds the three interfaces to a linker.
+/// Adds the interfaces of both doors to a linker.
 ///
 /// # Errors
 /// Where one of them is there already.
@@ -246,8 +256,11 @@ pub(crate) fn add_to_linker<T: Send + 'static>(
     telemetry::tracing::add_to_linker::<T, TelemetryImports>(linker, view)?;
     telemetry::metrics::add_to_linker::<T, TelemetryImports>(linker, view)?;
     telemetry::logs::add_to_linker::<T, TelemetryImports>(linker, view)?;
-    Ok(())
+    otel::add_to_linker(linker, view)
 }
+
+/// The SDK's own name for what is over its bound on series.
+const OVERFLOW: &str = "otel.metric.overflow";
 
 /// The longest name or version of a library, in bytes.
 const MAX_SCOPE: usize = 255;

@@ -8,12 +8,14 @@ mod console;
 mod dropped;
 mod env;
 mod gate;
+pub(crate) mod guest_points;
 mod health;
 mod host_log;
 mod limits;
 mod metric_exporter;
 mod otlp;
 mod output;
+mod own_metrics;
 mod prometheus;
 mod queue;
 mod resource;
@@ -29,10 +31,8 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use opentelemetry::metrics::{Meter, MeterProvider as _};
-use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider, Temporality};
-use opentelemetry_sdk::trace::SpanData;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -52,10 +52,11 @@ use crate::propagation::Propagators;
 use crate::span::Tracer;
 use crate::span_limits::AttributeLimits;
 use dropped::Exported;
+use guest_points::GuestPoints;
 use metric_exporter::MetricExporter;
 use output::Output;
 use queue::FlushRequest;
-use sinks::{LogQueueProcessor, LogSink, ScopedLogRecord, SpanSink};
+use sinks::{LogQueueProcessor, LogSink, SpanSink};
 
 /// The instrumentation scope of what the host itself says.
 pub(crate) const HOST_SCOPE: &str = "fanlight";
@@ -73,6 +74,7 @@ pub struct Telemetry {
     tracer: Tracer,
     meters: SdkMeterProvider,
     loggers: SdkLoggerProvider,
+    guest_points: Arc<GuestPoints>,
     prometheus: Option<PrometheusText>,
     flushes: Vec<mpsc::Sender<FlushRequest>>,
     config: TelemetryConfig,
@@ -140,6 +142,7 @@ impl Telemetry {
             loggers = loggers.with_log_processor(LogQueueProcessor(Arc::clone(&records)));
         }
 
+        let guest_points = Arc::new(GuestPoints::new(config.temporality, &resource));
         let mut meters = SdkMeterProvider::builder().with_resource(resource);
         if config.metrics.is_exported() {
             let timeout = config.metric_timeout;
@@ -151,6 +154,7 @@ impl Telemetry {
             }
             let exporter = MetricExporter {
                 output: Arc::new(output),
+                guest_points: Arc::clone(&guest_points),
                 temporality: config.temporality,
                 runtime: runtime.clone(),
                 ended: own.ended.clone(),
@@ -162,18 +166,21 @@ impl Telemetry {
         }
         let mut prometheus = None;
         if config.prometheus {
-            let (text, reader) = PrometheusText::new().context("the reader for Prometheus")?;
+            let points = Arc::clone(&guest_points);
+            let (text, reader) =
+                PrometheusText::new(points).context("the reader for Prometheus")?;
             meters = meters.with_reader(reader);
             prometheus = Some(text);
         }
         let meters = meters.build();
         drop(entered);
 
-        observe(&meters, counts, &dropped, &spans, &records);
+        own_metrics::observe(&meters, counts, &dropped, &spans, &records);
         Ok(Self {
             tracer: Tracer::new(config.sampler.clone(), config.span_limits, spans, dropped),
             meters,
             loggers: loggers.build(),
+            guest_points,
             prometheus,
             flushes,
             config: config.clone(),
@@ -220,6 +227,11 @@ impl Telemetry {
     /// The meters of guests, by scope.
     pub(crate) fn meter_provider(&self) -> &SdkMeterProvider {
         &self.meters
+    }
+
+    /// The points that guests have aggregated themselves.
+    pub(crate) fn guest_points(&self) -> &Arc<GuestPoints> {
+        &self.guest_points
     }
 
     /// The loggers of guests, by scope.
@@ -347,72 +359,4 @@ fn summary(config: &TelemetryConfig) -> Vec<(&'static str, String)> {
     })
     .map(|(name, signal)| (name, signal.to_string()))
     .collect()
-}
-
-/// Registers the metrics about telemetry itself.
-fn observe(
-    meters: &SdkMeterProvider,
-    counts: SignalCounts,
-    dropped: &Arc<Dropped>,
-    spans: &Arc<ExportQueue<SpanData>>,
-    records: &Arc<ExportQueue<ScopedLogRecord>>,
-) {
-    let meter = meters.meter_with_scope(InstrumentationScope::builder(HOST_SCOPE).build());
-    let signals = move || {
-        [
-            ("traces", Arc::clone(&counts.traces)),
-            ("metrics", Arc::clone(&counts.metrics)),
-            ("logs", Arc::clone(&counts.logs)),
-        ]
-    };
-    let exported = signals.clone();
-    meter
-        .u64_observable_counter("fanlight.telemetry.exported")
-        .with_unit("{item}")
-        .with_description("Spans, points of metrics and log records that a backend took")
-        .with_callback(move |observer| {
-            for (signal, counts) in exported() {
-                observer.observe(counts.total(), &[KeyValue::new("signal", signal)]);
-            }
-        })
-        .build();
-    meter
-        .u64_observable_counter("fanlight.telemetry.lost")
-        .with_unit("{item}")
-        .with_description(
-            "Spans, points of metrics and log records that were not exported, by reason",
-        )
-        .with_callback(move |observer| {
-            for (signal, counts) in signals() {
-                for (reason, count) in counts.losses() {
-                    let attributes = [
-                        KeyValue::new("signal", signal),
-                        KeyValue::new("reason", reason),
-                    ];
-                    observer.observe(count, &attributes);
-                }
-            }
-        })
-        .build();
-    let dropped = Arc::clone(dropped);
-    meter
-        .u64_observable_counter("fanlight.telemetry.dropped")
-        .with_unit("{item}")
-        .with_description("What guests said over their bounds, by kind of item")
-        .with_callback(move |observer| {
-            for (item, count) in dropped.read() {
-                observer.observe(count, &[KeyValue::new("item", item)]);
-            }
-        })
-        .build();
-    let (spans, records) = (Arc::clone(spans), Arc::clone(records));
-    meter
-        .u64_observable_gauge("fanlight.telemetry.queue.length")
-        .with_unit("{item}")
-        .with_description("Spans and log records that wait for export")
-        .with_callback(move |observer| {
-            observer.observe(spans.len() as u64, &[KeyValue::new("signal", "traces")]);
-            observer.observe(records.len() as u64, &[KeyValue::new("signal", "logs")]);
-        })
-        .build();
 }

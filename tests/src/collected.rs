@@ -27,6 +27,8 @@ pub struct CollectedSpan {
     pub links: Vec<CollectedLink>,
     /// The library's name and version.
     pub scope: (String, String),
+    /// What else the library says of itself.
+    pub scope_attributes: Attributes,
     /// The resource's attributes.
     pub resource: Attributes,
     /// OTLP's flags: the W3C ones and whether the parent is remote.
@@ -70,6 +72,8 @@ pub struct CollectedLink {
     pub trace_id: String,
     /// 16 hexadecimal digits.
     pub span_id: String,
+    /// The vendors' keys and values.
+    pub trace_state: String,
     /// What was said about it.
     pub attributes: Attributes,
 }
@@ -93,6 +97,12 @@ pub struct CollectedLog {
     pub span_id: String,
     /// The library's name.
     pub scope: String,
+    /// When it happened and when it was seen, in nanoseconds since 1970.
+    pub times: (u64, u64),
+    /// The W3C flags.
+    pub flags: u32,
+    /// The resource's attributes.
+    pub resource: Attributes,
 }
 
 /// One point of a metric.
@@ -102,7 +112,7 @@ pub struct CollectedPoint {
     pub name: String,
     /// Its unit.
     pub unit: String,
-    /// `sum`, `up-down`, `gauge` or `histogram`.
+    /// `sum`, `up-down`, `gauge`, `histogram` or `exponential`.
     pub kind: &'static str,
     /// What the point is about.
     pub attributes: Attributes,
@@ -114,8 +124,16 @@ pub struct CollectedPoint {
     pub bounds: Vec<f64>,
     /// `cumulative` or `delta`; nothing for a gauge.
     pub temporality: &'static str,
+    /// What its buckets hold; of an exponential one those of positive values.
+    pub buckets: Vec<u64>,
+    /// Its least and greatest value.
+    pub range: (Option<f64>, Option<f64>),
+    /// The scale of an exponential one, what is zero, and its first bucket.
+    pub exponential: (i32, u64, i32),
     /// The library's name.
     pub scope: String,
+    /// The resource's attributes.
+    pub resource: Attributes,
 }
 
 pub(crate) fn spans(request: ExportTraceServiceRequest) -> Vec<CollectedSpan> {
@@ -129,9 +147,13 @@ pub(crate) fn spans(request: ExportTraceServiceRequest) -> Vec<CollectedSpan> {
         );
         for scope in resource.scope_spans {
             let library = scope.scope.unwrap_or_default();
+            let scope_attributes = attributes(library.attributes);
             for span in scope.spans {
                 let library = (library.name.clone(), library.version.clone());
-                spans.push(collected(span, library, of.clone()));
+                spans.push(CollectedSpan {
+                    scope_attributes: scope_attributes.clone(),
+                    ..collected(span, library, of.clone())
+                });
             }
         }
     }
@@ -149,10 +171,12 @@ fn collected(span: otlp::Span, scope: (String, String), resource: Attributes) ->
             .map(|link| CollectedLink {
                 trace_id: hex(&link.trace_id),
                 span_id: hex(&link.span_id),
+                trace_state: link.trace_state,
                 attributes: attributes(link.attributes),
             })
             .collect(),
         scope,
+        scope_attributes: Attributes::new(),
         resource,
         flags: span.flags,
         trace_state: span.trace_state,
@@ -188,19 +212,20 @@ fn collected(span: otlp::Span, scope: (String, String), resource: Attributes) ->
 }
 
 pub(crate) fn logs(request: ExportLogsServiceRequest) -> Vec<CollectedLog> {
-    let scopes = request
-        .resource_logs
-        .into_iter()
-        .flat_map(|it| it.scope_logs);
-    let records = scopes.flat_map(|scope| {
+    let scopes = request.resource_logs.into_iter().flat_map(|it| {
+        let of = attributes(it.resource.map(|it| it.attributes).unwrap_or_default());
+        let scopes = it.scope_logs.into_iter();
+        scopes.map(move |scope| (scope, of.clone()))
+    });
+    let records = scopes.flat_map(|(scope, resource)| {
         let library = scope.scope.unwrap_or_default().name;
         scope
             .log_records
             .into_iter()
-            .map(move |record| (library.clone(), record))
+            .map(move |record| (library.clone(), resource.clone(), record))
     });
     records
-        .map(|(scope, record)| CollectedLog {
+        .map(|(scope, resource, record)| CollectedLog {
             body: record.body.map_or(Value::Null, value),
             severity: record.severity_number,
             severity_text: record.severity_text,
@@ -209,22 +234,27 @@ pub(crate) fn logs(request: ExportLogsServiceRequest) -> Vec<CollectedLog> {
             trace_id: hex(&record.trace_id),
             span_id: hex(&record.span_id),
             scope,
+            times: (record.time_unix_nano, record.observed_time_unix_nano),
+            flags: record.flags,
+            resource,
         })
         .collect()
 }
 
 pub(crate) fn points(request: ExportMetricsServiceRequest) -> Vec<CollectedPoint> {
     let mut points = Vec::new();
-    let scopes = request
-        .resource_metrics
-        .into_iter()
-        .flat_map(|it| it.scope_metrics);
-    for scope in scopes {
+    let scopes = request.resource_metrics.into_iter().flat_map(|it| {
+        let of = attributes(it.resource.map(|it| it.attributes).unwrap_or_default());
+        let scopes = it.scope_metrics.into_iter();
+        scopes.map(move |scope| (scope, of.clone()))
+    });
+    for (scope, resource) in scopes {
         let library = scope.scope.unwrap_or_default().name;
         for metric in scope.metrics {
             let temporality = match &metric.data {
                 Some(metric::Data::Sum(sum)) => sum.aggregation_temporality(),
                 Some(metric::Data::Histogram(it)) => it.aggregation_temporality(),
+                Some(metric::Data::ExponentialHistogram(it)) => it.aggregation_temporality(),
                 _ => AggregationTemporality::Unspecified,
             };
             let point = |kind, attributes: Vec<KeyValue>, value, count, bounds| CollectedPoint {
@@ -240,7 +270,11 @@ pub(crate) fn points(request: ExportMetricsServiceRequest) -> Vec<CollectedPoint
                     AggregationTemporality::Delta => "delta",
                     AggregationTemporality::Unspecified => "",
                 },
+                buckets: Vec::new(),
+                range: (None, None),
+                exponential: (0, 0, 0),
                 scope: library.clone(),
+                resource: resource.clone(),
             };
             match metric.data {
                 Some(metric::Data::Sum(sum)) => {
@@ -261,13 +295,29 @@ pub(crate) fn points(request: ExportMetricsServiceRequest) -> Vec<CollectedPoint
                 Some(metric::Data::Histogram(histogram)) => {
                     points.extend(histogram.data_points.into_iter().map(|it| {
                         let sum = it.sum.unwrap_or_default();
-                        point(
-                            "histogram",
-                            it.attributes,
-                            sum,
-                            it.count,
-                            it.explicit_bounds,
-                        )
+                        CollectedPoint {
+                            buckets: it.bucket_counts,
+                            range: (it.min, it.max),
+                            ..point(
+                                "histogram",
+                                it.attributes,
+                                sum,
+                                it.count,
+                                it.explicit_bounds,
+                            )
+                        }
+                    }));
+                }
+                Some(metric::Data::ExponentialHistogram(histogram)) => {
+                    points.extend(histogram.data_points.into_iter().map(|it| {
+                        let sum = it.sum.unwrap_or_default();
+                        let positive = it.positive.unwrap_or_default();
+                        CollectedPoint {
+                            buckets: positive.bucket_counts,
+                            range: (it.min, it.max),
+                            exponential: (it.scale, it.zero_count, positive.offset),
+                            ..point("exponential", it.attributes, sum, it.count, Vec::new())
+                        }
                     }));
                 }
                 _ => {}
@@ -305,6 +355,9 @@ fn value(value: AnyValue) -> Value {
         Some(any_value::Value::ArrayValue(list)) => {
             Value::Array(list.values.into_iter().map(self::value).collect())
         }
+        Some(any_value::Value::KvlistValue(map)) => json!(attributes(map.values)),
+        // JSON has no bytes: told from a text by what is around them.
+        Some(any_value::Value::BytesValue(bytes)) => json!({"bytes": bytes}),
         other => panic!("an attribute of a kind that nobody sends: {other:?}"),
     }
 }

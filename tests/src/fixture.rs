@@ -37,8 +37,10 @@ pub const OPENTELEMETRY: Fixture = Fixture::new("example-opentelemetry");
 pub const COMPOSED: Fixture = Fixture::new("example-outer").with("example-inner");
 /// HELLO behind a component that looks at its requests first.
 pub const GUARDED: Fixture = Fixture::new("example-middleware").with("example-hello");
+/// Speaks `wasi:otel`.
+pub const WASI_OTEL: Fixture = Fixture::new("example-wasi-otel");
 
-const ALL: [Fixture; 10] = [
+const ALL: [Fixture; 11] = [
     DEMO,
     HELLO,
     ECHO,
@@ -49,6 +51,7 @@ const ALL: [Fixture; 10] = [
     OPENTELEMETRY,
     COMPOSED,
     GUARDED,
+    WASI_OTEL,
 ];
 
 impl Fixture {

@@ -32,6 +32,10 @@ pub(crate) enum Target {
     Forwarded,
     /// Attributes that a guest sends
     Attributes,
+    /// Values that a guest sends as JSON
+    OtelValue,
+    /// Exponential histograms that guests export
+    ExponentialHistograms,
     /// Files that are to be served
     AdminUpload,
 }
@@ -45,6 +49,8 @@ impl Target {
             Self::PropagatorsOfOthers => "propagators_of_others",
             Self::Forwarded => "forwarded",
             Self::Attributes => "attributes",
+            Self::OtelValue => "otel_value",
+            Self::ExponentialHistograms => "exponential_histograms",
             Self::AdminUpload => "admin_upload",
         }
     }
@@ -53,8 +59,12 @@ impl Target {
     fn max_len(self) -> u32 {
         match self {
             Self::Traceparent => 256,
+            Self::OtelValue => 1024,
             Self::PropagatorsOfOthers | Self::Forwarded => 2 * 1024,
-            Self::Tracestate | Self::Attributes | Self::AdminUpload => 4 * 1024,
+            Self::Tracestate
+            | Self::Attributes
+            | Self::ExponentialHistograms
+            | Self::AdminUpload => 4 * 1024,
             Self::Baggage => 12 * 1024,
         }
     }

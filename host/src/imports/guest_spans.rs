@@ -47,6 +47,17 @@ pub(crate) enum SpansEnded {
     CutOff(FailureWord),
 }
 
+impl SpansEnded {
+    /// The value of `error.type` on what was left open, where that is an error.
+    pub(super) fn failure(self) -> Option<FailureWord> {
+        match self {
+            Self::Returned => None,
+            Self::Trapped => Some("trap"),
+            Self::CutOff(word) => Some(word),
+        }
+    }
+}
+
 impl GuestSpans {
     pub(super) fn new(budget: usize) -> Self {
         Self {
@@ -59,23 +70,32 @@ impl GuestSpans {
     /// Whether another span may be recorded, given whether there is room for
     /// it; counts the one that may not.
     pub(super) fn take_from_budget(&mut self, has_room: bool) -> bool {
-        if self.budget == 0 || !has_room {
-            self.over_budget += 1;
-            return false;
+        let taken = self.take_one(has_room);
+        if !taken {
+            self.lose();
         }
-        self.budget -= 1;
-        true
+        taken
+    }
+
+    /// The same, and counts nothing.
+    pub(super) fn take_one(&mut self, has_room: bool) -> bool {
+        let left = self.budget.checked_sub(1).filter(|_| has_room);
+        self.budget = left.unwrap_or(self.budget);
+        left.is_some()
+    }
+
+    /// Counts a span that was not kept.
+    pub(super) fn lose(&mut self) {
+        self.over_budget += 1;
     }
 
     /// A span below a parent that is not sampled. Over the budget it has no
     /// identity of its own: it would take memory and tell nobody anything.
     pub(super) fn unsampled(&mut self, parent: Arc<SpanContext>, tracer: &Tracer) -> SpanHandle {
-        match self.budget.checked_sub(1) {
-            Some(left) => {
-                self.budget = left;
-                SpanHandle::non_recording(Arc::new(tracer.non_recording(&parent)))
-            }
-            None => SpanHandle::non_recording(parent),
+        if self.take_one(true) {
+            SpanHandle::non_recording(Arc::new(tracer.non_recording(&parent)))
+        } else {
+            SpanHandle::non_recording(parent)
         }
     }
 
@@ -114,22 +134,18 @@ impl GuestSpans {
         self.open.get_mut(handle.key?)?.take()
     }
 
-    /// Ends all that are open, innermost first, and says so on each.
-    pub(super) fn end_all(&mut self, why: SpansEnded, server: &ServerSpan) {
+    /// Ends all that are open, innermost first, and says so on each. Tells the
+    /// server span how many they are, with those that the guest `made`.
+    pub(super) fn end_all(&mut self, why: SpansEnded, made: i64, server: &ServerSpan) {
         let now = server.clock().now();
-        let mut unfinished = 0;
+        let mut unfinished = made;
         for span in self.open.iter_mut().rev() {
             let Some(mut span) = span.take() else {
                 continue;
             };
             unfinished += 1;
             span.set_attribute(KeyValue::new("fanlight.span.unfinished", true));
-            let failure = match why {
-                SpansEnded::Returned => None,
-                SpansEnded::Trapped => Some("trap"),
-                SpansEnded::CutOff(word) => Some(word),
-            };
-            if let Some(word) = failure {
+            if let Some(word) = why.failure() {
                 span.set_attribute(KeyValue::new("error.type", word));
                 span.override_status(Status::error(word));
             }

@@ -4,27 +4,27 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use opentelemetry::InstrumentationScope;
 use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter, MeterProvider, UpDownCounter};
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 
 use super::attributes::cut;
 use super::bindings::fanlight::telemetry::metrics as wit;
+use super::instrument_rules::check;
 use super::series::{Owner, Series};
 use super::{GuestLimits, scope};
 use crate::telemetry::Dropped;
+use crate::telemetry::guest_points::{
+    GuestMetric, GuestPoints, MAX_BUCKETS, MetricDescription, Shape,
+};
 
-/// The longest name of an instrument, by the OpenTelemetry specification.
-const MAX_NAME: usize = 255;
-/// The longest unit, by the same.
-const MAX_UNIT: usize = 63;
 /// The longest description, in bytes.
 const MAX_DESCRIPTION: usize = 1024;
-/// The most buckets of a histogram: each takes memory in every series.
-const MAX_BOUNDS: usize = 256;
 
 /// The instruments of all guests.
 pub(crate) struct Instruments {
     meters: SdkMeterProvider,
+    points: Arc<GuestPoints>,
     limit: usize,
     known: Mutex<HashMap<Key, Instrument>>,
     pub(super) series: Series,
@@ -41,8 +41,7 @@ pub struct Opened<T> {
 /// Names do not differ by case alone, so the key holds lower case.
 #[derive(PartialEq, Eq, Hash)]
 struct Key {
-    scope: String,
-    version: Option<String>,
+    scope: InstrumentationScope,
     name: String,
 }
 
@@ -63,6 +62,8 @@ pub(super) enum Handle {
     Histogram(Histogram<f64>),
     GaugeS64(Gauge<i64>),
     GaugeF64(Gauge<f64>),
+    /// What guests have aggregated themselves.
+    Points(Arc<GuestMetric>),
 }
 
 impl Handle {
@@ -75,6 +76,7 @@ impl Handle {
             Self::Histogram(_) => "histogram",
             Self::GaugeS64(_) => "gauge-s64",
             Self::GaugeF64(_) => "gauge-f64",
+            Self::Points(metric) => metric.what().kind.name(),
         }
     }
 }
@@ -154,11 +156,13 @@ impl Kind for Histogram<f64> {
 impl Instruments {
     pub(super) fn new(
         meters: SdkMeterProvider,
+        points: Arc<GuestPoints>,
         limits: &GuestLimits,
         dropped: Arc<Dropped>,
     ) -> Self {
         Self {
             meters,
+            points,
             limit: limits.instruments,
             series: Series::new(limits.series),
             known: Mutex::default(),
@@ -176,8 +180,7 @@ impl Instruments {
         check(&name, &options.unit, bounds.as_deref())?;
         let scope = scope(options.scope);
         let key = Key {
-            scope: scope.name().to_owned(),
-            version: scope.version().map(ToOwned::to_owned),
+            scope: scope.clone(),
             name: name.to_ascii_lowercase(),
         };
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -217,6 +220,52 @@ impl Instruments {
             }
         }
     }
+
+    /// Finds the metric that points of a guest's own belong to, or makes it.
+    pub(super) fn of_points(
+        &self,
+        what: &MetricDescription,
+    ) -> Result<(Arc<GuestMetric>, Owner), wit::InstrumentError> {
+        let bounds = (what.kind.shape == Shape::Histogram).then_some(&*what.bounds);
+        check(&what.name, &what.unit, bounds)?;
+        let key = Key {
+            scope: what.scope.clone(),
+            name: what.name.to_ascii_lowercase(),
+        };
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(instrument) = known.get_mut(&key) {
+            return instrument.as_points(what);
+        }
+        if known.len() >= self.limit {
+            self.dropped.instruments(1);
+            return Err(wit::InstrumentError::LimitReached);
+        }
+        let owner = Owner {
+            number: known.len(),
+            buckets: match what.kind.shape {
+                Shape::Gauge | Shape::Counter | Shape::UpDownCounter => 0,
+                Shape::Histogram => what.bounds.len() + 1,
+                Shape::ExponentialHistogram => 2 * MAX_BUCKETS,
+            },
+        };
+        let unit = what.unit.clone();
+        let bounds = bounds.map(<[f64]>::to_vec);
+        let metric = self.points.add(MetricDescription {
+            description: cut(what.description.clone(), MAX_DESCRIPTION),
+            ..what.clone()
+        });
+        known.insert(
+            key,
+            Instrument {
+                unit,
+                bounds,
+                handle: Handle::Points(Arc::clone(&metric)),
+                owner,
+                clash_was_logged: false,
+            },
+        );
+        Ok((metric, owner))
+    }
 }
 
 impl Instrument {
@@ -234,6 +283,28 @@ impl Instrument {
                 owner: self.owner,
             });
         }
+        Err(self.clash(name, K::NAME, unit))
+    }
+
+    /// The metric of guests' own points, where it is what was asked for.
+    fn as_points(
+        &mut self,
+        what: &MetricDescription,
+    ) -> Result<(Arc<GuestMetric>, Owner), wit::InstrumentError> {
+        match &self.handle {
+            Handle::Points(metric)
+                if metric.what().kind == what.kind
+                    && metric.what().unit == what.unit
+                    && metric.what().bounds == what.bounds =>
+            {
+                Ok((Arc::clone(metric), self.owner))
+            }
+            _ => Err(self.clash(&what.name, what.kind.name(), &what.unit)),
+        }
+    }
+
+    /// Says what it is to whom asked for something else, and once to the log.
+    fn clash(&mut self, name: &str, asked_for: &str, asked_unit: &str) -> wit::InstrumentError {
         let known = format!(
             "{} with unit {:?} and {}",
             self.handle.kind(),
@@ -246,62 +317,21 @@ impl Instrument {
         if !std::mem::replace(&mut self.clash_was_logged, true) {
             ::tracing::warn!(
                 instrument = name,
-                asked_for = K::NAME,
-                asked_unit = unit,
+                asked_for,
+                asked_unit,
                 known,
                 "a guest opened an instrument that exists as something else"
             );
         }
-        Err(wit::InstrumentError::Conflict(known))
+        wit::InstrumentError::Conflict(known)
     }
-}
-
-/// Whether the name, as Prometheus would write it, could be one of the host's
-/// own metrics: a guest must neither add to them nor hide them.
-fn is_the_hosts(name: &str) -> bool {
-    let name = name.to_ascii_lowercase().replace(['.', '-', '/'], "_");
-    ["http_server_", "fanlight_", "target_info"]
-        .iter()
-        .any(|prefix| name.starts_with(prefix))
-}
-
-/// Checks what the specification demands of a name, a unit and bounds.
-fn check(name: &str, unit: &str, bounds: Option<&[f64]>) -> Result<(), wit::InstrumentError> {
-    let invalid = |why: &str| Err(wit::InstrumentError::Invalid(why.to_owned()));
-    if is_the_hosts(name) {
-        return invalid("http.server.*, fanlight.* and target.info are the host's");
-    }
-    let mut bytes = name.bytes();
-    if !bytes
-        .next()
-        .is_some_and(|first| first.is_ascii_alphabetic())
-    {
-        return invalid("a name begins with a letter");
-    }
-    if name.len() > MAX_NAME {
-        return invalid("a name has 255 characters at most");
-    }
-    if !bytes.all(|byte| byte.is_ascii_alphanumeric() || b"_.-/".contains(&byte)) {
-        return invalid("a name has letters, digits and _ . - / only");
-    }
-    if unit.len() > MAX_UNIT || !unit.is_ascii() {
-        return invalid("a unit has 63 ASCII characters at most");
-    }
-    let Some(bounds) = bounds else {
-        return Ok(());
-    };
-    if bounds.len() > MAX_BOUNDS {
-        return invalid("a histogram has 256 bounds at most");
-    }
-    let rises = bounds.windows(2).all(|pair| pair[0] < pair[1]);
-    if !rises || bounds.iter().any(|bound| !bound.is_finite()) {
-        return invalid("the bounds of a histogram are finite and rise");
-    }
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use opentelemetry_sdk::Resource;
+    use opentelemetry_sdk::metrics::Temporality;
+
     use super::*;
 
     fn options(unit: &str) -> wit::InstrumentOptions {
@@ -318,7 +348,9 @@ mod tests {
             instruments: limit,
             ..GuestLimits::default()
         };
-        Instruments::new(meters, &limits, Arc::default())
+        let resource = Resource::builder_empty().build();
+        let points = Arc::new(GuestPoints::new(Temporality::Cumulative, &resource));
+        Instruments::new(meters, points, &limits, Arc::default())
     }
 
     #[test]
@@ -348,20 +380,5 @@ mod tests {
         let over = known.open::<Gauge<i64>>("b".into(), options(""), None);
         assert!(matches!(over, Err(wit::InstrumentError::LimitReached)));
         assert!(known.dropped.read().contains(&("instrument", 1)));
-    }
-
-    #[test]
-    fn names_units_and_bounds_follow_the_rules() {
-        for name in ["http.server.request.duration", "Fanlight/x", "target_info"] {
-            assert!(check(name, "", None).is_err(), "{name:?}");
-        }
-        assert!(check("http.client.request.duration", "s", None).is_ok());
-        for name in ["", "1a", "_a", "a b", "ä", &"a".repeat(256)] {
-            assert!(check(name, "", None).is_err(), "{name:?}");
-        }
-        assert!(check("a_.-/9", "{request}", Some(&[0.0, 1.0])).is_ok());
-        assert!(check("a", "é", None).is_err());
-        assert!(check("a", "", Some(&[1.0, 1.0])).is_err());
-        assert!(check("a", "", Some(&[f64::NAN])).is_err());
     }
 }

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use opentelemetry::logs::{LogRecord as _, Logger as _, LoggerProvider as _, Severity};
 use opentelemetry::trace::SpanContext;
 use opentelemetry::{InstrumentationScope, KeyValue, Value};
-use opentelemetry_sdk::logs::{SdkLogRecord, SdkLoggerProvider};
+use opentelemetry_sdk::logs::{SdkLogRecord, SdkLogger, SdkLoggerProvider};
 use wasmtime::Result;
 
 use super::attributes::{any_value, cut, time, value};
@@ -16,8 +16,9 @@ use super::{GuestTelemetryView, scope};
 use crate::span_limits::{AttributeLimits, MAX_TEXT_BYTES};
 use crate::telemetry::sizes;
 
-/// The most names of events that become `event_name`; the SDK wants them to
-/// live for ever, so what is kept has to be few. Later ones become an attribute.
+/// The most names of events that become `event_name`, and texts of severities;
+/// the SDK wants them to live for ever, so what is kept has to be few. Later
+/// names become an attribute.
 const MAX_EVENT_NAMES: usize = 1_000;
 /// The longest of them, in bytes.
 const MAX_EVENT_NAME: usize = 256;
@@ -46,9 +47,14 @@ impl GuestLogs {
         }
     }
 
+    /// A logger of this library.
+    pub(super) fn logger(&self, scope: InstrumentationScope) -> SdkLogger {
+        self.loggers.logger_with_scope(scope)
+    }
+
     /// Hands a record to the export queue.
     pub(super) fn emit(&self, record: Record, context: &SpanContext) {
-        let logger = self.loggers.logger_with_scope(record.scope);
+        let logger = self.logger(record.scope);
         let mut log = logger.create_log_record();
         log.set_timestamp(record.time);
         log.set_observed_timestamp(SystemTime::now());
@@ -63,16 +69,25 @@ impl GuestLogs {
         for attribute in record.attributes {
             log.add_attribute(attribute.key, any_value(attribute.value));
         }
-        if let Some(name) = record.event_name.filter(|name| !name.is_empty()) {
-            match self.interned(&name) {
-                Some(interned) => log.set_event_name(interned),
-                None => log.add_attribute("event.name", name),
-            }
+        if let Some(name) = record.event_name {
+            self.set_event_name(&mut log, name);
         }
         logger.emit(log);
     }
 
-    fn interned(&self, name: &str) -> Option<&'static str> {
+    /// Names the event that a record stands for, unless the name is empty.
+    pub(super) fn set_event_name(&self, log: &mut SdkLogRecord, name: String) {
+        if name.is_empty() {
+            return;
+        }
+        match self.interned(&name) {
+            Some(interned) => log.set_event_name(interned),
+            None => log.add_attribute("event.name", name),
+        }
+    }
+
+    /// The same text for ever; none where too many are kept already.
+    pub(super) fn interned(&self, name: &str) -> Option<&'static str> {
         let mut names = self
             .event_names
             .lock()

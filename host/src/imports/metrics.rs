@@ -7,16 +7,13 @@ use opentelemetry::metrics::{Counter, Gauge, Histogram, UpDownCounter};
 use wasmtime::Result;
 use wasmtime::component::Resource;
 
-use super::GuestTelemetryView;
 use super::attributes::convert;
 use super::bindings::fanlight::telemetry::metrics as wit;
 use super::bindings::fanlight::telemetry::types::Attribute;
 use super::instruments::{Kind, Opened};
 use super::series::Owner;
+use super::{GuestTelemetryView, OVERFLOW};
 use crate::span_limits::AttributeLimits;
-
-/// The SDK's own name for what is over its bound on series.
-const OVERFLOW: &str = "otel.metric.overflow";
 
 #[expect(unreachable_pub, reason = "the generated bindings re-export them")]
 pub(crate) mod handles {

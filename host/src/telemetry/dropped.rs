@@ -12,6 +12,7 @@ pub(crate) struct Dropped {
     log_records: AtomicU64,
     instruments: AtomicU64,
     series: AtomicU64,
+    points: AtomicU64,
 }
 
 impl Dropped {
@@ -44,8 +45,13 @@ impl Dropped {
         self.series.fetch_add(count, Ordering::Relaxed);
     }
 
+    /// Points of a guest's own that were refused.
+    pub(crate) fn points(&self, count: u64) {
+        self.points.fetch_add(count, Ordering::Relaxed);
+    }
+
     /// The counts by the value of the attribute `item`.
-    pub(crate) fn read(&self) -> [(&'static str, u64); 7] {
+    pub(crate) fn read(&self) -> [(&'static str, u64); 8] {
         [
             ("span", self.spans.load(Ordering::Relaxed)),
             ("attribute", self.attributes.load(Ordering::Relaxed)),
@@ -54,6 +60,7 @@ impl Dropped {
             ("log_record", self.log_records.load(Ordering::Relaxed)),
             ("instrument", self.instruments.load(Ordering::Relaxed)),
             ("series", self.series.load(Ordering::Relaxed)),
+            ("point", self.points.load(Ordering::Relaxed)),
         ]
     }
 }

@@ -14,12 +14,15 @@ use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
+use super::guest_points::GuestPoints;
 use super::output::Output;
 
 /// Exports metrics from the reader's own thread.
 #[derive(Debug)]
 pub(crate) struct MetricExporter {
     pub(crate) output: Arc<Output>,
+    /// What guests have aggregated themselves goes the same way.
+    pub(crate) guest_points: Arc<GuestPoints>,
     pub(crate) temporality: Temporality,
     pub(crate) runtime: Handle,
     /// Is cancelled when the runtime ends: its sockets and timers wake nobody
@@ -31,7 +34,12 @@ impl PushMetricExporter for MetricExporter {
     async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
         let export = async {
             let request = ExportMetricsServiceRequest::from(metrics);
-            self.output.send(&request).await
+            self.output.send(&request).await?;
+            for request in self.guest_points.requests() {
+                self.output.send(&request.body).await?;
+                request.arrived();
+            }
+            Ok(())
         };
         tokio::select! {
             biased;

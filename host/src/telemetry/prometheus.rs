@@ -14,6 +14,7 @@ use opentelemetry_sdk::error::OTelSdkError;
 use prometheus::proto::{LabelPair, MetricFamily, MetricType};
 use prometheus::{Registry, TEXT_FORMAT, TextEncoder};
 
+use super::guest_points::GuestPoints;
 use super::{GUEST_SCOPE, HOST_SCOPE};
 
 /// Labels that tell the library that speaks.
@@ -25,17 +26,24 @@ const SCOPE_NAME: &str = "otel_scope_name";
 pub struct PrometheusText {
     registry: Registry,
     names: Arc<Mutex<Names>>,
+    guest_points: Arc<GuestPoints>,
 }
 
 impl PrometheusText {
     /// Makes it, and the reader that belongs to the meter provider.
-    pub(super) fn new() -> Result<(Self, PrometheusExporter), OTelSdkError> {
+    pub(super) fn new(
+        guest_points: Arc<GuestPoints>,
+    ) -> Result<(Self, PrometheusExporter), OTelSdkError> {
         let registry = Registry::new();
         let reader = opentelemetry_prometheus::exporter()
             .with_registry(registry.clone())
             .build()?;
-        let names = Arc::default();
-        Ok((Self { registry, names }, reader))
+        let text = Self {
+            registry,
+            names: Arc::default(),
+            guest_points,
+        };
+        Ok((text, reader))
     }
 
     /// The text's media type, for `content-type`.
@@ -53,7 +61,8 @@ impl PrometheusText {
     }
 
     fn rendered(&self) -> anyhow::Result<String> {
-        let gathered = self.registry.gather();
+        let mut gathered = self.registry.gather();
+        gathered.append(&mut self.guest_points.families());
         let mut families = {
             let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
             merged(gathered, &mut names)
@@ -204,13 +213,21 @@ fn key(labels: &[LabelPair]) -> String {
 mod tests {
     use opentelemetry::metrics::MeterProvider as _;
     use opentelemetry::{InstrumentationScope, KeyValue};
-    use opentelemetry_sdk::metrics::SdkMeterProvider;
+    use opentelemetry_sdk::Resource;
+    use opentelemetry_sdk::metrics::{SdkMeterProvider, Temporality};
 
     use super::*;
 
+    fn text_and_meters() -> (PrometheusText, SdkMeterProvider) {
+        let resource = Resource::builder_empty().build();
+        let points = Arc::new(GuestPoints::new(Temporality::Cumulative, &resource));
+        let (text, reader) = PrometheusText::new(points).unwrap();
+        let meters = SdkMeterProvider::builder().with_reader(reader);
+        (text, meters.build())
+    }
+
     fn rendered(measure: impl FnOnce(&SdkMeterProvider)) -> String {
-        let (text, reader) = PrometheusText::new().unwrap();
-        let meters = SdkMeterProvider::builder().with_reader(reader).build();
+        let (text, meters) = text_and_meters();
         measure(&meters);
         text.rendered().unwrap()
     }
@@ -268,8 +285,7 @@ mod tests {
     #[test]
     fn a_name_of_a_histograms_lines_is_taken() {
         for first in ["x.count", "x"] {
-            let (text, reader) = PrometheusText::new().unwrap();
-            let meters = SdkMeterProvider::builder().with_reader(reader).build();
+            let (text, meters) = text_and_meters();
             let meter = meters.meter(GUEST_SCOPE);
             let gauge = || meter.i64_gauge("x.count").build().record(7, &[]);
             let histogram = || meter.f64_histogram("x").build().record(1.0, &[]);

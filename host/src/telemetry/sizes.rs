@@ -5,7 +5,7 @@
 
 use opentelemetry::logs::AnyValue;
 use opentelemetry::trace::{Event, Link, SpanContext, Status, TraceState};
-use opentelemetry::{Array, InstrumentationScope, KeyValue, Value};
+use opentelemetry::{Array, InstrumentationScope, Key, KeyValue, Value};
 use opentelemetry_sdk::logs::SdkLogRecord;
 use opentelemetry_sdk::trace::SpanData;
 
@@ -45,14 +45,22 @@ pub(crate) fn link(link: &Link) -> usize {
 pub(crate) fn log_record(record: &SdkLogRecord) -> usize {
     let attributes: usize = record
         .attributes_iter()
-        .map(|(key, value)| MEMBER + key.as_str().len() + any_value(value))
+        .map(|(key, value)| any_attribute(key, value))
         .sum();
     attributes + record.body().map_or(0, any_value)
 }
 
-/// The name and version of a library.
+/// An attribute of a log record.
+pub(crate) fn any_attribute(key: &Key, value: &AnyValue) -> usize {
+    MEMBER + key.as_str().len() + any_value(value)
+}
+
+/// What a library says of itself.
 pub(crate) fn scope(scope: &InstrumentationScope) -> usize {
-    scope.name().len() + scope.version().map_or(0, str::len)
+    scope.name().len()
+        + scope.version().map_or(0, str::len)
+        + scope.schema_url().map_or(0, str::len)
+        + scope.attributes().map(attribute).sum::<usize>()
 }
 
 /// What a context has on the heap: its trace state.
@@ -88,7 +96,8 @@ pub(crate) fn value(value: &Value) -> usize {
     }
 }
 
-fn any_value(value: &AnyValue) -> usize {
+/// What a value of a log record has on the heap.
+pub(crate) fn any_value(value: &AnyValue) -> usize {
     match value {
         AnyValue::String(text) => text.as_str().len(),
         AnyValue::Bytes(bytes) => bytes.len(),

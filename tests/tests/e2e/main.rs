@@ -45,4 +45,8 @@ mod streams;
 mod swap;
 mod tls;
 mod tracing_crate;
+mod wasi_otel_logs;
+mod wasi_otel_metrics;
+mod wasi_otel_older;
+mod wasi_otel_tracing;
 mod watch;
