@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::OnceLock;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Request};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 use opentelemetry::Value;
 use opentelemetry::trace::SpanContext;
 
@@ -22,7 +22,7 @@ use crate::propagation::trace_context::extract;
 use crate::propagation::{self, Caller, Propagators, baggage, format_traceparent};
 use crate::request_facts::{Peer, RequestFacts, Scheme, request_attributes};
 use crate::telemetry::guest_points;
-use crate::trusted_proxies::TrustedProxies;
+use crate::trusted_proxies::{ProxyHeaders, TrustedProxies};
 
 /// Each line is a `traceparent` header. One that is taken is written back the
 /// same, but for the flags that version 00 does not have.
@@ -140,21 +140,31 @@ pub fn propagators_of_others(data: &[u8]) {
 
 /// Each line is a header, `name: value`, of a request by a trusted proxy. What
 /// is told of the client is an address, of the server a host, and nothing is
-/// told where nobody is trusted.
+/// told where nobody is trusted. Of the two families, the one that is not named
+/// has no say; where none is and both are there, what one does not say is not told.
 pub fn forwarded(data: &[u8]) {
     const LIMIT: usize = 1024;
-    let mut request = Request::new(());
-    *request.headers_mut() = named_headers(data);
+    let given = named_headers(data);
+    let is_usual = |name: &HeaderName| name.as_str().starts_with("x-forwarded-");
+    let is_standard = |name: &HeaderName| *name == header::FORWARDED;
+    let with = |is_kept: &dyn Fn(&HeaderName) -> bool| {
+        let kept = given.iter().filter(|(name, _)| is_kept(name));
+        kept.map(|(name, value)| (name.clone(), value.clone()))
+            .collect::<HeaderMap>()
+    };
     let peer = Peer {
         address: SocketAddr::from(([10, 0, 0, 1], 4711)),
         scheme: Scheme::Http,
     };
-    let told = |networks: &[&str]| {
+    let told_of = |headers: &HeaderMap, networks: &[&str], family| {
+        let mut request = Request::new(());
+        *request.headers_mut() = headers.clone();
         let networks = networks.iter().filter_map(|text| text.parse().ok());
-        let trusted = TrustedProxies::new(networks);
+        let trusted = TrustedProxies::new(networks).writing(family);
         let facts = RequestFacts::of(&request, peer, &KnownMethods::default(), &trusted);
         request_attributes(&request, &facts, peer, LIMIT)
     };
+    let told = |networks: &[&str]| told_of(&given, networks, ProxyHeaders::Auto);
     for attribute in told(&["10.0.0.0/8"]) {
         match (attribute.key.as_str(), &attribute.value) {
             ("client.address", Value::String(text)) => {
@@ -179,6 +189,26 @@ pub fn forwarded(data: &[u8]) {
     let peers = Some(Value::from("10.0.0.1"));
     assert_eq!(client(told(&[])), peers);
     assert_eq!(client(told(&["192.0.2.0/24"])), peers);
+    let by_family = |headers: &HeaderMap, family| told_of(headers, &["10.0.0.0/8"], family);
+    let standard = by_family(&given, ProxyHeaders::Forwarded);
+    let usual = by_family(&given, ProxyHeaders::XForwarded);
+    let (no_usual, no_standard) = (with(&|it| !is_usual(it)), with(&|it| !is_standard(it)));
+    assert_eq!(standard, by_family(&no_usual, ProxyHeaders::Auto));
+    assert_eq!(usual, by_family(&no_standard, ProxyHeaders::Auto));
+    if given.keys().any(is_usual) && given.keys().any(is_standard) {
+        let connection = told(&[]);
+        for attribute in told(&["10.0.0.0/8"]) {
+            let (key, value) = (attribute.key.as_str(), &attribute.value);
+            let says = |list: &[opentelemetry::KeyValue]| {
+                list.iter().any(|it| {
+                    it.key.as_str() == key
+                        && (it.value.as_str()).eq_ignore_ascii_case(&value.as_str())
+                })
+            };
+            let both = says(&standard) && says(&usual);
+            assert!(both || says(&connection), "{key}={value}");
+        }
+    }
 }
 
 /// The attributes that a guest sends: no key twice, the limits hold, texts are

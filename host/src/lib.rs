@@ -88,5 +88,5 @@ pub use telemetry::{
     Telemetry, TelemetryConfig,
 };
 pub use tls::{Renewal, Tls, TlsError, TlsFiles};
-pub use trusted_proxies::{NotANetwork, ProxyNetwork, TrustedProxies};
+pub use trusted_proxies::{NotANetwork, ProxyHeaders, ProxyNetwork, TrustedProxies};
 pub use watch::{Stamp, Watch};

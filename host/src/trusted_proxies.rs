@@ -1,4 +1,5 @@
-//! The proxies whose word on a request's origin is taken: `--trust-proxy`.
+//! The proxies whose word on a request's origin is taken, and the headers that
+//! they write it in: `--trust-proxy`, `--proxy-headers`.
 //!
 //! Nobody's is, unless somebody is named: whoever reaches the server could
 //! otherwise say that he is somebody else.
@@ -10,9 +11,25 @@ use std::sync::Arc;
 use ipnet::{IpNet, Ipv4Net};
 use thiserror::Error;
 
-/// The networks that trusted proxies are in.
+/// The networks that trusted proxies are in, and the headers that they write.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TrustedProxies(Arc<[IpNet]>);
+pub struct TrustedProxies {
+    networks: Arc<[IpNet]>,
+    headers: ProxyHeaders,
+}
+
+/// The family of headers in which trusted proxies say where a request comes
+/// from. The other one is the client's to write.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProxyHeaders {
+    /// Whichever is there; where both are, what both say.
+    #[default]
+    Auto,
+    /// `Forwarded` (RFC 7239), and nothing else.
+    Forwarded,
+    /// `X-Forwarded-For`, `-Proto`, `-Host` and `-Port`, and nothing else.
+    XForwarded,
+}
 
 /// A network as it is written: `10.0.0.0/8`, `fd00::/8`, or one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,18 +43,34 @@ pub struct NotANetwork;
 impl TrustedProxies {
     /// Trusts whoever is in one of these networks.
     pub fn new(networks: impl IntoIterator<Item = ProxyNetwork>) -> Self {
-        Self(networks.into_iter().map(|ProxyNetwork(it)| it).collect())
+        Self {
+            networks: networks.into_iter().map(|ProxyNetwork(it)| it).collect(),
+            headers: ProxyHeaders::default(),
+        }
+    }
+
+    /// The same proxies, which write these headers.
+    #[must_use]
+    pub fn writing(self, headers: ProxyHeaders) -> Self {
+        Self { headers, ..self }
+    }
+
+    /// The headers that they write.
+    pub(crate) fn headers(&self) -> ProxyHeaders {
+        self.headers
     }
 
     /// Whether nobody is trusted.
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.networks.is_empty()
     }
 
     /// Whether an address is a trusted proxy's.
     pub(crate) fn contain(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        self.0.iter().any(|network| network.contains(&address))
+        self.networks
+            .iter()
+            .any(|network| network.contains(&address))
     }
 }
 

@@ -1,10 +1,11 @@
 //! The flags about what is made of a request's headers.
 
-use clap::Args;
+use clap::builder::PossibleValue;
+use clap::{Args, ValueEnum};
 use http::HeaderName;
 
 use crate::captured_headers::{CapturedHeaders, TooManyHeaders};
-use crate::trusted_proxies::{ProxyNetwork, TrustedProxies};
+use crate::trusted_proxies::{ProxyHeaders, ProxyNetwork, TrustedProxies};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Headers")]
@@ -18,6 +19,15 @@ pub(super) struct HeaderArgs {
         value_delimiter = ','
     )]
     trust_proxy: Vec<ProxyNetwork>,
+    /// Which headers the trusted proxies write; the others are not looked at
+    #[arg(
+        long,
+        env = "FANLIGHT_PROXY_HEADERS",
+        value_name = "FAMILY",
+        value_enum,
+        default_value_t
+    )]
+    proxy_headers: ProxyHeaders,
     /// A header of requests to tell on the server span; may be repeated
     #[arg(
         long,
@@ -40,7 +50,7 @@ pub(super) struct HeaderArgs {
 
 impl HeaderArgs {
     pub(super) fn trusted_proxies(&self) -> TrustedProxies {
-        TrustedProxies::new(self.trust_proxy.iter().copied())
+        TrustedProxies::new(self.trust_proxy.iter().copied()).writing(self.proxy_headers)
     }
 
     /// The headers to tell.
@@ -49,6 +59,20 @@ impl HeaderArgs {
     /// Where they are too many.
     pub(super) fn captured(&self) -> Result<CapturedHeaders, TooManyHeaders> {
         CapturedHeaders::new(&self.capture_request_header, &self.capture_response_header)
+    }
+}
+
+impl ValueEnum for ProxyHeaders {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Auto, Self::Forwarded, Self::XForwarded]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(match self {
+            Self::Auto => "auto",
+            Self::Forwarded => "forwarded",
+            Self::XForwarded => "x-forwarded",
+        }))
     }
 }
 

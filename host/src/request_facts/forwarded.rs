@@ -11,7 +11,7 @@ use http::uri::Authority;
 use http::{HeaderMap, HeaderName, header};
 
 use super::{Peer, Scheme};
-use crate::trusted_proxies::TrustedProxies;
+use crate::trusted_proxies::{ProxyHeaders, TrustedProxies};
 
 static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -52,33 +52,63 @@ struct Found {
 
 /// Reads what the headers say, where the peer may be believed.
 ///
-/// What is malformed is ignored as a whole. Of the two families the standard
-/// one counts; but where they name different clients, one of them came from the
-/// client himself, through proxies that know the other alone: then neither does.
+/// Most proxies write one family and let the other pass as the client wrote it.
+/// Where nobody has said which one that is, and both are there, what counts is
+/// what both say: one of them may be the client's, and nothing tells which.
 pub(super) fn read(headers: &HeaderMap, peer: Peer, trusted: &TrustedProxies) -> Forwarded {
     if trusted.is_empty() || !trusted.contain(peer.address.ip()) {
         return Forwarded::default();
     }
+    let standard = || standard(headers, trusted).unwrap_or_default();
     let usual = || x_forwarded(headers, trusted);
-    if !headers.contains_key(header::FORWARDED) {
-        return usual().unwrap_or_default();
-    }
-    let Some(forwarded) = standard(headers, trusted) else {
-        return Forwarded::default();
-    };
-    let other = headers.contains_key(&X_FORWARDED_FOR).then(usual).flatten();
-    match other {
-        Some(other) if address(&other) != address(&forwarded) => Forwarded::default(),
-        _ => forwarded,
+    match trusted.headers() {
+        ProxyHeaders::Forwarded => standard(),
+        ProxyHeaders::XForwarded => usual(),
+        ProxyHeaders::Auto if !headers.contains_key(header::FORWARDED) => usual(),
+        ProxyHeaders::Auto if !has_x_forwarded(headers) => standard(),
+        ProxyHeaders::Auto => standard().agreed(&usual()),
     }
 }
 
-fn address(forwarded: &Forwarded) -> Option<IpAddr> {
-    forwarded.client.map(|client| client.address)
+/// Whether any header of the family is there, whatever it says.
+fn has_x_forwarded(headers: &HeaderMap) -> bool {
+    [
+        &X_FORWARDED_FOR,
+        &X_FORWARDED_PROTO,
+        &X_FORWARDED_HOST,
+        &X_FORWARDED_PORT,
+    ]
+    .into_iter()
+    .any(|name| headers.contains_key(name))
+}
+
+impl Forwarded {
+    /// What both say, each thing by itself. A port belongs to its address or host.
+    fn agreed(self, other: &Self) -> Self {
+        let client = match (self.client, other.client) {
+            (Some(one), Some(other)) if one.address == other.address => Some(Client {
+                address: one.address,
+                port: one.port.filter(|_| one.port == other.port),
+            }),
+            _ => None,
+        };
+        let host = self.host.filter(|host| {
+            let other = other.host.as_deref();
+            other.is_some_and(|other| other.eq_ignore_ascii_case(host))
+        });
+        Self {
+            client,
+            scheme: self.scheme.filter(|_| self.scheme == other.scheme),
+            port: self
+                .port
+                .filter(|_| host.is_some() && self.port == other.port),
+            host,
+        }
+    }
 }
 
 /// Walks from the right to the first who is no trusted proxy; where all are,
-/// the farthest one is the client. None where an entry is malformed.
+/// the farthest one is the client. None where an entry on the way is malformed.
 fn walk<'a>(
     entries: impl Iterator<Item = Option<&'a str>>,
     parse: impl Fn(&str) -> Option<Node>,
@@ -110,94 +140,88 @@ fn walk<'a>(
     Some(farthest)
 }
 
-/// `Forwarded`; none where it is malformed.
+/// `Forwarded`; none where it is malformed, as far as it is looked at.
 fn standard(headers: &HeaderMap, trusted: &TrustedProxies) -> Option<Forwarded> {
     let mut elements = Vec::new();
-    for line in headers.get_all(header::FORWARDED) {
-        parse_elements(line.to_str().ok()?, &mut elements)?;
+    for line in headers.get_all(header::FORWARDED).iter().rev() {
+        let Some(line) = line.to_str().ok().and_then(parse_elements) else {
+            // A line that the client wrote is no reason to doubt the proxy's,
+            // which is right of it; a walk that comes this far ends here.
+            elements.push(Element::malformed());
+            break;
+        };
+        elements.extend(line.into_iter().rev());
     }
-    elements.reverse();
     let names = elements.iter().map(|element| element.node.as_deref());
     let found = walk(names, node, trusted)?;
     // What the client's own proxy leaves out, the next one may know.
     let nearer = || elements.iter().take(found.at + 1).rev();
     let proto = nearer().find_map(|element| element.proto.as_deref());
     let host = nearer().find_map(|element| element.host.as_deref());
-    let (host, port) = host.map(host_and_port).transpose().ok()?.unzip();
+    // Proxies hand on what the client called the host: to call it something odd
+    // shall not hide his address.
+    let (host, port) = host.and_then(host_and_port).unzip();
     Some(Forwarded {
         client: found.client,
-        scheme: proto.map(scheme).transpose().ok()?,
+        scheme: proto.and_then(scheme),
         host,
         port: port.flatten(),
     })
 }
 
-/// `X-Forwarded-*`; none where one of them is malformed.
-fn x_forwarded(headers: &HeaderMap, trusted: &TrustedProxies) -> Option<Forwarded> {
-    let clients = list(headers, &X_FORWARDED_FOR)?;
-    let entries = clients.iter().rev().map(|entry| Some(*entry));
-    let found = walk(entries, usual_node, trusted)?;
-    // Where each proxy has added to a list, the entry beside the client's is
-    // meant; otherwise what the nearest one says.
-    let beside = |name| {
-        let entries = list(headers, name)?;
-        let at = if entries.len() == clients.len() {
-            found.at
-        } else {
-            0
-        };
-        Some(entries.iter().rev().nth(at).copied())
-    };
-    let proto = beside(&X_FORWARDED_PROTO)?;
-    let host = beside(&X_FORWARDED_HOST)?;
-    let port = beside(&X_FORWARDED_PORT)?;
-    let (host, named) = host.map(host_and_port).transpose().ok()?.unzip();
-    let port = port.map(number).transpose().ok()?;
-    Some(Forwarded {
-        client: found.client,
-        scheme: proto.map(scheme).transpose().ok()?,
+/// `X-Forwarded-*`; what is malformed in one of them costs that one alone.
+fn x_forwarded(headers: &HeaderMap, trusted: &TrustedProxies) -> Forwarded {
+    let clients = entries(headers, &X_FORWARDED_FOR).map(Some);
+    let found = walk(clients, usual_node, trusted);
+    // The nearest proxy's word. Further left, nothing tells who wrote an entry:
+    // lists of equal length are no sign, for one proxy may have added to the one
+    // list alone, and the client have made up for it in the other.
+    let nearest = |name| entries(headers, name).next();
+    let scheme = nearest(&X_FORWARDED_PROTO).and_then(scheme);
+    let host = nearest(&X_FORWARDED_HOST).and_then(host_and_port);
+    let port = nearest(&X_FORWARDED_PORT).and_then(number);
+    let (host, named) = host.unzip();
+    Forwarded {
+        client: found.and_then(|found| found.client),
+        scheme,
         host,
         port: named.flatten().or(port),
-    })
-}
-
-/// The entries of all headers of a name; none where there is other than ASCII.
-fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Vec<&'a str>> {
-    let mut entries = Vec::new();
-    for line in headers.get_all(name) {
-        let texts = line.to_str().ok()?.split(',');
-        let texts = texts.map(|text| text.trim_matches([' ', '\t']));
-        entries.extend(texts.filter(|text| !text.is_empty()));
     }
-    Some(entries)
 }
 
-/// What is not what it should be.
-struct Malformed;
+/// The entries of all headers of a name, from the right. One that is no text is
+/// empty, which is malformed in all of them; the others say what they say.
+fn entries<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+    let lines = headers.get_all(name).into_iter().rev();
+    lines
+        .flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|entry| !entry.is_empty())
+        .map(|entry| str::from_utf8(entry).unwrap_or_default())
+}
 
-fn scheme(text: &str) -> Result<Scheme, Malformed> {
+fn scheme(text: &str) -> Option<Scheme> {
     [Scheme::Http, Scheme::Https]
         .into_iter()
         .find(|scheme| scheme.as_str().eq_ignore_ascii_case(text))
-        .ok_or(Malformed)
 }
 
-fn host_and_port(text: &str) -> Result<(String, Option<u16>), Malformed> {
-    let authority: Authority = text.parse().map_err(|_| Malformed)?;
+fn host_and_port(text: &str) -> Option<(String, Option<u16>)> {
+    let authority: Authority = text.parse().ok()?;
     // What stands before an @ is no part of a host.
-    let rest = text.strip_prefix(authority.host()).ok_or(Malformed)?;
-    let port = rest.strip_prefix(':').map(number).transpose()?;
-    if port.is_none() && !rest.is_empty() {
-        return Err(Malformed);
-    }
-    Ok((super::host_of(&authority).to_owned(), port))
+    let rest = text.strip_prefix(authority.host())?;
+    let port = match rest.strip_prefix(':') {
+        Some(digits) => Some(number(digits)?),
+        None if rest.is_empty() => None,
+        None => return None,
+    };
+    Some((super::host_of(&authority).to_owned(), port))
 }
 
 /// Reads a port; the standard library takes a sign as well.
-fn number(digits: &str) -> Result<u16, Malformed> {
+fn number(digits: &str) -> Option<u16> {
     let is_number = digits.bytes().all(|digit| digit.is_ascii_digit());
-    let number = is_number.then(|| digits.parse().ok()).flatten();
-    number.ok_or(Malformed)
+    is_number.then(|| digits.parse().ok())?
 }
 
 /// As RFC 7239 §6 has it: IPv6 in brackets, `unknown`, or an obfuscated name;
@@ -240,7 +264,7 @@ fn port(text: &str) -> Option<Option<u16>> {
     if is_obfuscated(digits) {
         return Some(None);
     }
-    number(digits).ok().map(Some)
+    number(digits).map(Some)
 }
 
 /// RFC 7239 §6.3.
@@ -258,9 +282,20 @@ struct Element {
     host: Option<String>,
 }
 
+impl Element {
+    /// Stands for what cannot be taken apart: an empty name is no node.
+    fn malformed() -> Self {
+        Self {
+            node: Some(String::new()),
+            ..Self::default()
+        }
+    }
+}
+
 /// Takes one line apart; none where it does not keep to RFC 7239 §4. Blanks
 /// around a semicolon are let pass, for many write them.
-fn parse_elements(line: &str, elements: &mut Vec<Element>) -> Option<()> {
+fn parse_elements(line: &str) -> Option<Vec<Element>> {
+    let mut elements = Vec::new();
     let mut element = None;
     let mut rest = line.trim_start_matches([' ', '\t']);
     while let Some(first) = rest.chars().next() {
@@ -297,7 +332,7 @@ fn parse_elements(line: &str, elements: &mut Vec<Element>) -> Option<()> {
         }
     }
     elements.extend(element);
-    Some(())
+    Some(elements)
 }
 
 /// Reads a quoted string to its end; gives back what comes after it.

@@ -1,7 +1,7 @@
 //! What the server span and the metrics say of a request's head: methods,
 //! proxies, captured headers.
 
-use fanlight::{CapturedHeaders, TrustedProxies};
+use fanlight::{CapturedHeaders, ProxyHeaders, TrustedProxies};
 use fanlight_runner::client::Answer;
 use fanlight_tests::client::trace_of;
 use fanlight_tests::collected::CollectedSpan;
@@ -19,10 +19,15 @@ async fn server_span(collector: &Collector, answer: &Answer) -> CollectedSpan {
 
 /// A host whose clients here, which are on loopback, are trusted proxies.
 async fn behind_proxies(collector: &Collector) -> RunningHost {
+    behind_proxies_that_write(ProxyHeaders::Auto, collector).await
+}
+
+async fn behind_proxies_that_write(family: ProxyHeaders, collector: &Collector) -> RunningHost {
     let trusted = ["127.0.0.0/8", "10.0.0.0/8"].map(|text| text.parse().unwrap());
+    let trusted = TrustedProxies::new(trusted).writing(family);
     TestHost::serving(FAULTS)
         .exporting_to(collector)
-        .requests(|limits| limits.trusted_proxies = TrustedProxies::new(trusted))
+        .requests(|limits| limits.trusted_proxies = trusted)
         .start()
         .await
 }
@@ -220,6 +225,48 @@ async fn nobody_is_believed_who_is_not_trusted_or_contradicts_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_cannot_forge_its_origin_in_headers_that_its_proxy_does_not_write() {
+    let collector = Collector::start().await;
+    let auto = behind_proxies_that_write(ProxyHeaders::Auto, &collector).await;
+    let standard = behind_proxies_that_write(ProxyHeaders::Forwarded, &collector).await;
+    let usual = behind_proxies_that_write(ProxyHeaders::XForwarded, &collector).await;
+    let forged = (
+        "forwarded",
+        "for=203.0.113.8;proto=https;host=bank.example:443",
+    );
+    let by_proxy = ("x-forwarded-for", "192.0.2.1");
+    let bad_port = ("x-forwarded-port", "x");
+    let usual_headers = [forged, by_proxy, bad_port];
+    let forged_others = [
+        ("x-forwarded-for", "203.0.113.8"),
+        ("x-forwarded-proto", "ws"),
+        ("forwarded", "for=192.0.2.1"),
+    ];
+    for (host, fields, client) in [
+        (&auto, usual_headers, "127.0.0.1"),
+        (&usual, usual_headers, "192.0.2.1"),
+        (&auto, forged_others, "127.0.0.1"),
+        (&standard, forged_others, "192.0.2.1"),
+    ] {
+        let mut ask = host.get("/scheme");
+        for (name, value) in fields {
+            ask = ask.header(name, value);
+        }
+        let answer = ask.send().await;
+        assert_eq!(answer.body, "http\n", "{fields:?}");
+        let span = server_span(&collector, &answer).await;
+        for (key, value) in [
+            ("client.address", json!(client)),
+            ("url.scheme", json!("http")),
+            ("server.address", json!("127.0.0.1")),
+            ("server.port", json!(host.address.port())),
+        ] {
+            assert_eq!(span.attribute(key), value, "{key}: {fields:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_component_sees_the_headers_of_proxies_as_they_came() {
     let collector = Collector::start().await;
     let host = behind_proxies(&collector).await;
@@ -302,6 +349,7 @@ async fn the_flags_about_headers_have_their_variables() {
     let flags = [
         "--trust-proxy=10.0.0.0/8",
         "--trust-proxy=127.0.0.1",
+        "--proxy-headers=x-forwarded",
         "--capture-request-header=X-One",
         "--capture-request-header=x-two",
         "--capture-response-header=traceresponse",
@@ -309,6 +357,7 @@ async fn the_flags_about_headers_have_their_variables() {
     let by_flags = Program::new(serve.iter().chain(&flags));
     let by_variables = Program::new(serve)
         .env("FANLIGHT_TRUST_PROXY", "10.0.0.0/8, 127.0.0.1")
+        .env("FANLIGHT_PROXY_HEADERS", "x-forwarded")
         .env("FANLIGHT_CAPTURE_REQUEST_HEADER", "X-One,x-two")
         .env("FANLIGHT_CAPTURE_RESPONSE_HEADER", "traceresponse");
     for program in [by_flags, by_variables] {
@@ -321,6 +370,7 @@ async fn the_flags_about_headers_have_their_variables() {
             .await;
         let ask = program.get("/").header("x-one", "1").header("x-two", "2");
         let ask = ask.header("x-forwarded-for", "192.0.2.1, 10.0.0.2");
+        let ask = ask.header("forwarded", "for=203.0.113.8");
         let span = server_span(&collector, &ask.send().await).await;
         for (key, value) in [
             ("client.address", json!("192.0.2.1")),
@@ -343,6 +393,7 @@ async fn names_that_are_none_and_networks_that_are_none_are_refused() {
     for (flag, message) in [
         ("--trust-proxy=everybody", "--trust-proxy"),
         ("--trust-proxy=10.0.0.0/33", "--trust-proxy"),
+        ("--proxy-headers=both", "[possible values: auto, forwarded"),
         ("--capture-request-header=:path", "--capture-request-header"),
         ("--capture-request-header=a b", "--capture-request-header"),
         ("--capture-response-header=", "--capture-response-header"),

@@ -6,6 +6,10 @@ use http::HeaderValue;
 use super::*;
 
 fn read_from(peer: &str, pairs: &[(&'static str, &str)]) -> Forwarded {
+    read_by(ProxyHeaders::Auto, peer, pairs)
+}
+
+fn read_by(family: ProxyHeaders, peer: &str, pairs: &[(&'static str, &str)]) -> Forwarded {
     let mut headers = HeaderMap::new();
     for (name, value) in pairs {
         let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
@@ -16,7 +20,11 @@ fn read_from(peer: &str, pairs: &[(&'static str, &str)]) -> Forwarded {
         address: peer.parse().unwrap(),
         scheme: Scheme::Http,
     };
-    read(&headers, peer, &TrustedProxies::new(networks))
+    read(
+        &headers,
+        peer,
+        &TrustedProxies::new(networks).writing(family),
+    )
 }
 
 /// What is made of the headers, in a line: client, scheme, host and port.
@@ -115,6 +123,14 @@ fn forwarded_is_walked_from_the_right() {
             &[("forwarded", "for=nonsense, for=192.0.2.1")],
             "192.0.2.1 - - -",
         ),
+        (
+            &[
+                ("forwarded", "for=\"unfinished"),
+                ("forwarded", "for=\u{e9}"),
+                ("forwarded", "for=192.0.2.1;proto=https"),
+            ],
+            "192.0.2.1 https - -",
+        ),
         // What the first proxy leaves out, the next one may know.
         (
             &[(
@@ -140,6 +156,23 @@ fn forwarded_is_walked_from_the_right() {
         (
             &[("forwarded", ", for=192.0.2.1 ; proto=https ,")],
             "192.0.2.1 https - -",
+        ),
+        // A scheme or host that is none costs itself: the client may have named it.
+        (
+            &[("forwarded", "for=192.0.2.1;proto=ws;host=example.com")],
+            "192.0.2.1 - example.com -",
+        ),
+        (
+            &[("forwarded", "for=192.0.2.1;proto=https;host=\"a b\"")],
+            "192.0.2.1 https - -",
+        ),
+        (
+            &[("forwarded", "for=192.0.2.1;host=\"user@example.com\"")],
+            "192.0.2.1 - - -",
+        ),
+        (
+            &[("forwarded", "for=192.0.2.1;host=\"example.com:99999\"")],
+            "192.0.2.1 - - -",
         ),
         (&[("forwarded", "")], NOTHING),
     ]);
@@ -169,18 +202,20 @@ fn forwarded_that_is_malformed_is_ignored_as_a_whole() {
         "for=192.0.2.256",
         "for=192.0.2.01",
         "for=localhost",
-        "for=192.0.2.1;proto=ftp",
-        "for=192.0.2.1;host=\"a b\"",
-        "for=192.0.2.1;host=\"user@example.com\"",
-        "for=192.0.2.1;host=\"example.com:99999\"",
         "for=192.0.2.1;host=example.com:80",
         "for=192.0.2.1, nonsense",
         "for=\u{e9}",
     ] {
-        // Nor does the other family help: the client could have brought it about.
-        let pairs: &[(&'static str, &str)] =
-            &[("forwarded", value), ("x-forwarded-for", "192.0.2.1")];
-        assert_eq!(said(&read_from("10.0.0.1:1", pairs)), NOTHING, "{value:?}");
+        let both = [("forwarded", value), ("x-forwarded-for", "192.0.2.1")];
+        assert_eq!(
+            said(&read_from("10.0.0.1:1", &both[..1])),
+            NOTHING,
+            "{value:?}"
+        );
+        // Nor does the other family help, unless it is the one that is written.
+        assert_eq!(said(&read_from("10.0.0.1:1", &both)), NOTHING, "{value:?}");
+        let usual = read_by(ProxyHeaders::XForwarded, "10.0.0.1:1", &both);
+        assert_eq!(said(&usual), "192.0.2.1 - - -", "{value:?}");
     }
 }
 
@@ -215,15 +250,31 @@ fn x_forwarded_headers_are_walked_from_the_right() {
         (&[(FOR, "203.0.113.9, 192.0.2.1")], "192.0.2.1 - - -"),
         (&[(FOR, "10.0.0.9, 192.0.2.1, 10.0.0.2")], "192.0.2.1 - - -"),
         (&[(FOR, "nonsense, 192.0.2.1")], "192.0.2.1 - - -"),
+        (&[(FOR, "\u{e9}, 192.0.2.1")], "192.0.2.1 - - -"),
+        (
+            &[(FOR, "\u{e9}"), (FOR, "192.0.2.1,10.0.0.2")],
+            "192.0.2.1 - - -",
+        ),
         (&[(FOR, "10.0.0.3, 10.0.0.2")], "10.0.0.3 - - -"),
         (&[(FOR, "203.0.113.9, unknown")], NOTHING),
-        // Lists of the same length go together; otherwise the nearest counts.
+        // The nearest proxy's word counts. The first of these may be two proxies
+        // that add to all lists, or one that adds to the first list alone behind
+        // a client that has written what it lacks.
         (
-            &[(FOR, "192.0.2.1, 10.0.0.2"), (PROTO, "https, http")],
-            "192.0.2.1 https - -",
+            &[
+                (FOR, "192.0.2.1, 10.0.0.2"),
+                (PROTO, "https, http"),
+                (HOST, "evil, b.example"),
+                (PORT, "81, 82"),
+            ],
+            "192.0.2.1 http b.example 82",
         ),
         (
             &[(FOR, "203.0.113.9, 192.0.2.1"), (PROTO, "https, http")],
+            "192.0.2.1 http - -",
+        ),
+        (
+            &[(FOR, "192.0.2.1"), (PROTO, "https"), (PROTO, "http")],
             "192.0.2.1 http - -",
         ),
         (
@@ -249,45 +300,178 @@ fn x_forwarded_headers_are_walked_from_the_right() {
             "- - example.com 81",
         ),
         (&[(HOST, "[2001:db8::2]:81")], "- - 2001:db8::2 81"),
-        // Malformed: ignored as a whole.
+        // What is malformed costs that alone.
         (&[(FOR, "nonsense")], NOTHING),
-        (&[(FOR, "192.0.2.1"), (PROTO, "ftp")], NOTHING),
-        (&[(FOR, "192.0.2.1"), (HOST, "a b")], NOTHING),
-        (&[(FOR, "192.0.2.1"), (HOST, "user@example.com")], NOTHING),
-        (&[(FOR, "192.0.2.1"), (PORT, "+80")], NOTHING),
-        (&[(FOR, "192.0.2.1"), (PORT, "65536")], NOTHING),
+        (
+            &[(FOR, "nonsense, 10.0.0.2"), (PROTO, "https"), (HOST, "a")],
+            "- https a -",
+        ),
+        (
+            &[(FOR, "192.0.2.1"), (PROTO, "ws"), (HOST, "a")],
+            "192.0.2.1 - a -",
+        ),
+        (
+            &[(FOR, "192.0.2.1"), (PROTO, "https, \u{e9}")],
+            "192.0.2.1 - - -",
+        ),
+        (
+            &[(FOR, "192.0.2.1"), (PROTO, "\u{e9}, https")],
+            "192.0.2.1 https - -",
+        ),
+        (&[(FOR, "192.0.2.1"), (HOST, "a b")], "192.0.2.1 - - -"),
+        (
+            &[(FOR, "192.0.2.1"), (HOST, "user@example.com"), (PORT, "80")],
+            "192.0.2.1 - - 80",
+        ),
+        (
+            &[(FOR, "192.0.2.1"), (HOST, "a"), (PORT, "+80")],
+            "192.0.2.1 - a -",
+        ),
+        (&[(FOR, "192.0.2.1"), (PORT, "65536")], "192.0.2.1 - - -"),
         (&[(FOR, "192.0.2.1 10.0.0.2")], NOTHING),
         (&[(FOR, "192.0.2.1, \u{e9}")], NOTHING),
     ]);
 }
 
 #[test]
-fn of_two_families_the_standard_one_counts_unless_they_disagree() {
+fn of_two_families_only_what_both_say_counts() {
     demand(&[
         (
             &[
-                ("forwarded", "for=192.0.2.1;proto=https"),
-                ("x-forwarded-for", "192.0.2.1"),
+                (
+                    "forwarded",
+                    "for=\"192.0.2.1:4711\";proto=https;host=\"Example.com:8443\"",
+                ),
+                ("x-forwarded-for", "192.0.2.1:4711"),
+                ("x-forwarded-proto", "https"),
+                ("x-forwarded-host", "example.com"),
+                ("x-forwarded-port", "8443"),
+            ],
+            "192.0.2.1 port 4711 https Example.com 8443",
+        ),
+        // Each thing by itself.
+        (
+            &[
+                ("forwarded", "for=192.0.2.1;proto=https;host=example.com"),
+                ("x-forwarded-for", "192.0.2.1:4711"),
                 ("x-forwarded-proto", "http"),
+                ("x-forwarded-host", "example.com:8443"),
             ],
-            "192.0.2.1 https - -",
+            "192.0.2.1 - example.com -",
         ),
         (
             &[
-                ("forwarded", "for=192.0.2.1"),
-                ("x-forwarded-for", "nonsense"),
+                ("forwarded", "for=192.0.2.1;proto=https"),
+                ("x-forwarded-for", "203.0.113.9"),
+                ("x-forwarded-proto", "https"),
             ],
-            "192.0.2.1 - - -",
+            "- https - -",
         ),
-        // The proxy knows one of them, and the client has written the other.
+        // A port goes with its host.
         (
             &[
-                ("forwarded", "for=203.0.113.9"),
-                ("x-forwarded-for", "192.0.2.1"),
+                ("forwarded", "for=192.0.2.1;host=\"a.example:8443\""),
+                ("x-forwarded-host", "b.example:8443"),
+            ],
+            NOTHING,
+        ),
+        // What one alone says.
+        (
+            &[
+                ("forwarded", "for=192.0.2.1;proto=https;host=example.com"),
+                ("x-forwarded-port", ""),
             ],
             NOTHING,
         ),
     ]);
+}
+
+/// What a client sends, and a proxy that writes one family lets pass: what is
+/// told where nobody has said which, of `Forwarded` alone, of the other alone.
+#[test]
+fn what_a_client_writes_in_the_other_family_is_not_believed() {
+    type Headers = &'static [(&'static str, &'static str)];
+    let cases: &[(Headers, Headers, [&str; 3])] = &[
+        // The client writes `Forwarded`, the proxy the others.
+        (
+            &[
+                ("forwarded", "for=203.0.113.8;proto=https;host=bank.example"),
+                ("x-forwarded-port", "x"),
+            ],
+            &[("x-forwarded-for", "192.0.2.1")],
+            [
+                NOTHING,
+                "203.0.113.8 https bank.example -",
+                "192.0.2.1 - - -",
+            ],
+        ),
+        // It knows its own address.
+        (
+            &[("forwarded", "for=192.0.2.1;proto=http;host=evil.example")],
+            &[
+                ("x-forwarded-for", "192.0.2.1"),
+                ("x-forwarded-proto", "https"),
+            ],
+            [
+                "192.0.2.1 - - -",
+                "192.0.2.1 http evil.example -",
+                "192.0.2.1 https - -",
+            ],
+        ),
+        // It would rather not be known.
+        (
+            &[("forwarded", "for=\"")],
+            &[
+                ("x-forwarded-for", "192.0.2.1"),
+                ("x-forwarded-proto", "https"),
+            ],
+            [NOTHING, NOTHING, "192.0.2.1 https - -"],
+        ),
+        (
+            &[("x-forwarded-port", "x")],
+            &[
+                ("x-forwarded-for", "192.0.2.1"),
+                ("x-forwarded-proto", "https"),
+            ],
+            ["192.0.2.1 https - -", NOTHING, "192.0.2.1 https - -"],
+        ),
+        // The client writes the others, the proxy `Forwarded`.
+        (
+            &[
+                ("x-forwarded-for", "203.0.113.8"),
+                ("x-forwarded-proto", "http"),
+                ("x-forwarded-host", "evil.example"),
+            ],
+            &[("forwarded", "for=192.0.2.1;proto=https;host=bank.example")],
+            [
+                NOTHING,
+                "192.0.2.1 https bank.example -",
+                "203.0.113.8 http evil.example -",
+            ],
+        ),
+        (
+            &[("x-forwarded-for", "nonsense")],
+            &[("forwarded", "for=192.0.2.1;proto=https")],
+            [NOTHING, "192.0.2.1 https - -", NOTHING],
+        ),
+        (
+            &[("x-forwarded-proto", "ws")],
+            &[("forwarded", "for=192.0.2.1;proto=https")],
+            [NOTHING, "192.0.2.1 https - -", NOTHING],
+        ),
+    ];
+    let families = [
+        ProxyHeaders::Auto,
+        ProxyHeaders::Forwarded,
+        ProxyHeaders::XForwarded,
+    ];
+    for (clients, proxys, expected) in cases {
+        let pairs = [*clients, *proxys].concat();
+        for (family, expected) in families.into_iter().zip(expected) {
+            let told = read_by(family, "10.0.0.1:1", &pairs);
+            assert_eq!(said(&told), *expected, "{family:?}: {pairs:?}");
+        }
+    }
 }
 
 #[test]
