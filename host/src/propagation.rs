@@ -14,7 +14,7 @@ pub(crate) mod trace_context;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName};
-use opentelemetry::trace::{SpanContext, TraceFlags};
+use opentelemetry::trace::{SpanContext, TraceFlags, TraceState};
 
 use baggage::Baggage;
 pub(crate) use ids::bytes_of;
@@ -140,11 +140,7 @@ impl Propagators {
                 continue;
             };
             extracted.carried.debug |= debug;
-            // A decision without a span says less than a span does.
-            let says_less = matches!(caller, Caller::Decision(_)) && extracted.caller.has_span();
-            if !says_less {
-                extracted.caller = caller;
-            }
+            extracted.caller = extracted.caller.followed_by(caller);
         }
         // It implies sampling: another format's word is not for a caller who
         // says otherwise.
@@ -194,8 +190,24 @@ impl Propagator {
 }
 
 impl Caller {
-    fn has_span(&self) -> bool {
-        matches!(self, Self::Span(_) | Self::Deferring(_))
+    /// What is known of the caller once a later format has had its say: its
+    /// word, unless it says less of the same than is known.
+    fn followed_by(self, later: Self) -> Self {
+        match (self, later) {
+            // A decision without a span says less than a span does.
+            (known @ (Self::Span(_) | Self::Deferring(_)), Self::Decision(_)) => known,
+            // Nothing said of sampling is no reason to decide anew on a trace
+            // that is decided on.
+            (Self::Span(known), Self::Deferring(later)) if known.trace_id() == later.trace_id() => {
+                Self::Span(known)
+            }
+            (Self::Span(known), Self::Span(later))
+                if known.trace_id() == later.trace_id() && known.span_id() == later.span_id() =>
+            {
+                Self::Span(joined(&known, &later))
+            }
+            (_, later) => later,
+        }
     }
 
     fn is_sampled(&self) -> bool {
@@ -205,6 +217,24 @@ impl Caller {
             Self::Span(context) => context.is_sampled(),
         }
     }
+}
+
+/// The later of two contexts of one span, with what only the earlier one has:
+/// B3 and Jaeger have no place for a trace's state, nor for the random flag.
+fn joined(earlier: &SpanContext, later: &SpanContext) -> SpanContext {
+    let state = if *later.trace_state() == TraceState::NONE {
+        earlier.trace_state()
+    } else {
+        later.trace_state()
+    };
+    let flags = later.trace_flags() | (earlier.trace_flags() & RANDOM);
+    SpanContext::new(
+        later.trace_id(),
+        later.span_id(),
+        flags,
+        true,
+        state.clone(),
+    )
 }
 
 impl Found {
