@@ -102,7 +102,9 @@ pub(super) fn inject(context: &SpanContext, carried: &Carried, headers: &mut Hea
         let name = HeaderName::try_from(format!("{UBERCTX}{}", member.key));
         let value = utf8_percent_encode(&member.value, ENCODED).to_string();
         if let (Ok(name), Ok(value)) = (name, HeaderValue::try_from(value)) {
-            headers.insert(name, value);
+            // Keys of baggage have a case and headers have none. Of those that
+            // become one name the first goes out, not whichever comes last.
+            headers.entry(name).or_insert(value);
         }
     }
     if !context.is_valid() {

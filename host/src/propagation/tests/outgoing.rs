@@ -157,6 +157,18 @@ fn the_debug_flag_and_the_baggage_go_on() {
 }
 
 #[test]
+fn of_keys_that_differ_in_case_alone_the_first_becomes_jaegers_header() {
+    let carried = carried("Tenant=1,tenant=2,TENANT=3,b=4", false);
+    assert_eq!(
+        sent("jaeger", &SpanContext::NONE, &carried, GUESTS)
+            .into_iter()
+            .filter(|line| line.starts_with("uberctx-"))
+            .collect::<Vec<_>>(),
+        ["uberctx-b: 4", "uberctx-tenant: 1"]
+    );
+}
+
+#[test]
 fn what_a_guest_has_set_is_replaced_where_it_is_the_formats_to_say() {
     let b3 = [
         "b3",
