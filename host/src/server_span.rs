@@ -208,6 +208,10 @@ impl ServerSpan {
 
     /// Takes note of the headers of the answer, of those that are to be told.
     pub(crate) fn set_response_headers(&self, headers: &HeaderMap) {
+        // Nobody would see the copies.
+        if !self.is_recording() {
+            return;
+        }
         let tracer = &self.shared.tracer;
         for attribute in tracer.captured.of_response(headers, tracer.text_bytes()) {
             self.set_host_attribute(attribute);
