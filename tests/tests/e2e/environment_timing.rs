@@ -112,7 +112,7 @@ async fn a_queue_holds_so_many_items_and_loses_the_rest() {
             (&size, "2"),
         ])
         .await;
-        // Two are under way for ever, two more wait.
+        // Two are under way for ever or wait for that.
         for _ in 0..5 {
             speak(&host).await;
         }
