@@ -43,7 +43,7 @@ use tokio_util::sync::CancellationToken;
 pub use client_tls::ClientTls;
 pub use config::TelemetryConfig;
 pub(crate) use dropped::Dropped;
-pub(crate) use host_log::{HostLog, RECORD_ONLY};
+pub(crate) use host_log::{HostLog, RECORD_ONLY, RECORD_TARGET};
 pub use prometheus::PrometheusText;
 pub use queue::BatchConfig;
 pub(crate) use queue::ExportQueue;
