@@ -125,3 +125,56 @@ impl ExportHealth {
         state.last_line = Some(Instant::now());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use tracing::{Event, Level, Subscriber};
+    use tracing_subscriber::Layer;
+    use tracing_subscriber::layer::{Context, SubscriberExt as _};
+
+    use super::*;
+
+    /// Counts warnings.
+    #[derive(Clone, Default)]
+    struct Warnings(Arc<AtomicU64>);
+
+    impl<S: Subscriber> Layer<S> for Warnings {
+        fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
+            if *event.metadata().level() == Level::WARN {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn warnings(of: impl FnOnce()) -> u64 {
+        let warnings = Warnings::default();
+        let subscriber = tracing_subscriber::registry().with(warnings.clone());
+        tracing::subscriber::with_default(subscriber, of);
+        warnings.0.load(Ordering::Relaxed)
+    }
+
+    fn expecting_nobody() -> ExportHealth {
+        ExportHealth::new("traces", "http://localhost:4317", true)
+    }
+
+    #[test]
+    fn absence_where_nobody_was_told_to_listen_is_silent_until_somebody_has() {
+        let health = expecting_nobody();
+        assert_eq!(warnings(|| health.unreachable(&"refused", 1)), 0);
+        health.succeeded();
+        assert_eq!(warnings(|| health.unreachable(&"refused", 1)), 1);
+        let chosen = ExportHealth::new("traces", "http://backend:4317", false);
+        assert_eq!(warnings(|| chosen.unreachable(&"refused", 1)), 1);
+    }
+
+    #[test]
+    fn other_trouble_is_told_there_as_well() {
+        let health = expecting_nobody();
+        assert_eq!(warnings(|| health.failed(&"too large", 1)), 1);
+        // Once in a while.
+        assert_eq!(warnings(|| health.failed(&"too large", 1)), 0);
+    }
+}
