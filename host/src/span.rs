@@ -251,11 +251,13 @@ impl Span {
     }
 
     /// Replaces all attributes, whatever their number: for an owner that keeps
-    /// its own account of them.
+    /// its own account of them. `dropped` are those that were dropped since the
+    /// start; what was over the limit then is counted already.
     pub(crate) fn replace_attributes(&mut self, attributes: Vec<KeyValue>, dropped: u32) {
         if let Some(recording) = &mut self.recording {
-            recording.data.attributes = attributes;
-            recording.data.dropped_attributes_count = dropped;
+            let data = &mut recording.data;
+            data.attributes = attributes;
+            data.dropped_attributes_count = data.dropped_attributes_count.saturating_add(dropped);
         }
     }
 

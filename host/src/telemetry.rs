@@ -27,20 +27,23 @@ pub(crate) mod sizes;
 mod stock_exporter;
 mod unsupported;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use opentelemetry::metrics::{Meter, MeterProvider as _};
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider, Temporality};
+use opentelemetry_sdk::trace::SpanData;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 pub use client_tls::ClientTls;
 pub use config::TelemetryConfig;
 pub(crate) use dropped::Dropped;
-pub(crate) use host_log::{HostLog, RECORD_ONLY};
+pub(crate) use host_log::{HostLog, RECORD_ONLY, RECORD_TARGET};
 pub use prometheus::PrometheusText;
 pub use queue::BatchConfig;
 pub(crate) use queue::ExportQueue;
@@ -56,7 +59,7 @@ use guest_points::GuestPoints;
 use metric_exporter::MetricExporter;
 use output::Output;
 use queue::FlushRequest;
-use sinks::{LogQueueProcessor, LogSink, SpanSink};
+use sinks::{LogQueueProcessor, LogSink, ScopedLogRecord, SpanSink};
 
 /// The instrumentation scope of what the host itself says.
 pub(crate) const HOST_SCOPE: &str = "fanlight";
@@ -77,6 +80,8 @@ pub struct Telemetry {
     guest_points: Arc<GuestPoints>,
     prometheus: Option<PrometheusText>,
     flushes: Vec<mpsc::Sender<FlushRequest>>,
+    spans: Arc<ExportQueue<SpanData>>,
+    records: Arc<ExportQueue<ScopedLogRecord>>,
     config: TelemetryConfig,
 }
 
@@ -177,12 +182,19 @@ impl Telemetry {
 
         own_metrics::observe(&meters, counts, &dropped, &spans, &records);
         Ok(Self {
-            tracer: Tracer::new(config.sampler.clone(), config.span_limits, spans, dropped),
+            tracer: Tracer::new(
+                config.sampler.clone(),
+                config.span_limits,
+                Arc::clone(&spans),
+                dropped,
+            ),
             meters,
             loggers: loggers.build(),
             guest_points,
             prometheus,
             flushes,
+            spans,
+            records,
             config: config.clone(),
             runtime: own,
         })
@@ -255,47 +267,56 @@ impl Telemetry {
     /// # Cancel safety
     /// What is not exported when it is dropped stays queued.
     pub async fn flush(&self) {
-        let mut waits = Vec::new();
-        for flushes in &self.flushes {
-            let (done, wait) = oneshot::channel();
-            if flushes.send(done).await.is_ok() {
-                waits.push(wait);
-            }
-        }
+        self.flush_until(Instant::now() + self.config.flush_timeout)
+            .await;
+    }
+
+    async fn flush_until(&self, deadline: Instant) {
         let meters = self.meters.clone();
         let metrics = tokio::task::spawn_blocking(move || meters.force_flush());
         let all = async {
+            let mut waits = Vec::new();
+            for flushes in &self.flushes {
+                let (done, wait) = oneshot::channel();
+                // Behind a batch that is under way and a flush before this one
+                // it waits as well.
+                if flushes.send(done).await.is_ok() {
+                    waits.push(wait);
+                }
+            }
             for wait in waits {
                 let _ = wait.await;
             }
             // Trouble is in the log already, by the exporter's own account.
             let _ = metrics.await;
         };
-        if tokio::time::timeout(self.config.flush_timeout, all)
-            .await
-            .is_err()
-        {
-            tracing::warn!(timeout = ?self.config.flush_timeout, "telemetry was not flushed in time");
+        if timeout_at(deadline, all).await.is_err() {
+            tracing::warn!(
+                timeout = ?self.config.flush_timeout,
+                spans = self.spans.len(),
+                log_records = self.records.len(),
+                "telemetry was not flushed in time"
+            );
         }
     }
 
-    /// Exports what is queued and ends all that was started here.
+    /// Exports what is queued and ends all that was started here, within the
+    /// flush timeout.
     pub async fn shutdown(self) {
-        self.flush().await;
-        let Self {
-            meters, runtime, ..
-        } = self;
-        let timeout = self.config.flush_timeout;
+        let deadline = Instant::now() + self.config.flush_timeout;
+        self.flush_until(deadline).await;
+        let meters = self.meters.clone();
         // The reader's shutdown waits for its thread, which waits for the
         // runtime: it belongs where waiting holds up nobody.
         let ended = tokio::task::spawn_blocking(move || {
             // Trouble is in the log already, by the exporter's own account.
             let _ = meters.shutdown();
-            drop(runtime);
         });
-        if tokio::time::timeout(timeout, ended).await.is_err() {
+        if timeout_at(deadline, ended).await.is_err() {
             tracing::warn!("the metrics reader did not end in time");
         }
+        // With the runtime go the exports that are under way still, and with
+        // them whoever waits for one.
     }
 }
 
@@ -324,25 +345,37 @@ struct SignalCounts {
     logs: Arc<Exported>,
 }
 
-/// Says in one line that nobody listens where nobody was told to listen.
+/// Says in one line for each port that nobody listens where nobody was told to
+/// listen.
 async fn notice_absent_collector(config: TelemetryConfig) {
-    let signals = [&config.traces, &config.metrics, &config.logs];
-    let Some(signal) = signals
-        .into_iter()
-        .find(|signal| signal.enabled && signal.endpoint_is_default)
-    else {
-        return;
-    };
-    let port = signal.protocol.default_port();
-    if tokio::net::TcpStream::connect(("localhost", port))
-        .await
-        .is_err()
-    {
-        tracing::info!(
-            "no collector at localhost:{port}: traces, metrics and logs go nowhere until one \
-             listens there, or OTEL_EXPORTER_OTLP_ENDPOINT names another"
-        );
+    for (port, signals) in expected_collectors(&config) {
+        if tokio::net::TcpStream::connect(("localhost", port))
+            .await
+            .is_err()
+        {
+            tracing::info!(
+                "no collector at localhost:{port}: {} go nowhere until one listens there, or \
+                 OTEL_EXPORTER_OTLP_ENDPOINT names another",
+                signals.join(", ")
+            );
+        }
     }
+}
+
+/// The ports at which nobody was told to listen, and what is sent there.
+fn expected_collectors(config: &TelemetryConfig) -> BTreeMap<u16, Vec<&'static str>> {
+    let mut ports: BTreeMap<u16, Vec<_>> = BTreeMap::new();
+    for (name, signal) in [
+        ("traces", &config.traces),
+        ("metrics", &config.metrics),
+        ("logs", &config.logs),
+    ] {
+        if signal.enabled && signal.endpoint_is_default {
+            let port = signal.protocol.default_port();
+            ports.entry(port).or_default().push(name);
+        }
+    }
+    ports
 }
 
 /// Tells where each signal goes.
@@ -359,4 +392,33 @@ fn summary(config: &TelemetryConfig) -> Vec<(&'static str, String)> {
     })
     .map(|(name, signal)| (name, signal.to_string()))
     .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_collector_that_is_absent_is_named_with_what_would_go_there() {
+        let expected = |vars: &[(&str, &str)]| {
+            let vars = vars
+                .iter()
+                .map(|(name, value)| (name.to_string(), value.to_string()));
+            expected_collectors(&TelemetryConfig::from_vars(vars, "demo"))
+        };
+        let all = expected(&[]);
+        assert_eq!(all[&4317], ["traces", "metrics", "logs"]);
+        let some = expected(&[
+            (
+                "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+                "http://elsewhere:4317",
+            ),
+            ("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "http/json"),
+        ]);
+        assert_eq!(
+            (&*some[&4317], &*some[&4318]),
+            (&["metrics"][..], &["logs"][..])
+        );
+        assert!(expected(&[("OTEL_SDK_DISABLED", "true")]).is_empty());
+    }
 }

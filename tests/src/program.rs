@@ -1,6 +1,7 @@
 //! The real program, as a user starts it.
 
 use std::ffi::OsStr;
+use std::io::PipeReader;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -16,6 +17,8 @@ use crate::{PATIENCE, eventually};
 /// A command line of `fanlight` that has not run yet.
 pub struct Program {
     command: Command,
+    /// The other end of a standard output that nobody reads.
+    unread: Option<PipeReader>,
 }
 
 impl Program {
@@ -38,7 +41,17 @@ impl Program {
             );
         Self {
             command: quiet(command),
+            unread: None,
         }
+    }
+
+    /// Has nobody read what it writes to standard output.
+    #[must_use]
+    pub fn unread(mut self) -> Self {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        self.command.stdout(writer);
+        self.unread = Some(reader);
+        self
     }
 
     /// Sets a variable; an empty value unsets it.
@@ -88,11 +101,15 @@ impl Program {
     pub async fn serve(mut self) -> ServingProgram {
         let mut child = self.command.spawn().expect("it starts");
         let said = kept(child.stderr.take().expect("it is piped"));
-        let written = kept(child.stdout.take().expect("it is piped"));
+        let written = match child.stdout.take() {
+            Some(stdout) => kept(stdout),
+            None => Arc::default(),
+        };
         let mut program = ServingProgram {
             child,
             said,
             written,
+            _unread: self.unread,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             admin: None,
         };
@@ -116,6 +133,7 @@ pub struct ServingProgram {
     child: Child,
     said: Arc<Mutex<String>>,
     written: Arc<Mutex<String>>,
+    _unread: Option<PipeReader>,
     /// Where it serves.
     pub address: SocketAddr,
     /// Where its admin port is.

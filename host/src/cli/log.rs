@@ -3,13 +3,15 @@
 use std::fmt;
 
 use tracing::field::{Field, Visit};
+use tracing_subscriber::Layer as _;
 use tracing_subscriber::field::{RecordFields, VisitOutput};
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::{DefaultVisitor, Writer};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::telemetry::{HostLog, RECORD_ONLY};
+use crate::telemetry::{HostLog, RECORD_ONLY, RECORD_TARGET};
 
 /// Starts the host's own log. The exporters and their transports speak on
 /// stderr only when asked, and in records never: their trouble is told by the
@@ -34,7 +36,8 @@ pub(super) fn init() -> HostLog {
         .with_writer(std::io::stderr)
         .with_ansi(is_terminal)
         .with_target(false)
-        .fmt_fields(ForPeople);
+        .fmt_fields(ForPeople)
+        .with_filter(filter_fn(|said| said.target() != RECORD_TARGET));
     let records = HostLog::default();
     // Tests run several commands in one process; the first log serves them all.
     let _ = tracing_subscriber::registry()

@@ -23,7 +23,7 @@ use crate::engine::EngineConfig;
 use crate::load_error::LoadError;
 use crate::reload::Reloader;
 use crate::server::Server;
-use crate::telemetry::{HostLog, ServiceIdentity, Telemetry, TelemetryConfig};
+use crate::telemetry::{HostLog, RECORD_TARGET, ServiceIdentity, Telemetry, TelemetryConfig};
 use crate::tls::{Renewal, Tls};
 use crate::watch::Watch;
 
@@ -124,16 +124,21 @@ impl ServeArgs {
         let served = self
             .serve(slot, &telemetry, requests, tls, access, watch)
             .await;
+        // Said before flushing, which may take a while where nobody listens.
+        let code = match &served {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                tracing::error!(target: RECORD_TARGET, "{error:#}");
+                failed(error, FAILED)
+            }
+        };
         log.close();
         telemetry.shutdown().await;
-        match served {
-            Ok(()) => {
-                // The last line: flushing may have its own to say.
-                tracing::info!("drained");
-                ExitCode::SUCCESS
-            }
-            Err(error) => failed(&error, FAILED),
+        if served.is_ok() {
+            // The last line: flushing may have its own to say.
+            tracing::info!("drained");
         }
+        code
     }
 
     async fn serve(

@@ -4,6 +4,7 @@
 //! For eyes and `jq`; the specification leaves the form to us.
 
 use std::io::{self, Write as _};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
@@ -19,25 +20,61 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use opentelemetry_proto::tonic::trace::v1::{Span, span, status};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use tokio::sync::Semaphore;
+
+/// The longest that a write is waited for, where exports have no end.
+const LONGEST_WRITE: Duration = Duration::from_secs(10);
 
 /// Standard output.
 #[derive(Debug)]
-pub(crate) struct Console;
+pub(crate) struct Console {
+    timeout: Duration,
+    /// Held by a write until it has ended, however long that takes: threads that
+    /// wait for one reader would become ever more.
+    turn: Arc<Semaphore>,
+}
+
+/// Why lines were not written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConsoleError {
+    /// Nobody reads it any more.
+    #[error("{0}")]
+    Broken(io::Error),
+    /// Whoever reads it does not for now.
+    #[error("nobody reads it")]
+    Blocked,
+}
 
 impl Console {
+    /// Waits `timeout` for each write, and ten seconds at most.
+    pub(crate) fn new(timeout: Duration) -> Self {
+        Self {
+            timeout: timeout.min(LONGEST_WRITE),
+            turn: Arc::new(Semaphore::new(1)),
+        }
+    }
+
     /// Writes a request's lines, off the runtime's own threads: whoever reads
     /// the other end of the pipe may be slow.
     ///
     /// # Errors
-    /// Where nobody reads it any more.
-    pub(crate) async fn write(&self, request: &impl ConsoleLines) -> io::Result<()> {
+    /// Where nobody reads it any more, or nobody did in time. As long as an
+    /// earlier write still waits for its reader, none is tried.
+    pub(crate) async fn write(&self, request: &impl ConsoleLines) -> Result<(), ConsoleError> {
+        let turn = Arc::clone(&self.turn).try_acquire_owned();
+        let turn = turn.map_err(|_| ConsoleError::Blocked)?;
         let mut text = Vec::new();
-        request.lines(&mut text)?;
+        request.lines(&mut text).map_err(ConsoleError::Broken)?;
         let written = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
             let mut stdout = io::stdout().lock();
             stdout.write_all(&text).and_then(|()| stdout.flush())
         });
-        written.await.map_err(io::Error::other)?
+        match tokio::time::timeout(self.timeout, written).await {
+            Ok(Ok(written)) => written.map_err(ConsoleError::Broken),
+            Ok(Err(ended)) => Err(ConsoleError::Broken(io::Error::other(ended))),
+            Err(_) => Err(ConsoleError::Blocked),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::health::ExportHealth;
+use crate::printable::Printable;
 
 /// The time after which a backend that refused is asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(60);
@@ -31,11 +32,12 @@ impl Gate {
     }
 
     /// Takes note of a refusal; the first one is told.
-    pub(crate) fn refused(&self, health: &ExportHealth) {
+    pub(crate) fn refused(&self, health: &ExportHealth, reason: &str) {
         if self.replace(Some(Instant::now())).is_none() {
             tracing::info!(
                 signal = health.signal(),
                 endpoint = health.endpoint(),
+                reason = %Printable(reason),
                 "the backend does not take this signal; paused, asking again every 60s"
             );
         }
@@ -67,11 +69,11 @@ mod tests {
         let health = ExportHealth::new("logs", "http://backend", false);
         let gate = Gate::default();
         assert!(gate.is_open());
-        gate.refused(&health);
+        gate.refused(&health, "404");
         assert!(!gate.is_open());
         assert!(gate.is_open_at(Instant::now() + ASK_AGAIN));
         // It refused that as well.
-        gate.refused(&health);
+        gate.refused(&health, "404");
         assert!(!gate.is_open());
         gate.taken(&health);
         assert!(gate.is_open());

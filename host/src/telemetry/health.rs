@@ -2,7 +2,8 @@
 //!
 //! The first failure is said at once, later ones at most every 30 s with the
 //! count lost, recovery once. With a default endpoint that nobody configured,
-//! one line at start says that nobody listens and the rest is silence.
+//! one line at start says that nobody listens; that nobody does is not said
+//! again until somebody has. Any other trouble is.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -18,13 +19,13 @@ const LOG_INTERVAL: Duration = Duration::from_secs(30);
 pub(crate) struct ExportHealth {
     signal: &'static str,
     endpoint: String,
-    /// Nobody chose the endpoint, so its absence is no trouble.
-    quiet: bool,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
+    /// Nobody chose the endpoint and nobody was there yet: absence is no trouble.
+    absence_is_expected: bool,
     failing: bool,
     lost: u64,
     last_line: Option<Instant>,
@@ -34,12 +35,14 @@ struct State {
 }
 
 impl ExportHealth {
-    pub(crate) fn new(signal: &'static str, endpoint: &str, quiet: bool) -> Self {
+    pub(crate) fn new(signal: &'static str, endpoint: &str, absence_is_expected: bool) -> Self {
         Self {
             signal,
             endpoint: endpoint.to_owned(),
-            quiet,
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                absence_is_expected,
+                ..State::default()
+            }),
         }
     }
 
@@ -54,6 +57,7 @@ impl ExportHealth {
     /// Takes note of an export that worked.
     pub(crate) fn succeeded(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.absence_is_expected = false;
         if state.failing {
             tracing::info!(
                 signal = self.signal,
@@ -87,6 +91,18 @@ impl ExportHealth {
         }
     }
 
+    /// Takes note that nobody was there, and of the items lost by it.
+    pub(crate) fn unreachable(&self, error: &dyn fmt::Display, lost: u64) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.absence_is_expected {
+            state.lost += lost;
+            tracing::debug!(signal = self.signal, %error, lost, "export failed");
+            return;
+        }
+        drop(state);
+        self.failed(error, lost);
+    }
+
     /// Takes note of an export that failed, and of the items lost by it.
     pub(crate) fn failed(&self, error: &dyn fmt::Display, lost: u64) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -95,7 +111,7 @@ impl ExportHealth {
         let due = state
             .last_line
             .is_none_or(|last| last.elapsed() >= LOG_INTERVAL);
-        if self.quiet || !due {
+        if !due {
             tracing::debug!(signal = self.signal, %error, lost, "export failed");
             return;
         }
@@ -107,5 +123,58 @@ impl ExportHealth {
             "export failed; requests are not affected"
         );
         state.last_line = Some(Instant::now());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use tracing::{Event, Level, Subscriber};
+    use tracing_subscriber::Layer;
+    use tracing_subscriber::layer::{Context, SubscriberExt as _};
+
+    use super::*;
+
+    /// Counts warnings.
+    #[derive(Clone, Default)]
+    struct Warnings(Arc<AtomicU64>);
+
+    impl<S: Subscriber> Layer<S> for Warnings {
+        fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
+            if *event.metadata().level() == Level::WARN {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn warnings(of: impl FnOnce()) -> u64 {
+        let warnings = Warnings::default();
+        let subscriber = tracing_subscriber::registry().with(warnings.clone());
+        tracing::subscriber::with_default(subscriber, of);
+        warnings.0.load(Ordering::Relaxed)
+    }
+
+    fn expecting_nobody() -> ExportHealth {
+        ExportHealth::new("traces", "http://localhost:4317", true)
+    }
+
+    #[test]
+    fn absence_where_nobody_was_told_to_listen_is_silent_until_somebody_has() {
+        let health = expecting_nobody();
+        assert_eq!(warnings(|| health.unreachable(&"refused", 1)), 0);
+        health.succeeded();
+        assert_eq!(warnings(|| health.unreachable(&"refused", 1)), 1);
+        let chosen = ExportHealth::new("traces", "http://backend:4317", false);
+        assert_eq!(warnings(|| chosen.unreachable(&"refused", 1)), 1);
+    }
+
+    #[test]
+    fn other_trouble_is_told_there_as_well() {
+        let health = expecting_nobody();
+        assert_eq!(warnings(|| health.failed(&"too large", 1)), 1);
+        // Once in a while.
+        assert_eq!(warnings(|| health.failed(&"too large", 1)), 0);
     }
 }

@@ -27,6 +27,10 @@ const MAX_WAITING: usize = 256;
 /// stderr leaves out.
 pub(crate) const RECORD_ONLY: &str = "otel.";
 
+/// The target of what is for records alone, because it is said in another way
+/// already.
+pub(crate) const RECORD_TARGET: &str = "fanlight::record";
+
 /// Takes the host's own log to the logger of the telemetry it is connected to.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HostLog {

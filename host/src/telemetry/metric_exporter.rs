@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::guest_points::GuestPoints;
-use super::output::Output;
+use super::output::{Output, OutputError};
 
 /// Exports metrics from the reader's own thread.
 #[derive(Debug)]
@@ -34,12 +34,18 @@ impl PushMetricExporter for MetricExporter {
     async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
         let export = async {
             let request = ExportMetricsServiceRequest::from(metrics);
-            self.output.send(&request).await?;
-            for request in self.guest_points.requests() {
-                self.output.send(&request.body).await?;
-                request.arrived();
+            let mut outcome = self.output.send(request).await;
+            for mut request in self.guest_points.requests() {
+                // What was refused for good says nothing of the next one.
+                if let Err(OutputError::Unavailable(_)) = outcome {
+                    break;
+                }
+                match self.output.send(request.take_body()).await {
+                    Ok(()) => request.arrived(),
+                    Err(error) => outcome = Err(error),
+                }
             }
-            Ok(())
+            outcome.map_err(|error| OTelSdkError::InternalFailure(error.to_string()))
         };
         tokio::select! {
             biased;

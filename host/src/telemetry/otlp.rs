@@ -10,14 +10,18 @@ mod http;
 mod json;
 mod request;
 mod retry;
+mod split;
 
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 use self::http::HttpTransport;
 use super::signal::{Protocol, SignalConfig};
 use grpc::GrpcTransport;
 pub(crate) use request::{OtlpRequest, Rejection};
 use retry::Backoff;
+pub(crate) use split::{MAX_REQUEST_BYTES, split};
 
 /// Names the exporter to backends, as OTLP asks for.
 const USER_AGENT: &str = concat!("fanlight-otlp-exporter-rust/", env!("CARGO_PKG_VERSION"));
@@ -37,8 +41,11 @@ enum Transport {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OtlpError {
     /// It has no service for this signal: Jaeger takes traces alone.
-    #[error("the backend has no service for this signal")]
-    NoService,
+    #[error("the backend has no service for this signal: {0}")]
+    NoService(String),
+    /// There is no connection to it.
+    #[error("{0}")]
+    Unreachable(String),
     /// It may take the request later, but not before `after`.
     #[error("{message}")]
     Transient {
@@ -93,6 +100,7 @@ impl OtlpClient {
             Transport::Grpc(_) => request.encode_to_vec().into(),
             Transport::Http(http) => http.encode(request)?,
         };
+        let begun = Instant::now();
         let mut backoff = Backoff::default();
         loop {
             let answer = match &self.transport {
@@ -101,11 +109,13 @@ impl OtlpClient {
             };
             let wait = match &answer {
                 Err(OtlpError::Transient { after, .. }) => backoff.next(*after),
+                Err(OtlpError::Unreachable(_)) => backoff.next(None),
                 _ => None,
             };
+            let left = self.timeout.saturating_sub(begun.elapsed());
             match wait {
                 // Who is told to wait longer than there is time says why at once.
-                Some(wait) if wait < self.timeout => tokio::time::sleep(wait).await,
+                Some(wait) if wait < left => tokio::time::sleep(wait).await,
                 _ => return answer,
             }
         }

@@ -4,13 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
-
-use super::console::Console;
+use super::console::{Console, ConsoleError};
 use super::dropped::Exported;
 use super::gate::Gate;
 use super::health::ExportHealth;
-use super::otlp::{OtlpClient, OtlpError, OtlpRequest, Rejection};
+use super::otlp::{OtlpClient, OtlpError, OtlpRequest, Rejection, split};
 use super::signal::SignalConfig;
 
 /// A signal's way out of the process.
@@ -20,15 +18,27 @@ pub(crate) struct Output {
     /// Traces have none: a backend without them is no backend.
     gate: Option<Gate>,
     health: ExportHealth,
+    console_health: ExportHealth,
     counts: Arc<Exported>,
     /// Whether the next request makes up for one that was not sent, as
     /// cumulative sums do.
     makes_up: bool,
 }
 
+/// Why items did not leave. The log has been told, and they are counted.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OutputError {
+    /// This request will never be taken; the next one may be.
+    #[error("{0}")]
+    Refused(String),
+    /// Nothing is taken for now.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
 impl Output {
     /// Makes the way that a signal's configuration describes. Belongs into the
-    /// runtime that it is to live on. One export takes `timeout` at most, or
+    /// runtime that it is to live on. One request takes `timeout` at most, or
     /// the backend's own where that is shorter.
     ///
     /// # Errors
@@ -46,9 +56,10 @@ impl Output {
         };
         Ok(Self {
             backend,
-            console: config.console.then_some(Console),
+            console: config.console.then(|| Console::new(timeout)),
             gate: None,
             health: ExportHealth::new(signal, &config.shown_endpoint(), config.endpoint_is_default),
+            console_health: ExportHealth::new(signal, "standard output", false),
             counts,
             makes_up: false,
         })
@@ -61,38 +72,73 @@ impl Output {
         self
     }
 
-    /// Counts nothing as lost by a pause.
+    /// Counts nothing as lost that the next request tells again.
     #[must_use]
     pub(crate) fn making_up(mut self) -> Self {
         self.makes_up = true;
         self
     }
 
-    /// Sends a request, and takes note of what became of its items.
+    /// Sends a request, in several where it is too large for a collector, and
+    /// takes note of what became of its items.
     ///
     /// # Errors
-    /// Where the backend did not take it; the log has been told.
-    pub(crate) async fn send(&self, request: &impl OtlpRequest) -> OTelSdkResult {
-        let items = request.items();
-        // Where there is a backend too, what becomes of the items is its word.
-        let written = match &self.console {
-            Some(console) => console.write(request).await,
-            None => Ok(()),
-        };
-        let Some(backend) = &self.backend else {
-            return match written {
-                Ok(()) => {
-                    self.counts.exported(items);
-                    Ok(())
+    /// Where the backend did not take all of it; the log has been told.
+    pub(crate) async fn send(&self, request: impl OtlpRequest) -> Result<(), OutputError> {
+        let mut outcome = Ok(());
+        let mut pieces = split(request).into_iter();
+        while let Some(piece) = pieces.next() {
+            match self.send_piece(&piece).await {
+                Ok(()) => {}
+                // What is wrong with one piece need not be wrong with the next.
+                Err(error @ OutputError::Refused(_)) => outcome = Err(error),
+                Err(error @ OutputError::Unavailable(_)) => {
+                    // Each of the others would wait as long, for as little.
+                    let left = pieces.map(|piece| piece.items()).sum();
+                    self.lost(left);
+                    return Err(error);
                 }
-                Err(error) => self.failed(&error, items),
-            };
-        };
+            }
+        }
+        outcome
+    }
+
+    async fn send_piece(&self, request: &impl OtlpRequest) -> Result<(), OutputError> {
+        // Side by side: nobody may read what is written, and the backend is not
+        // to wait for that.
+        let (written, sent) = tokio::join!(self.write(request), self.push(request));
+        // Where there is a backend too, what becomes of the items is its word.
+        match (sent, written) {
+            (Some(sent), _) => sent,
+            (None, Some(Ok(()))) => {
+                self.counts.exported(request.items());
+                Ok(())
+            }
+            (None, Some(Err(error))) => {
+                self.lost(request.items());
+                Err(OutputError::Unavailable(error.to_string()))
+            }
+            (None, None) => Ok(()),
+        }
+    }
+
+    async fn write(&self, request: &impl OtlpRequest) -> Option<Result<(), ConsoleError>> {
+        let written = self.console.as_ref()?.write(request).await;
+        match &written {
+            Ok(()) => self.console_health.succeeded(),
+            Err(error) => self.console_health.failed(error, request.items()),
+        }
+        Some(written)
+    }
+
+    async fn push(&self, request: &impl OtlpRequest) -> Option<Result<(), OutputError>> {
+        let backend = self.backend.as_ref()?;
+        let items = request.items();
         if self.gate.as_ref().is_some_and(|gate| !gate.is_open()) {
             self.paused(items);
-            return Ok(());
+            return Some(Ok(()));
         }
-        match (backend.send(request).await, &self.gate) {
+        Some(match (backend.send(request).await, &self.gate) {
             (Ok(rejection), gate) => {
                 if let Some(gate) = gate {
                     gate.taken(&self.health);
@@ -100,13 +146,13 @@ impl Output {
                 self.taken(items, rejection);
                 Ok(())
             }
-            (Err(OtlpError::NoService), Some(gate)) => {
-                gate.refused(&self.health);
+            (Err(OtlpError::NoService(reason)), Some(gate)) => {
+                gate.refused(&self.health, &reason);
                 self.paused(items);
                 Ok(())
             }
-            (Err(error), _) => self.failed(&error, items),
-        }
+            (Err(error), _) => Err(self.failed(&error, items)),
+        })
     }
 
     fn taken(&self, items: u64, rejection: Option<Rejection>) {
@@ -127,10 +173,27 @@ impl Output {
         }
     }
 
-    fn failed(&self, error: &dyn std::error::Error, items: u64) -> OTelSdkResult {
-        self.counts.export_failed(items);
-        self.health.failed(error, items);
-        Err(OTelSdkError::InternalFailure(error.to_string()))
+    fn lost(&self, items: u64) {
+        if !self.makes_up {
+            self.counts.export_failed(items);
+        }
+    }
+
+    fn failed(&self, error: &OtlpError, items: u64) -> OutputError {
+        self.lost(items);
+        let lost = if self.makes_up { 0 } else { items };
+        match error {
+            OtlpError::Unreachable(_) => self.health.unreachable(error, lost),
+            _ => self.health.failed(error, lost),
+        }
+        let message = error.to_string();
+        match error {
+            OtlpError::Permanent(_) => OutputError::Refused(message),
+            OtlpError::NoService(_)
+            | OtlpError::Unreachable(_)
+            | OtlpError::Transient { .. }
+            | OtlpError::Timeout(_) => OutputError::Unavailable(message),
+        }
     }
 }
 

@@ -72,7 +72,7 @@ pub(super) fn observe(
     meter
         .u64_observable_gauge("fanlight.telemetry.queue.length")
         .with_unit("{item}")
-        .with_description("Spans and log records that wait for export")
+        .with_description("Spans and log records that wait for export or are under way")
         .with_callback(move |observer| {
             observer.observe(spans.len() as u64, &[KeyValue::new("signal", "traces")]);
             observer.observe(records.len() as u64, &[KeyValue::new("signal", "logs")]);

@@ -4,6 +4,7 @@
 //! telemetry runtime. A request never waits for it: where there is no room,
 //! the item is lost and counted.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::dropped::Exported;
+use super::otlp::MAX_REQUEST_BYTES;
 
 /// How items are gathered before they are sent.
 #[derive(Clone, Copy, Debug)]
@@ -19,7 +21,8 @@ pub struct BatchConfig {
     pub schedule_delay: Duration,
     /// The most items in one export.
     pub max_batch: usize,
-    /// The most items that wait; bounded in bytes alone where nobody set it.
+    /// The most items that wait or are under way; bounded in bytes alone where
+    /// nobody set it.
     pub max_items: usize,
     /// The most bytes that wait or are under way, as estimated.
     pub max_bytes: usize,
@@ -41,9 +44,6 @@ impl Default for BatchConfig {
         }
     }
 }
-
-/// Collectors refuse messages over 4 MiB unless told otherwise (gRPC's default).
-const MAX_EXPORT_BYTES: usize = 3 * 1024 * 1024;
 
 /// Something that waits for export.
 pub(crate) trait Item: Send + 'static {
@@ -69,9 +69,23 @@ pub(crate) struct ExportQueue<T> {
 
 #[derive(Debug)]
 struct Pending<T> {
-    items: Vec<T>,
-    /// Estimated bytes of `items` and of the batch that is under way.
+    items: VecDeque<T>,
+    /// Estimated bytes of `items`.
     bytes: usize,
+    under_way: UnderWay,
+}
+
+/// The batch that is being sent: it takes room as long as it may come back.
+#[derive(Clone, Copy, Debug, Default)]
+struct UnderWay {
+    items: usize,
+    bytes: usize,
+}
+
+impl<T> Pending<T> {
+    fn len(&self) -> usize {
+        self.items.len() + self.under_way.items
+    }
 }
 
 impl<T: Item> ExportQueue<T> {
@@ -79,8 +93,9 @@ impl<T: Item> ExportQueue<T> {
     pub(crate) fn new(config: BatchConfig, enabled: bool, counts: Arc<Exported>) -> Self {
         Self {
             pending: Mutex::new(Pending {
-                items: Vec::new(),
+                items: VecDeque::new(),
                 bytes: 0,
+                under_way: UnderWay::default(),
             }),
             full_batch: Notify::new(),
             config,
@@ -97,33 +112,54 @@ impl<T: Item> ExportQueue<T> {
         let bytes = item.estimated_bytes();
         let full_batch = {
             let mut pending = self.lock();
-            if pending.bytes + bytes > self.config.max_bytes
-                || pending.items.len() >= self.config.max_items
+            if pending.bytes + pending.under_way.bytes + bytes > self.config.max_bytes
+                || pending.len() >= self.config.max_items
             {
                 self.counts.queue_full(1);
                 return;
             }
+            let was_below = pending.bytes < MAX_REQUEST_BYTES;
             pending.bytes += bytes;
-            pending.items.push(item);
+            pending.items.push_back(item);
+            // Large items fill a batch, and the queue, long before its number does.
             pending.items.len() == self.config.max_batch
+                || (was_below && pending.bytes >= MAX_REQUEST_BYTES)
         };
         if full_batch {
             self.full_batch.notify_one();
         }
     }
 
-    /// Items that wait.
+    /// Items that wait or are under way.
     pub(crate) fn len(&self) -> usize {
-        self.lock().items.len()
+        self.lock().len()
     }
 
-    fn take(&self) -> Vec<T> {
-        std::mem::take(&mut self.lock().items)
-    }
-
-    fn release(&self, bytes: usize) {
+    /// Takes a batch of `at_most` items out, which is under way until it is released.
+    fn take_batch(&self, at_most: usize) -> Vec<T> {
         let mut pending = self.lock();
+        let mut batch = Vec::with_capacity(at_most.min(pending.items.len()));
+        let mut bytes = 0;
+        while batch.len() < at_most
+            && let Some(item) = pending.items.front()
+        {
+            let size = item.estimated_bytes();
+            if bytes + size > MAX_REQUEST_BYTES && !batch.is_empty() {
+                break;
+            }
+            bytes += size;
+            batch.extend(pending.items.pop_front());
+        }
         pending.bytes = pending.bytes.saturating_sub(bytes);
+        pending.under_way = UnderWay {
+            items: batch.len(),
+            bytes,
+        };
+        batch
+    }
+
+    fn release(&self) {
+        self.lock().under_way = UnderWay::default();
     }
 
     fn lock(&self) -> MutexGuard<'_, Pending<T>> {
@@ -131,22 +167,14 @@ impl<T: Item> ExportQueue<T> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Exports what waits now; what comes meanwhile is for the next time.
     async fn export_all(&self, sink: &impl Sink<T>) {
-        let mut items = self.take().into_iter().peekable();
-        while items.peek().is_some() {
-            let mut batch = Vec::with_capacity(self.config.max_batch.min(items.len()));
-            let mut bytes = 0;
-            while let Some(item) = items.peek() {
-                let size = item.estimated_bytes();
-                let full = batch.len() >= self.config.max_batch || bytes + size > MAX_EXPORT_BYTES;
-                if full && !batch.is_empty() {
-                    break;
-                }
-                bytes += size;
-                batch.extend(items.next());
-            }
+        let mut left = self.lock().items.len();
+        while left > 0 {
+            let batch = self.take_batch(left.min(self.config.max_batch));
+            left = left.saturating_sub(batch.len().max(1));
             sink.export(batch).await;
-            self.release(bytes);
+            self.release();
         }
     }
 }
@@ -212,11 +240,48 @@ mod tests {
     fn bytes_under_way_take_room_until_they_are_released() {
         let (queue, _) = queue(5_000);
         queue.push(Bytes(4_000));
-        let taken = queue.take();
+        assert_eq!(queue.take_batch(1).len(), 1);
         queue.push(Bytes(4_000));
+        assert_eq!(queue.len(), 1, "what is under way, and no more");
+        queue.release();
         assert_eq!(queue.len(), 0);
-        queue.release(taken[0].0);
         queue.push(Bytes(4_000));
         assert_eq!(queue.len(), 1);
+    }
+
+    #[test]
+    fn items_under_way_count_for_the_most_items_as_well() {
+        let counts = Arc::new(Exported::default());
+        let config = BatchConfig {
+            max_items: 2,
+            ..BatchConfig::default()
+        };
+        let queue = ExportQueue::new(config, true, Arc::clone(&counts));
+        queue.push(Bytes(1));
+        queue.push(Bytes(1));
+        assert_eq!(queue.take_batch(1).len(), 1);
+        assert_eq!(queue.len(), 2);
+        queue.push(Bytes(1));
+        assert!(counts.losses().contains(&("queue_full", 1)));
+    }
+
+    #[test]
+    fn a_batch_is_cut_by_bytes_and_a_large_item_goes_alone() {
+        let (queue, _) = queue(usize::MAX);
+        for bytes in [2, 1, 5, 1, 1] {
+            queue.push(Bytes(bytes * 1024 * 1024));
+        }
+        let sizes = [(); 3].map(|()| queue.take_batch(100).len());
+        assert_eq!(sizes, [2, 1, 2]);
+    }
+
+    #[tokio::test]
+    async fn the_exporter_wakes_where_there_are_bytes_enough_for_a_batch() {
+        let (queue, _) = queue(usize::MAX);
+        for _ in 0..4 {
+            queue.push(Bytes(MAX_REQUEST_BYTES / 4));
+        }
+        let woken = tokio::time::timeout(Duration::from_secs(60), queue.full_batch.notified());
+        assert!(woken.await.is_ok(), "nobody was told");
     }
 }

@@ -67,15 +67,18 @@ impl SignalConfig {
         self.enabled || self.console
     }
 
-    /// The address as the log may show it: without a user and a password.
+    /// The address as the log may show it: without a user, a password or a
+    /// query, which may hold a key.
     pub(super) fn shown_endpoint(&self) -> String {
-        let Some((scheme, rest)) = self.endpoint.split_once("://") else {
-            return self.endpoint.clone();
+        let (address, _) = without_query(&self.endpoint);
+        let (scheme, rest) = match address.find("://") {
+            Some(at) => address.split_at(at + 3),
+            None => ("", address),
         };
-        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let end = rest.find('/').unwrap_or(rest.len());
         match rest[..end].rfind('@') {
-            Some(at) => format!("{scheme}://{}", &rest[at + 1..]),
-            None => self.endpoint.clone(),
+            Some(at) => format!("{scheme}{}", &rest[at + 1..]),
+            None => address.to_owned(),
         }
     }
 
@@ -233,9 +236,18 @@ fn endpoint(env: &mut Env, signal: &str, protocol: Protocol) -> (String, bool) {
         (None, None, Protocol::Grpc) => ("http://localhost:4317".to_owned(), true),
         // A signal's own address is taken as it stands.
         (Some(own), _, _) => (own, false),
-        (None, Some(base), _) => (format!("{}{path}", base.trim_end_matches('/')), false),
+        (None, Some(base), _) => {
+            let (base, query) = without_query(&base);
+            let base = base.trim_end_matches('/');
+            (format!("{base}{path}{query}"), false)
+        }
         (None, None, _) => (format!("http://localhost:4318{path}"), true),
     }
+}
+
+/// What stands before the query of an address, and the rest.
+fn without_query(address: &str) -> (&str, &str) {
+    address.split_at(address.find(['?', '#']).unwrap_or(address.len()))
 }
 
 /// What an address of gRPC without a scheme means.
@@ -278,6 +290,9 @@ fn header(pair: &str) -> Option<(HeaderName, HeaderValue)> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use super::super::output::Output;
     use super::*;
 
     fn signal(vars: &[(&str, &str)]) -> (SignalConfig, Vec<String>) {
@@ -335,12 +350,39 @@ mod tests {
             ),
             ("http://backend:4317", "http://backend:4317"),
             ("http://backend/a@b", "http://backend/a@b"),
+            ("http://backend/a?key=hush@b", "http://backend/a"),
+            ("https://me:hush@[nowhere", "https://[nowhere"),
         ] {
             let (config, _) = signal(&[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", address)]);
             assert_eq!(config.shown_endpoint(), shown);
             assert_eq!(config.endpoint, address);
             assert!(!config.to_string().contains("hush"), "{config}");
         }
+    }
+
+    #[test]
+    fn an_address_that_is_none_is_shown_without_its_password_as_well() {
+        for address in ["me:hush@backend:4318", "me:hush@backend:4318?key=hush"] {
+            let (config, _) = signal(&[
+                ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+                ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", address),
+            ]);
+            assert_eq!(config.shown_endpoint(), "backend:4318");
+            let timeout = config.timeout;
+            let output = Output::new("traces", &config, timeout, Arc::default());
+            let error = format!("{:#}", output.err().unwrap());
+            assert!(error.contains("backend:4318"), "{error}");
+            assert!(!error.contains("hush"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_query_of_a_base_address_stays_behind_the_path() {
+        let (config, _) = signal(&[
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://backend/otlp/?key=a"),
+        ]);
+        assert_eq!(config.endpoint, "http://backend/otlp/v1/traces?key=a");
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl Sink<SpanData> for SpanSink {
     async fn export(&self, batch: Vec<SpanData>) {
         let request = self.request(batch);
         // The output has counted and told what went wrong.
-        let _ = self.output.send(&request).await;
+        let _ = self.output.send(request).await;
     }
 }
 
@@ -97,7 +97,7 @@ impl Sink<ScopedLogRecord> for LogSink {
         let request = self.request(&batch);
         drop(batch);
         // The output has counted and told what went wrong.
-        let _ = self.output.send(&request).await;
+        let _ = self.output.send(request).await;
     }
 }
 

@@ -11,6 +11,9 @@ use opentelemetry_sdk::trace::SpanData;
 
 /// A list or map holds this much for each of its members.
 const MEMBER: usize = 64;
+/// An element of a list becomes a value of its own in the request that it leaves
+/// in, whatever it takes here; on the wire it takes less.
+const ELEMENT: usize = 32;
 /// The same of an event or a link.
 const EVENT: usize = 96;
 /// A key and a value of a trace state, each with a place on the heap.
@@ -87,11 +90,11 @@ pub(crate) fn value(value: &Value) -> usize {
     match value {
         Value::String(text) => text.as_str().len(),
         Value::Array(Array::String(texts)) => {
-            texts.iter().map(|text| 24 + text.as_str().len()).sum()
+            texts.iter().map(|text| ELEMENT + text.as_str().len()).sum()
         }
-        Value::Array(Array::Bool(list)) => list.len(),
-        Value::Array(Array::I64(list)) => list.len() * 8,
-        Value::Array(Array::F64(list)) => list.len() * 8,
+        Value::Array(Array::Bool(list)) => list.len() * ELEMENT,
+        Value::Array(Array::I64(list)) => list.len() * ELEMENT,
+        Value::Array(Array::F64(list)) => list.len() * ELEMENT,
         _ => 8,
     }
 }
@@ -101,7 +104,7 @@ pub(crate) fn any_value(value: &AnyValue) -> usize {
     match value {
         AnyValue::String(text) => text.as_str().len(),
         AnyValue::Bytes(bytes) => bytes.len(),
-        AnyValue::ListAny(list) => list.iter().map(|value| 24 + any_value(value)).sum(),
+        AnyValue::ListAny(list) => list.iter().map(|value| ELEMENT + any_value(value)).sum(),
         AnyValue::Map(map) => map
             .iter()
             .map(|(key, value)| MEMBER + key.as_str().len() + any_value(value))
@@ -135,6 +138,24 @@ mod tests {
         let library = InstrumentationScope::builder(long.clone()).with_version(long);
         assert_eq!(scope(&library.build()), 2_000);
         let empty_texts = Value::Array(Array::String(vec!["".into(); 10]));
-        assert_eq!(value(&empty_texts), 240);
+        assert_eq!(value(&empty_texts), 320);
+    }
+
+    #[test]
+    fn a_value_is_no_larger_on_the_wire_than_it_is_counted() {
+        use prost::Message as _;
+
+        for list in [
+            Array::Bool(vec![true; 1_000]),
+            Array::I64(vec![i64::MIN; 1_000]),
+            Array::F64(vec![0.1; 1_000]),
+            Array::String(vec!["".into(); 1_000]),
+            Array::String(vec!["x".repeat(1_000).into(); 1_000]),
+        ] {
+            let list = Value::Array(list);
+            let message = opentelemetry_proto::tonic::common::v1::AnyValue::from(list.clone());
+            assert!(message.encoded_len() <= value(&list), "{:.40?}", list);
+            assert!(size_of_val(&message) <= ELEMENT);
+        }
     }
 }

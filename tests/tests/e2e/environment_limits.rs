@@ -57,6 +57,12 @@ async fn attributes_are_so_many_on_a_span_and_the_rest_is_counted() {
         assert_eq!(span.attributes.len(), kept, "{vars:?}");
         assert_eq!(span.dropped.0 as usize, 9 - kept, "{vars:?}");
         assert_eq!(span.attributes["string"], json!("text"), "{vars:?}");
+        // On the server span, what the host knows from the head is held to it too.
+        let answer = host.get("/attributes").send().await;
+        let id = trace_of(&answer).span_id;
+        let server = collector.span(|span| span.span_id == id).await;
+        assert!(server.dropped.0 > 0, "{vars:?}: {server:#?}");
+        assert_eq!(server.attributes["http.response.status_code"], json!(200));
     }
 }
 

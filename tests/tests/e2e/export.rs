@@ -1,7 +1,7 @@
 //! The ways of telemetry out of the process, and backends that make trouble.
 
 use fanlight_tests::client::trace_of;
-use fanlight_tests::collector::Collector;
+use fanlight_tests::collector::{Collector, Mood};
 use fanlight_tests::fixture::DEMO;
 use fanlight_tests::host::TestHost;
 use fanlight_tests::program::Program;
@@ -118,6 +118,63 @@ async fn a_backend_that_is_down_fails_no_request_and_is_told_about_once() {
     }
     let traces = |said: &str| said.matches("signal=\"traces\"").count();
     assert_eq!(traces(&program.said()), 1, "{}", program.said());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn standard_output_that_nobody_reads_holds_up_no_collector_and_is_told() {
+    let collector = Collector::start().await;
+    let mut program = Program::new(["serve", "--listen", "127.0.0.1:0", "--admin", "off"])
+        .unread()
+        .env("FANLIGHT_COMPONENT", DEMO.path().to_str().unwrap())
+        .env("FANLIGHT_MAX_INSTANCES", "64")
+        .env("OTEL_SDK_DISABLED", "")
+        .env("OTEL_TRACES_EXPORTER", "otlp,console")
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", collector.grpc())
+        .env("OTEL_BSP_SCHEDULE_DELAY", "20")
+        .serve()
+        .await;
+    // A pipe holds 64 KiB; each span is a line of some 700 bytes.
+    for _ in 0..300 {
+        assert_eq!(program.get("/health").send().await.status, 200);
+    }
+    fanlight_tests::eventually("all spans", || {
+        (collector.span_count() >= 300).then_some(())
+    })
+    .await;
+    fanlight_tests::eventually("a word on the trouble", || {
+        let said = program.said();
+        let line = said.lines().find(|line| line.contains("export failed"))?;
+        assert!(line.contains("endpoint=\"standard output\""), "{line}");
+        Some(())
+    })
+    .await;
+    program.signal("TERM").await;
+    assert_eq!(program.exit_code().await, Some(0), "{}", program.said());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_could_not_be_sent_at_the_end_is_told_by_number() {
+    let collector = Collector::start().await;
+    collector.set_mood(Mood::Hanging);
+    let mut program = Program::new(["serve", "--listen", "127.0.0.1:0", "--admin", "off"])
+        .env("FANLIGHT_COMPONENT", DEMO.path().to_str().unwrap())
+        .env("FANLIGHT_MAX_INSTANCES", "64")
+        .env("OTEL_SDK_DISABLED", "")
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", collector.grpc())
+        .env("OTEL_EXPORTER_OTLP_TIMEOUT", "300")
+        .env("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "3600000")
+        .env("OTEL_BSP_SCHEDULE_DELAY", "20")
+        .serve()
+        .await;
+    for _ in 0..3 {
+        assert_eq!(program.get("/health").send().await.status, 200);
+    }
+    program.signal("TERM").await;
+    assert_eq!(program.exit_code().await, Some(0), "{}", program.said());
+    fanlight_tests::eventually("a word on what was left", || {
+        program.said().contains("spans=3").then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

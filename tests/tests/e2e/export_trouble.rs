@@ -1,6 +1,7 @@
 //! Backends that make trouble: requests go on, what is lost is counted and
 //! told once there is somebody to tell, and recovery needs no restart.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use fanlight::{Telemetry, TelemetryConfig};
@@ -12,6 +13,8 @@ use fanlight_tests::eventually;
 use fanlight_tests::fixture::DEMO;
 use fanlight_tests::host::{RunningHost, TestHost};
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 
 /// Requests that are served while the backend makes trouble.
 const REQUESTS: usize = 30;
@@ -179,6 +182,82 @@ async fn a_busy_backend_is_asked_again_and_nothing_is_lost() {
         assert!(lost_traces(&lost).abs() < 0.5, "{lost:#?}");
         host.stop().await;
     }
+}
+
+/// A way to `address` that breaks: the first connection ends in the midst of
+/// its first request, and those after it hold.
+async fn breaking_once(address: SocketAddr) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let here = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut first, _) = listener.accept().await.unwrap();
+        // As a server greets, so that there is a request to break off.
+        let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+        first.write_all(&settings).await.unwrap();
+        let mut request = [0; 256];
+        first.read_exact(&mut request).await.unwrap();
+        drop(first);
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut backend = TcpStream::connect(address).await.unwrap();
+                // Either end may close it.
+                let _ = tokio::io::copy_bidirectional(&mut stream, &mut backend).await;
+            });
+        }
+    });
+    here
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_breaks_in_the_midst_of_a_request_loses_nothing() {
+    for protocol in PROTOCOLS {
+        let collector = Collector::start().await;
+        let endpoint = collector.endpoint(protocol);
+        let address = endpoint.strip_prefix("http://").unwrap().parse().unwrap();
+        let way = format!("http://{}", breaking_once(address).await);
+        let own = match protocol {
+            "grpc" => way,
+            _ => format!("{way}/v1/traces"),
+        };
+        let host = TestHost::serving(DEMO)
+            .exporting(&[
+                ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol),
+                ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint),
+                ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", &own),
+                ("OTEL_EXPORTER_OTLP_TIMEOUT", LONG),
+            ])
+            .start()
+            .await;
+        let answers = serve(&host).await;
+        eventually("all spans", || {
+            (collector.spans().len() >= answers.len()).then_some(())
+        })
+        .await;
+        let lost = collector.points("fanlight.telemetry.lost", |_| true).await;
+        assert!(lost_traces(&lost).abs() < 0.5, "{lost:#?}");
+        host.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cumulative_points_that_were_not_taken_are_not_lost() {
+    let collector = Collector::start().await;
+    collector.set_mood(Mood::Failing);
+    let host = exporting(&collector, "grpc", LONG).await;
+    eventually("failed exports", || {
+        let received = collector.received();
+        let of_metrics = received.iter().filter(|it| it.signal == "metrics");
+        (of_metrics.count() >= 2).then_some(())
+    })
+    .await;
+    collector.set_mood(Mood::Well);
+    let points = collector.points("fanlight.telemetry.lost", |_| true).await;
+    let of_metrics = points
+        .iter()
+        .filter(|point| point.attributes["signal"] == json!("metrics"));
+    let lost: f64 = of_metrics.map(|point| point.value).sum();
+    assert!(lost < 0.5, "{points:#?}");
+    host.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

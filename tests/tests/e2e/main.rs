@@ -22,6 +22,7 @@ mod environment_table;
 mod environment_timing;
 mod environment_tls;
 mod export;
+mod export_size;
 mod export_trouble;
 mod h2_floods;
 mod host_log;

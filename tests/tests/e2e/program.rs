@@ -1,6 +1,7 @@
 //! The program as its users meet it: messages, exit codes, signals.
 
-use fanlight_tests::collector::Collector;
+use fanlight_tests::collected::CollectedLog;
+use fanlight_tests::collector::{Collector, Mood};
 use fanlight_tests::fixture::{DEMO, FAULTS, HELLO};
 use fanlight_tests::program::Program;
 use std::path::{Path, PathBuf};
@@ -114,6 +115,31 @@ async fn a_port_in_use_is_a_failure_that_names_it() {
         &address,
     ];
     demand_refusal(Program::new(arguments), 1, &address).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn why_a_start_failed_is_said_before_telemetry_ends_and_exported() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let collector = Collector::start().await;
+    let hello = HELLO.path();
+    let output = || {
+        Program::new(["serve", hello.to_str().unwrap(), "--listen", &address])
+            .env("OTEL_SDK_DISABLED", "")
+            .env("OTEL_EXPORTER_OTLP_ENDPOINT", collector.grpc())
+            .env("OTEL_EXPORTER_OTLP_TIMEOUT", "2000")
+            .output()
+    };
+    let (code, said) = output().await;
+    assert_eq!((code, said.lines().count()), (Some(1), 1), "{said}");
+    let of_it = |log: &CollectedLog| log.body.as_str().is_some_and(|it| it.contains(&address));
+    assert_eq!(collector.log(of_it).await.severity_text, "ERROR");
+    collector.set_mood(Mood::Hanging);
+    let (_, said) = output().await;
+    assert!(
+        said.starts_with("error: ") && said.lines().count() > 1,
+        "{said}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -20,6 +20,19 @@ pub(crate) fn spans(count: u64, bytes: usize) -> Response {
     Response::text("told\n")
 }
 
+/// Starts and ends spans one after the other, each with a list of so many
+/// elements.
+pub(crate) fn lists(count: u64, elements: usize) -> Response {
+    let list = vec![true; elements];
+    for _ in 0..count {
+        Span::builder("with_a_list")
+            .attribute("list", &list)
+            .start()
+            .end();
+    }
+    Response::text("told\n")
+}
+
 /// Keeps spans open, each with events full of attributes.
 pub(crate) fn open_spans(count: u64, events: u64, bytes: usize) -> Response {
     let text = "x".repeat(bytes);

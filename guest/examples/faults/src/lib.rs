@@ -87,6 +87,10 @@ fn flood(request: &Request) -> Response {
     let bytes = usize::try_from(number(request, "bytes", 0)).unwrap_or(0);
     match request.path() {
         "/flood/spans" => flood::spans(count, bytes),
+        "/flood/lists" => {
+            let elements = usize::try_from(number(request, "elements", 0)).unwrap_or(0);
+            flood::lists(count, elements)
+        }
         "/flood/open-spans" => flood::open_spans(count, number(request, "events", 1), bytes),
         "/flood/handles" => flood::handles(count, bytes),
         "/flood/scopes" => flood::scopes(count),

@@ -20,14 +20,11 @@ use prost::Message;
 use super::buckets::Buckets;
 use super::point::{Number, Point};
 use super::{GuestMetric, GuestPoints, SeriesKey, Shape};
-
-/// The most that one request may hold, about.
-const MAX_REQUEST_BYTES: usize = 3 * 1024 * 1024;
+use crate::telemetry::otlp::MAX_REQUEST_BYTES;
 
 /// A request to export points, and whose they are.
 pub(crate) struct Request {
-    /// What is sent.
-    pub(crate) body: ExportMetricsServiceRequest,
+    body: ExportMetricsServiceRequest,
     bytes: usize,
     at: SystemTime,
     deltas: Vec<(Arc<GuestMetric>, SeriesKey)>,
@@ -101,6 +98,11 @@ impl Request {
             at,
             deltas: Vec::new(),
         }
+    }
+
+    /// What is to be sent; it is empty from then on.
+    pub(crate) fn take_body(&mut self) -> ExportMetricsServiceRequest {
+        std::mem::take(&mut self.body)
     }
 
     /// Takes note that it has arrived: its deltas are not pushed again.

@@ -1,5 +1,6 @@
 //! OTLP over gRPC.
 
+use std::error::Error;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -8,13 +9,22 @@ use http::uri::PathAndQuery;
 use tonic::codec::CompressionEncoding;
 use tonic::metadata::MetadataMap;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
-use tonic::{Code, Request, Status};
+use tonic::{Code, ConnectError, Request, Status};
 use tonic_types::StatusExt as _;
 
 use super::super::client_tls::ClientTls;
 use super::super::signal::{Compression, SignalConfig};
 use super::encoded::EncodedCodec;
 use super::{OtlpError, OtlpRequest, Rejection, USER_AGENT, chain};
+
+/// The time without a word from the backend after which it is asked whether it
+/// still hears. Only while a request is open: servers take more for abuse.
+const PING_AFTER: Duration = Duration::from_secs(10);
+/// The time that it may take to say so. Then the connection counts as gone, and
+/// the next attempt makes another.
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
+/// The same for the system, which asks between requests as well.
+const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// A channel and what goes with each request.
 pub(super) struct GrpcTransport {
@@ -25,9 +35,13 @@ pub(super) struct GrpcTransport {
 impl GrpcTransport {
     pub(super) fn new(config: &SignalConfig, timeout: Duration) -> anyhow::Result<Self> {
         let mut endpoint = Channel::from_shared(config.endpoint.clone())
-            .with_context(|| format!("{} is no address", config.endpoint))?
+            .with_context(|| format!("{} is no address", config.shown_endpoint()))?
             .user_agent(USER_AGENT)?
-            .connect_timeout(timeout);
+            .connect_timeout(timeout)
+            .tcp_keepalive(Some(TCP_KEEPALIVE))
+            .http2_keep_alive_interval(PING_AFTER)
+            .keep_alive_timeout(PING_TIMEOUT)
+            .keep_alive_while_idle(false);
         if config.is_https() {
             endpoint = endpoint.tls_config(tls(&config.tls)?)?;
         }
@@ -48,10 +62,8 @@ impl GrpcTransport {
         body: Bytes,
     ) -> Result<Option<Rejection>, OtlpError> {
         let mut client = self.client.clone();
-        client.ready().await.map_err(|error| OtlpError::Transient {
-            message: chain(&error),
-            after: None,
-        })?;
+        let ready = client.ready().await;
+        ready.map_err(|error| OtlpError::Unreachable(chain(&error)))?;
         let mut request = Request::new(body);
         *request.metadata_mut() = self.metadata.clone();
         let path = PathAndQuery::from_static(R::METHOD);
@@ -75,13 +87,23 @@ fn tls(files: &ClientTls) -> anyhow::Result<ClientTlsConfig> {
     Ok(tls)
 }
 
-/// Which codes are worth another attempt is OTLP's to say.
+/// Which codes are worth another attempt is OTLP's to say. What the transport
+/// made up is none of them: nobody has refused the request.
 fn failure(status: &Status) -> OtlpError {
     let message = format!("{}: {}", status.code(), chain(status));
+    if let Some(cause) = status.source() {
+        return match is_about_connecting(cause) {
+            true => OtlpError::Unreachable(message),
+            false => OtlpError::Transient {
+                message,
+                after: None,
+            },
+        };
+    }
     let asked = status.get_details_retry_info();
     let after = asked.as_ref().and_then(|info| info.retry_delay);
     match status.code() {
-        Code::Unimplemented => OtlpError::NoService,
+        Code::Unimplemented => OtlpError::NoService(message),
         // Without a word on when, the backend says that it is over for good.
         Code::ResourceExhausted if asked.is_none() => OtlpError::Permanent(message),
         Code::Cancelled
@@ -93,6 +115,11 @@ fn failure(status: &Status) -> OtlpError {
         | Code::DataLoss => OtlpError::Transient { message, after },
         _ => OtlpError::Permanent(message),
     }
+}
+
+fn is_about_connecting(error: &(dyn Error + 'static)) -> bool {
+    let mut causes = std::iter::successors(Some(error), |error| (*error).source());
+    causes.any(|cause| cause.is::<ConnectError>())
 }
 
 #[cfg(test)]
@@ -116,5 +143,23 @@ mod tests {
         assert!(matches!(failure(&invalid), OtlpError::Permanent(_)));
         let gone = Status::new(Code::Unavailable, "later");
         assert!(matches!(failure(&gone), OtlpError::Transient { .. }));
+        let missing = failure(&Status::new(Code::Unimplemented, "no such service"));
+        let OtlpError::NoService(message) = missing else {
+            unreachable!("it has none")
+        };
+        assert!(message.contains("no such service"), "{message}");
+    }
+
+    #[test]
+    fn what_the_transport_says_is_no_refusal() {
+        let broken = || std::io::Error::from(std::io::ErrorKind::BrokenPipe);
+        let status = Status::from_error(Box::new(broken()));
+        assert_eq!(status.code(), Code::Unknown);
+        assert!(matches!(failure(&status), OtlpError::Transient { .. }));
+        let nobody = Status::from_error(Box::new(ConnectError(Box::new(broken()))));
+        assert!(matches!(failure(&nobody), OtlpError::Unreachable(_)));
+        // The same code from the backend itself is its word.
+        let unknown = Status::new(Code::Unknown, "?");
+        assert!(matches!(failure(&unknown), OtlpError::Permanent(_)));
     }
 }

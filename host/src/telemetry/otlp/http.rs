@@ -33,7 +33,7 @@ impl HttpTransport {
         let url = Url::parse(&config.endpoint)
             .ok()
             .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-            .with_context(|| format!("{} is no address", config.endpoint))?;
+            .with_context(|| format!("{} is no address", config.shown_endpoint()))?;
         let mut headers = config.headers.clone();
         let media_type = match config.protocol {
             Protocol::HttpJson => JSON,
@@ -48,7 +48,9 @@ impl HttpTransport {
             .user_agent(USER_AGENT)
             .connect_timeout(timeout)
             // Headers may be secrets, which are for the backend that was named.
-            .redirect(redirect::Policy::none());
+            .redirect(redirect::Policy::none())
+            // For the same reason, and because gRPC knows of none.
+            .no_proxy();
         if config.is_https() {
             client = with_tls(client, &config.tls)?;
         }
@@ -83,9 +85,16 @@ impl HttpTransport {
     ) -> Result<Option<Rejection>, OtlpError> {
         let request = self.client.post(self.url.clone());
         let sent = request.headers(self.headers.clone()).body(body).send();
-        let answer = sent.await.map_err(|error| OtlpError::Transient {
-            message: chain(&error.without_url()),
-            after: None,
+        let answer = sent.await.map_err(|error| {
+            let nobody_there = error.is_connect();
+            let message = chain(&error.without_url());
+            match nobody_there {
+                true => OtlpError::Unreachable(message),
+                false => OtlpError::Transient {
+                    message,
+                    after: None,
+                },
+            }
         })?;
         if !answer.status().is_success() {
             return Err(failure(answer.status(), answer.headers()));
@@ -136,7 +145,7 @@ async fn read(mut answer: Response) -> Option<Bytes> {
 fn failure(status: StatusCode, headers: &HeaderMap) -> OtlpError {
     let message = format!("HTTP {status}");
     match status {
-        StatusCode::NOT_FOUND => OtlpError::NoService,
+        StatusCode::NOT_FOUND => OtlpError::NoService(message),
         StatusCode::TOO_MANY_REQUESTS
         | StatusCode::BAD_GATEWAY
         | StatusCode::SERVICE_UNAVAILABLE
@@ -179,7 +188,7 @@ mod tests {
             assert!(matches!(failure, OtlpError::Permanent(_)), "{code}");
         }
         let missing = failure(StatusCode::NOT_FOUND, &headers);
-        assert!(matches!(missing, OtlpError::NoService));
+        assert!(matches!(missing, OtlpError::NoService(_)));
     }
 
     #[test]

@@ -9,21 +9,23 @@ use opentelemetry_proto::tonic::collector::metrics::v1::{
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
-use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use prost::Message;
 use serde::Serialize;
 
 use super::super::console::ConsoleLines;
+use super::split::Split;
 
 /// A request to export a signal.
-pub(crate) trait OtlpRequest: Message + Serialize + ConsoleLines {
+pub(crate) trait OtlpRequest: Message + Serialize + ConsoleLines + Split {
     /// The method's path in gRPC.
     const METHOD: &'static str;
     /// The answer to it.
     type Response: Message + Default + 'static;
 
     /// Its spans, points or log records.
-    fn items(&self) -> u64;
+    fn items(&self) -> u64 {
+        self.count() as u64
+    }
 
     /// What an answer says was left out.
     fn rejected(answer: Self::Response) -> Option<Rejection>;
@@ -60,11 +62,6 @@ impl OtlpRequest for ExportTraceServiceRequest {
     const METHOD: &'static str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
     type Response = ExportTraceServiceResponse;
 
-    fn items(&self) -> u64 {
-        let scopes = self.resource_spans.iter().flat_map(|it| &it.scope_spans);
-        scopes.map(|scope| scope.spans.len() as u64).sum()
-    }
-
     fn rejected(answer: Self::Response) -> Option<Rejection> {
         let partial = answer.partial_success?;
         Rejection::new(partial.rejected_spans, partial.error_message)
@@ -75,23 +72,6 @@ impl OtlpRequest for ExportMetricsServiceRequest {
     const METHOD: &'static str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
     type Response = ExportMetricsServiceResponse;
 
-    fn items(&self) -> u64 {
-        let scopes = self
-            .resource_metrics
-            .iter()
-            .flat_map(|it| &it.scope_metrics);
-        let metrics = scopes.flat_map(|scope| &scope.metrics);
-        let points = metrics.map(|metric| match &metric.data {
-            Some(Data::Gauge(gauge)) => gauge.data_points.len(),
-            Some(Data::Sum(sum)) => sum.data_points.len(),
-            Some(Data::Histogram(histogram)) => histogram.data_points.len(),
-            Some(Data::ExponentialHistogram(histogram)) => histogram.data_points.len(),
-            Some(Data::Summary(summary)) => summary.data_points.len(),
-            None => 0,
-        });
-        points.map(|count| count as u64).sum()
-    }
-
     fn rejected(answer: Self::Response) -> Option<Rejection> {
         let partial = answer.partial_success?;
         Rejection::new(partial.rejected_data_points, partial.error_message)
@@ -101,11 +81,6 @@ impl OtlpRequest for ExportMetricsServiceRequest {
 impl OtlpRequest for ExportLogsServiceRequest {
     const METHOD: &'static str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
     type Response = ExportLogsServiceResponse;
-
-    fn items(&self) -> u64 {
-        let scopes = self.resource_logs.iter().flat_map(|it| &it.scope_logs);
-        scopes.map(|scope| scope.log_records.len() as u64).sum()
-    }
 
     fn rejected(answer: Self::Response) -> Option<Rejection> {
         let partial = answer.partial_success?;
