@@ -188,12 +188,16 @@ impl Span {
     ///
     /// [`Status::Ok`] is final.
     pub fn set_status(&self, status: Status<'_>) {
-        self.handle.set_status(status);
+        if self.is_kept {
+            self.handle.set_status(status);
+        }
     }
 
     /// Replaces the name.
     pub fn update_name(&self, name: &str) {
-        self.handle.update_name(name);
+        if self.is_kept {
+            self.handle.update_name(name);
+        }
     }
 
     /// Adds a reference to another span.
@@ -229,12 +233,16 @@ impl Span {
 
     /// Ends the span now.
     pub fn end(&self) {
-        self.handle.end(None);
+        if self.is_kept {
+            self.handle.end(None);
+        }
     }
 
     /// Ends the span at another time.
     pub fn end_at(&self, time: SystemTime) {
-        self.handle.end(Some(time.into()));
+        if self.is_kept {
+            self.handle.end(Some(time.into()));
+        }
     }
 }
 

@@ -328,3 +328,18 @@ async fn a_trace_that_is_not_recorded_costs_the_component_no_attribute() {
     assert_eq!(sampled.named("of_tracing").attribute("value"), json!(7));
     assert_eq!(sampled.server().attribute("app.value"), json!(4));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_to_spans_that_are_not_recorded_does_not_reach_the_host() {
+    const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+    let collector = Collector::start().await;
+    let host = TestHost::serving(TRACING).exporting_to(&collector);
+    // What crosses takes from this, whatever becomes of it.
+    let host = host.guests(|limits| limits.telemetry_bytes = 4 * 1_024);
+    let host = host.start().await;
+    let unsampled = format!("00-{TRACE}-b7ad6b7169203331-00");
+    let ask = host.get("/say-much").header("traceparent", &unsampled);
+    assert_eq!(ask.send().await.status, 200);
+    let logs = collector.logs(TRACE, 1).await;
+    assert_eq!(logs[0].body, json!("there is room left"));
+}

@@ -36,6 +36,7 @@ async fn handle(request: Request) -> Response {
         "/cost" => cost::count(),
         _ => Response::text("no such endpoint\n").status(404),
     }
+        "/say-much" => cost::say_much(),
 }
 
 fn done() -> Response {
