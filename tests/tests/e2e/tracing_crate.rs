@@ -123,7 +123,7 @@ async fn fields_are_typed_attributes_or_say_what_the_span_is() {
         "large": "18446744073709551615",
         "fraction": 0.5,
         "truth": true,
-        "debugged": "Some(1)",
+        "debugged": "reentrant",
         "error": "invalid digit found in string",
         "later": 3,
     });
@@ -137,19 +137,23 @@ async fn fields_are_typed_attributes_or_say_what_the_span_is() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_span_hangs_where_it_says_and_links_what_it_follows() {
     let (collector, host) = serving().await;
-    let trace = Trace::of(&collector, host.get("/parents"), 5).await;
+    let trace = Trace::of(&collector, host.get("/parents"), 7).await;
     trace.demand_parents([
         ("parent", ""),
         ("current", ""),
         ("child", "parent"),
+        ("of_none", "current"),
+        ("of_disabled", "current"),
         ("follower", "current"),
     ]);
-    let root = collector.span(|span| span.name == "root").await;
-    assert_eq!(root.parent_span_id, None);
-    assert_ne!(root.trace_id, trace.server().trace_id);
+    let current = trace.named("current");
+    current.event("event of disabled");
+    let logs = collector.logs(&trace.server().trace_id, 1).await;
+    assert_eq!(logs[0].span_id, current.span_id);
     let links = &trace.named("follower").links;
     let links: Vec<_> = links.iter().map(|link| &link.span_id).collect();
-    assert_eq!(links, [&trace.named("child").span_id, &root.span_id]);
+    let followed = ["child", "of_none"].map(|name| &trace.named(name).span_id);
+    assert_eq!(links, followed);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -268,7 +272,9 @@ async fn events_are_one_of_both_where_the_component_says_so() {
     assert_eq!(records.named("eventful").events, []);
     collector.logs(&records.server().trace_id, 5).await;
     // Records leave in order: those of the first request would be here by now.
-    collector.logs(&of_spans.server().trace_id, 0).await;
+    let logs = collector.logs(&of_spans.server().trace_id, 1).await;
+    // There is no span that it could be an event of.
+    assert_eq!(logs[0].body, json!("within none"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
