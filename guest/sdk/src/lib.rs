@@ -80,6 +80,7 @@ pub mod tracing;
 
 mod body;
 mod body_writer;
+mod entered;
 mod exception;
 mod executor;
 mod into_response;

@@ -34,7 +34,11 @@
 //! span of the host: in an instance that answers one request, nothing is a root.
 //!
 //! A `Context` is kept over an `.await` by `FutureExt::with_context`, which
-//! attaches it at each poll, as with any other implementation.
+//! attaches it at each poll, as with any other implementation. Guards of this
+//! crate that a future holds meanwhile are kept for it, as with
+//! [`join`](crate::join()). Where another crate joins futures, give each a
+//! context with a span of its own if it holds guards: whose poll it is, is not
+//! told otherwise.
 //!
 //! # What differs
 //!

@@ -40,8 +40,13 @@
 //!
 //! A span is the current one while it is entered. `Instrument` enters it at
 //! each poll, so that it stands over an `.await` and in futures that are joined
-//! by any crate. `follows_from` becomes a link. Its target is the scope; where
-//! it stands in the source is told as `code.file.path` and `code.line.number`.
+//! by any crate. Guards of this crate that a future holds meanwhile are kept
+//! for it, as with [`join`](crate::join()). Where another crate joins futures,
+//! give each a span of its own if it holds guards: whose poll it is, is not
+//! told otherwise.
+//!
+//! `follows_from` becomes a link. A span's target is the scope; where it stands
+//! in the source is told as `code.file.path` and `code.line.number`.
 //!
 //! Fields become attributes of their types. These are not attributes:
 //!

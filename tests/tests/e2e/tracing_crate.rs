@@ -184,6 +184,41 @@ async fn futures_joined_by_whomever_keep_their_spans_apart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn futures_that_share_a_span_keep_what_they_hold_within_it_apart() {
+    let (collector, host) = serving().await;
+    let trace = Trace::of(&collector, host.get("/shared"), 9).await;
+    trace.demand_parents([
+        ("shared", ""),
+        ("a", "shared"),
+        ("a_child", "a"),
+        ("b", "shared"),
+        ("b_child", "b"),
+        ("lent", ""),
+        ("c", "lent"),
+        ("c_child", "c"),
+    ]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guard_ends_its_span_although_the_one_around_it_was_left_before() {
+    let (collector, host) = serving().await;
+    let trace = Trace::of(&collector, host.get("/outlived"), 6).await;
+    trace.demand_parents([
+        ("goes_on", ""),
+        ("cut_off", "goes_on"),
+        ("after_cut_off", ""),
+        ("left_later", "goes_on"),
+        ("after_left_later", ""),
+    ]);
+    for name in ["cut_off", "left_later"] {
+        let after = trace.named(&format!("after_{name}"));
+        let ended = trace.named(name).end_unix_nanos;
+        assert!(ended <= after.start_unix_nanos, "{name}");
+        assert!(trace.named("goes_on").end_unix_nanos >= ended, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn spans_of_tracing_and_of_the_sdk_hang_in_one_tree() {
     let (collector, host) = serving().await;
     let trace = Trace::of(&collector, host.get("/mixed"), 7).await;

@@ -21,6 +21,8 @@ async fn handle(request: Request) -> Response {
         "/unrecorded" => spans::unrecorded(),
         "/in-span" => current::in_span(),
         "/joined" => current::joined().await,
+        "/shared" => current::shared().await,
+        "/outlived" => current::outlived().await,
         "/order" => current::order(),
         "/metrics" => metrics::one_of_each(),
         _ => Response::text("no such endpoint\n").status(404),

@@ -7,14 +7,14 @@
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use ::opentelemetry::Context;
 use ::opentelemetry::context::{ContextObserver, GlobalContextObserver, ObserverContextView};
 use ::opentelemetry::trace::{SpanContext, SpanId, TraceContextExt};
 
 use crate::bindings::fanlight::telemetry::tracing as raw;
-use crate::span::{self, Suspended};
+use crate::entered::{self, Foreign};
 use crate::stack::EntryId;
 
 /// Begins to follow contexts. A second call does nothing.
@@ -31,7 +31,7 @@ pub(super) fn is_innermost(context: &Context) -> bool {
     };
     ATTACHED.with_borrow(|all| {
         let last = all.last().and_then(|last| last.span.as_ref());
-        last.is_some_and(|last| Arc::ptr_eq(&last.handle, &span.handle))
+        last.is_some_and(|last| Arc::ptr_eq(last.0.handle(), span.0.handle()))
     })
 }
 
@@ -48,11 +48,7 @@ pub(super) fn forget(context: &SpanContext) {
 struct Follower;
 
 /// A span of ours in a context.
-struct HostSpan {
-    handle: Arc<raw::Span>,
-    /// Guards that were made within it and are held while it is detached.
-    within: Mutex<Suspended>,
-}
+struct HostSpan(Foreign);
 
 /// What the context carries for us.
 struct View(Arc<HostSpan>);
@@ -76,8 +72,7 @@ impl ContextObserver for Follower {
         }
         let id = context.span().span_context().span_id();
         let handle = SPANS.with_borrow(|spans| spans.get(&id).and_then(Weak::upgrade))?;
-        let within = Mutex::new(Suspended::new());
-        Some(Arc::new(View(Arc::new(HostSpan { handle, within }))))
+        Some(Arc::new(View(Arc::new(HostSpan(Foreign::new(handle))))))
     }
 
     fn on_context_enter(&self, _from: &Context, to: &Context) {
@@ -100,15 +95,13 @@ impl ContextObserver for Follower {
 
 impl Attached {
     fn enter(span: Option<Arc<HostSpan>>) -> Self {
-        let entry = span
-            .as_ref()
-            .map(|span| span::enter_again(&span.handle, &mut span.within()));
+        let entry = span.as_ref().map(|span| span.0.enter());
         Self { span, entry }
     }
 
     fn exit(self) {
-        if let (Some(span), Some(entry)) = (self.span, self.entry) {
-            span::exit(entry, &mut span.within());
+        if let Some(entry) = self.entry {
+            entered::exit(entry);
         }
     }
 
@@ -118,12 +111,6 @@ impl Attached {
             (None, None) => true,
             _ => false,
         }
-    }
-}
-
-impl HostSpan {
-    fn within(&self) -> MutexGuard<'_, Suspended> {
-        self.within.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

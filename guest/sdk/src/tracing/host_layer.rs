@@ -16,8 +16,8 @@ use tracing_subscriber::registry::{LookupSpan, SpanRef};
 use super::Events;
 use super::fields::{EventFields, SpanFields, severity};
 use crate::bindings::fanlight::telemetry::{logs, tracing as raw, types};
+use crate::entered::{self, Foreign};
 use crate::exception::Exception;
-use crate::span::{self, Suspended};
 use crate::stack::{Enter, EntryId};
 use crate::value::{self, Attribute};
 use crate::{Span, SpanKind, Status, recording};
@@ -35,11 +35,10 @@ pub(super) struct Recorded {
 /// What the layer keeps with a span of `tracing`.
 struct HostSpan {
     span: Span,
+    foreign: Foreign,
     /// How often it is entered, and its place on the host meanwhile.
     depth: usize,
     entry: Option<EntryId>,
-    /// Guards that were made within it and are held while it is left.
-    within: Suspended,
 }
 
 /// Where an event happened.
@@ -159,9 +158,8 @@ where
         let named = named.and_then(|span| nearest(&span, |it| Arc::clone(it.span.handle())));
         // An event that names its span is not always within it.
         let elsewhere = named.clone();
-        let place = named
-            .or_else(span::topmost)
-            .map_or(Place::Server, Place::Span);
+        let current = || entered::topmost().map(|(_, handle)| handle);
+        let place = named.or_else(current).map_or(Place::Server, Place::Span);
         if self.events != Events::LogRecords && recording::may_record() {
             place.take(metadata, &fields);
         }
@@ -216,10 +214,10 @@ impl HostSpan {
             span.set_status(status);
         }
         Self {
+            foreign: Foreign::new(Arc::clone(span.handle())),
             span,
             depth: 0,
             entry: None,
-            within: Suspended::new(),
         }
     }
 
@@ -239,7 +237,7 @@ impl HostSpan {
     fn enter(&mut self) {
         self.depth += 1;
         if self.depth == 1 {
-            self.entry = Some(span::enter_again(self.span.handle(), &mut self.within));
+            self.entry = Some(self.foreign.enter());
         }
     }
 
@@ -248,7 +246,7 @@ impl HostSpan {
         if self.depth == 0
             && let Some(entry) = self.entry.take()
         {
-            span::exit(entry, &mut self.within);
+            entered::exit(entry);
         }
     }
 }
