@@ -43,7 +43,9 @@
 //! # What differs
 //!
 //! - Identities are the host's. In a trace that is not recorded a span has the
-//!   identity of its parent, and nothing crosses to the host.
+//!   identity of its parent, and nothing crosses to the host. Without a parent
+//!   it has that of the current span, which the host is asked for once, and
+//!   again when another span of this crate is entered or left.
 //! - Events named `exception` get the component's own stack where they bring
 //!   none, as [`Span::record_exception`](crate::Span::record_exception) does.
 //! - Observable instruments are not observed: an instance lives for one request,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fanlight_guest::{Response, info, join, sleep, span, timeout};
+use fanlight_guest::{Response, current_context, info, join, sleep, span, timeout};
 use opentelemetry::trace::{FutureExt, Span, TraceContextExt, Tracer};
 use opentelemetry::{Context, KeyValue, global};
 
@@ -85,6 +85,35 @@ pub(crate) async fn outlived() -> Response {
     drop(tracer.start("after_left_later"));
     drop(goes_on);
     done()
+}
+
+/// For a host that takes one span: `parent` is known although a child of it was
+/// let go of, which had no identity of its own.
+pub(crate) fn over_limit() -> Response {
+    let tracer = global::tracer("library");
+    let parent = Context::current_with_span(tracer.start("parent"));
+    drop(tracer.start_with_context("child", &parent));
+    let _attached = parent.with_value(7).attach();
+    info!("logged within parent");
+    done()
+}
+
+/// Tells whether a span without a parent is where the current span is: before
+/// a span of the SDK, within it, and after it.
+pub(crate) fn parentless() -> Response {
+    let tracer = global::tracer("library");
+    let is_current = || {
+        let mut span = tracer.start_with_context("parentless", &Context::new());
+        let id = span.span_context().span_id().to_string();
+        span.end();
+        id == current_context().span_id
+    };
+    let before = is_current();
+    let within = {
+        let _sdk = span!("sdk");
+        is_current()
+    };
+    Response::text(format!("{before} {within} {}\n", is_current()))
 }
 
 /// `a` is detached before `b`, which was attached within it.

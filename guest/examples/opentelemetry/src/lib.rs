@@ -23,6 +23,8 @@ async fn handle(request: Request) -> Response {
         "/joined" => current::joined().await,
         "/shared" => current::shared().await,
         "/outlived" => current::outlived().await,
+        "/over-limit" => current::over_limit(),
+        "/parentless" => current::parentless(),
         "/order" => current::order(),
         "/metrics" => metrics::one_of_each(),
         _ => Response::text("no such endpoint\n").status(404),

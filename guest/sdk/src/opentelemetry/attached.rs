@@ -13,6 +13,7 @@ use ::opentelemetry::Context;
 use ::opentelemetry::context::{ContextObserver, GlobalContextObserver, ObserverContextView};
 use ::opentelemetry::trace::{SpanContext, SpanId, TraceContextExt};
 
+use super::values;
 use crate::bindings::fanlight::telemetry::tracing as raw;
 use crate::entered::{self, Foreign};
 use crate::stack::EntryId;
@@ -35,14 +36,41 @@ pub(super) fn is_innermost(context: &Context) -> bool {
     })
 }
 
+/// The identity of the current span. The host is asked once for each span that
+/// is entered.
+pub(super) fn current() -> SpanContext {
+    let entry = entered::topmost().map(|(entry, _)| entry);
+    CURRENT.with_borrow_mut(|known| match known {
+        Some((of, context)) if *of == entry => context.clone(),
+        known => {
+            let context = values::from_host(&crate::current_context());
+            *known = Some((entry, context.clone()));
+            context
+        }
+    })
+}
+
 /// Makes a span known, so that contexts with it can be followed.
 pub(super) fn remember(context: &SpanContext, handle: &Arc<raw::Span>) {
-    SPANS.with_borrow_mut(|spans| spans.insert(context.span_id(), Arc::downgrade(handle)));
+    SPANS.with_borrow_mut(|spans| {
+        let known = spans.entry(context.span_id()).or_default();
+        // A span that the host has no room for has its parent's identity: the
+        // parent stands for both.
+        if known.strong_count() == 0 {
+            *known = Arc::downgrade(handle);
+        }
+    });
 }
 
 /// Forgets a span, whose contexts go on being followed.
-pub(super) fn forget(context: &SpanContext) {
-    SPANS.with_borrow_mut(|spans| spans.remove(&context.span_id()));
+pub(super) fn forget(context: &SpanContext, handle: &Arc<raw::Span>) {
+    SPANS.with_borrow_mut(|spans| {
+        let id = context.span_id();
+        let known = spans.get(&id).map(Weak::as_ptr);
+        if known == Some(Arc::as_ptr(handle)) {
+            spans.remove(&id);
+        }
+    });
 }
 
 struct Follower;
@@ -124,4 +152,5 @@ thread_local! {
     static IS_FOLLOWING: Cell<bool> = const { Cell::new(false) };
     static SPANS: RefCell<HashMap<SpanId, Weak<raw::Span>>> = RefCell::default();
     static ATTACHED: RefCell<Vec<Attached>> = const { RefCell::new(Vec::new()) };
+    static CURRENT: RefCell<Option<(Option<EntryId>, SpanContext)>> = const { RefCell::new(None) };
 }
