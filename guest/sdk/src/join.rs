@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-use crate::span::Suspended;
-use crate::span::{self, Span};
+use crate::entered::Part;
+use crate::span::Span;
 
 /// Runs two futures in turns until both are done.
 ///
@@ -110,7 +110,7 @@ pub trait InSpan: Future + Sized {
     fn in_span(self, span: Span) -> InSpanFuture<Self> {
         InSpanFuture {
             future: Some(Box::pin(self)),
-            entered: span::suspended_within(span),
+            entered: Part::within(Arc::clone(span.handle())),
         }
     }
 }
@@ -124,7 +124,7 @@ impl<F: Future> InSpan for F {}
 pub struct InSpanFuture<F> {
     /// Boxed, so that it can be dropped in its place without unsafe code.
     future: Option<Pin<Box<F>>>,
-    entered: Suspended,
+    entered: Part,
 }
 
 impl<F: Future> Future for InSpanFuture<F> {
@@ -135,15 +135,15 @@ impl<F: Future> Future for InSpanFuture<F> {
         let Some(future) = this.future.as_mut() else {
             return Poll::Pending;
         };
-        span::resume(&mut this.entered);
+        this.entered.resume();
         let poll = future.as_mut().poll(context);
         if poll.is_ready() {
             this.future = None;
         }
-        span::suspend(&mut this.entered);
+        this.entered.suspend();
         if poll.is_ready() {
             // Here ends the span that the future ran in.
-            this.entered = Suspended::new();
+            this.entered = Part::new();
         }
         poll
     }
@@ -153,9 +153,9 @@ impl<F> Drop for InSpanFuture<F> {
     fn drop(&mut self) {
         if self.future.is_some() {
             // What the future has entered is left with it.
-            span::resume(&mut self.entered);
+            self.entered.resume();
             self.future = None;
-            span::suspend(&mut self.entered);
+            self.entered.suspend();
         }
     }
 }
@@ -171,7 +171,7 @@ impl<F: Future> Branch<F> {
         Self {
             future: InSpanFuture {
                 future: Some(Box::pin(future)),
-                entered: Suspended::new(),
+                entered: Part::new(),
             },
             waker: None,
         }

@@ -68,7 +68,7 @@
 //!
 //! A span is four calls to the host (start, enter, leave, end), none of which
 //! waits. What a component does not use of the host it does not import. In a
-//! trace that is not recorded, attributes and events do not cross to the host,
+//! trace that is not recorded, what is said to a span does not cross to the host,
 //! and the values in [`span!`] are not even computed; [`is_recording`] spares
 //! whatever else is costly.
 
@@ -80,6 +80,7 @@ pub mod tracing;
 
 mod body;
 mod body_writer;
+mod entered;
 mod exception;
 mod executor;
 mod into_response;

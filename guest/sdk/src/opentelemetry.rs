@@ -34,12 +34,18 @@
 //! span of the host: in an instance that answers one request, nothing is a root.
 //!
 //! A `Context` is kept over an `.await` by `FutureExt::with_context`, which
-//! attaches it at each poll, as with any other implementation.
+//! attaches it at each poll, as with any other implementation. Guards of this
+//! crate that a future holds meanwhile are kept for it, as with
+//! [`join`](crate::join()). Where another crate joins futures, give each a
+//! context with a span of its own if it holds guards: whose poll it is, is not
+//! told otherwise.
 //!
 //! # What differs
 //!
 //! - Identities are the host's. In a trace that is not recorded a span has the
-//!   identity of its parent, and nothing crosses to the host.
+//!   identity of its parent, and nothing crosses to the host. Without a parent
+//!   it has that of the current span, which the host is asked for once, and
+//!   again when another span of this crate is entered or left.
 //! - Events named `exception` get the component's own stack where they bring
 //!   none, as [`Span::record_exception`](crate::Span::record_exception) does.
 //! - Observable instruments are not observed: an instance lives for one request,

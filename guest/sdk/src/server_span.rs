@@ -64,7 +64,9 @@ impl ServerSpan {
 
     /// Says how the request turned out; the host's own word stands over it.
     pub fn set_status(self, status: Status<'_>) {
-        raw::set_server_status(status);
+        if self.is_recording() {
+            raw::set_server_status(status);
+        }
     }
 
     /// Tells whether anything said to the span is kept.

@@ -1,19 +1,18 @@
 //! Spans: a handle each to what the host records.
 //!
-//! The host keeps the spans; here is only the order in which they were entered.
+//! The host keeps the spans; see [`entered`] for the order in which they were
+//! entered.
 
-use std::cell::RefCell;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::bindings::fanlight::telemetry::tracing as raw;
 use crate::exception::Exception;
-use crate::recording;
 use crate::span_builder::SpanBuilder;
-use crate::stack::{self, Enter, EntryId, Stack};
+use crate::stack::EntryId;
 use crate::value::{self, Attribute, Value};
-use crate::{SpanContext, SpanKind, Status};
+use crate::{SpanContext, SpanKind, Status, entered, recording};
 
 /// Starts a span and makes it the current one until the guard is dropped.
 ///
@@ -107,7 +106,6 @@ impl Span {
         }
     }
 
-    #[cfg(feature = "tracing")]
     pub(crate) fn handle(&self) -> &Arc<raw::Span> {
         &self.handle
     }
@@ -125,7 +123,7 @@ impl Span {
 
     /// Makes the span the current one; it ends with the guard.
     pub fn entered(self) -> EnteredSpan {
-        let entry = STACK.with_borrow_mut(|stack| stack.enter(Arc::clone(&self.handle)));
+        let entry = entered::enter(&self.handle);
         EnteredSpan { entry, span: self }
     }
 
@@ -188,12 +186,16 @@ impl Span {
     ///
     /// [`Status::Ok`] is final.
     pub fn set_status(&self, status: Status<'_>) {
-        self.handle.set_status(status);
+        if self.is_kept {
+            self.handle.set_status(status);
+        }
     }
 
     /// Replaces the name.
     pub fn update_name(&self, name: &str) {
-        self.handle.update_name(name);
+        if self.is_kept {
+            self.handle.update_name(name);
+        }
     }
 
     /// Adds a reference to another span.
@@ -229,19 +231,28 @@ impl Span {
 
     /// Ends the span now.
     pub fn end(&self) {
-        self.handle.end(None);
+        if self.is_kept {
+            self.handle.end(None);
+        }
     }
 
     /// Ends the span at another time.
     pub fn end_at(&self, time: SystemTime) {
-        self.handle.end(Some(time.into()));
+        if self.is_kept {
+            self.handle.end(Some(time.into()));
+        }
     }
 }
 
 /// A span that is the current one until this guard is dropped.
 ///
 /// Guards may be dropped in any order: the current span is the one entered
-/// last of those that are left.
+/// last of those that are left, and the span ends with its guard.
+///
+/// One that is made while a span of the crates `tracing` or `opentelemetry` is
+/// entered belongs to that: it is current only while that is. Nobody can tell a
+/// span that is left for good from one whose future waits, and what a waiting
+/// future holds must not be above what others do meanwhile.
 #[derive(Debug)]
 #[must_use = "the span is left as soon as the guard is dropped"]
 pub struct EnteredSpan {
@@ -275,7 +286,7 @@ impl Deref for EnteredSpan {
 
 impl Drop for EnteredSpan {
     fn drop(&mut self) {
-        STACK.with_borrow_mut(|stack| stack.leave(self.entry));
+        entered::leave(self.entry);
     }
 }
 
@@ -284,50 +295,6 @@ impl Drop for EnteredSpan {
 /// It is the server span where no other one is entered.
 pub fn current_context() -> SpanContext {
     raw::current_context()
-}
-
-impl Enter for Arc<raw::Span> {
-    type Scope = raw::Scope;
-
-    fn enter(&self) -> raw::Scope {
-        raw::Span::enter(self)
-    }
-}
-
-/// Enters a span of another crate: see [`Stack::enter_again`].
-#[cfg(any(feature = "tracing", feature = "opentelemetry"))]
-pub(crate) fn enter_again(handle: &Arc<raw::Span>, within: &mut Suspended) -> EntryId {
-    STACK.with_borrow_mut(|stack| stack.enter_again(Arc::clone(handle), within))
-}
-
-/// Leaves a span of another crate: see [`Stack::exit`].
-#[cfg(any(feature = "tracing", feature = "opentelemetry"))]
-pub(crate) fn exit(entry: EntryId, within: &mut Suspended) {
-    STACK.with_borrow_mut(|stack| stack.exit(entry, within));
-}
-
-/// The span that is the current one, unless it is the server span.
-#[cfg(feature = "tracing")]
-pub(crate) fn topmost() -> Option<Arc<raw::Span>> {
-    STACK.with_borrow(|stack| stack.topmost().cloned())
-}
-
-pub(crate) type Suspended = stack::Suspended<Arc<raw::Span>>;
-
-pub(crate) fn suspended_within(span: Span) -> Suspended {
-    Suspended::within(span.handle)
-}
-
-pub(crate) fn resume(suspended: &mut Suspended) {
-    STACK.with_borrow_mut(|stack| stack.resume(suspended));
-}
-
-pub(crate) fn suspend(suspended: &mut Suspended) {
-    STACK.with_borrow_mut(|stack| stack.suspend(suspended));
-}
-
-thread_local! {
-    static STACK: RefCell<Stack<Arc<raw::Span>>> = const { RefCell::new(Stack::new()) };
 }
 
 #[cfg(test)]

@@ -9,16 +9,19 @@
 //! Spans of the crates `tracing` and `opentelemetry` are left and entered again
 //! by those crates, at every poll of a future, and by nobody's order. A guard
 //! that was made within such a span and is still held when the span is left
-//! lies in the future that waits. [`Stack::exit`] takes it along, and
-//! [`Stack::enter_again`] brings it back on top of its span.
+//! lies in the future that waits. [`Stack::exit`] takes it off and keeps it for
+//! that future, and [`Stack::enter_again`] brings it back on top of its span.
 //!
 //! Invariant: the topmost entry is entered on the host, and the entries that
-//! are entered there were entered in the order of the stack.
+//! are entered there were entered in the order of the stack. An entry that is
+//! left lies nowhere, so that nothing but its guard keeps the span from ending.
 
 #![cfg_attr(
     not(any(test, feature = "tracing", feature = "opentelemetry")),
     expect(dead_code, reason = "nobody enters a span again")
 )]
+
+use std::collections::BTreeMap;
 
 /// What can be entered: a span of the host, or a fake in tests.
 pub(crate) trait Enter {
@@ -28,102 +31,130 @@ pub(crate) trait Enter {
     fn enter(&self) -> Self::Scope;
 }
 
-/// The spans entered by the futures that are running.
+/// The spans entered by the futures that are running, and by those that wait.
 pub(crate) struct Stack<S: Enter> {
     entries: Vec<Entry<S>>,
-    /// Where the part of each running future begins, outermost first.
-    bases: Vec<usize>,
-    /// Entries that were left while their future did not run.
-    left: Vec<EntryId>,
+    /// The futures that are running, outermost first.
+    running: Vec<Running>,
+    /// The parts of the futures that do not run.
+    suspended: BTreeMap<FutureId, Vec<Entry<S>>>,
+    /// Guards that were made within a span of another crate and are held while
+    /// that is left.
+    parked: BTreeMap<(ForeignId, Holder), Vec<Entry<S>>>,
     last_id: u64,
 }
 
 /// Names an entry, wherever it is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct EntryId(u64);
+
+/// Names a future that is polled in turns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct FutureId(u64);
+
+/// Names a span of another crate, which may enter it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ForeignId(u64);
 
 struct Entry<S: Enter> {
     id: EntryId,
-    kind: Kind,
+    /// Present where another crate leaves it, rather than a guard.
+    foreign: Option<ForeignId>,
     span: S,
     /// Absent where an entry further up makes it irrelevant to the host.
     scope: Option<S::Scope>,
 }
 
-/// Who leaves an entry.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// A guard that is dropped once.
-    Guard,
-    /// Another crate, which may enter the span again.
-    Foreign,
+struct Running {
+    future: FutureId,
+    /// Where its part of the stack begins.
+    base: usize,
 }
 
-/// The part of a future that does not run.
-pub(crate) struct Suspended<S: Enter>(Vec<Entry<S>>);
-
-impl<S: Enter> Suspended<S> {
-    /// A future that has entered nothing yet.
-    pub(crate) const fn new() -> Self {
-        Self(Vec::new())
-    }
-
-    /// A future that runs within a span for all its life.
-    pub(crate) fn within(span: S) -> Self {
-        Self(vec![Entry {
-            id: EntryId(0),
-            kind: Kind::Guard,
-            span,
-            scope: None,
-        }])
-    }
+/// Who holds a guard that is parked: several futures may share a span.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Holder {
+    /// What runs in no turns.
+    Root,
+    Future(FutureId),
+    /// A future that took turns and does not any more, such as one that was
+    /// lent to a race: whoever enters the span next is taken for it.
+    Released,
 }
 
 impl<S: Enter> Stack<S> {
     pub(crate) const fn new() -> Self {
         Self {
             entries: Vec::new(),
-            bases: Vec::new(),
-            left: Vec::new(),
+            running: Vec::new(),
+            suspended: BTreeMap::new(),
+            parked: BTreeMap::new(),
             last_id: 0,
         }
     }
 
     /// Makes a span the current one.
     pub(crate) fn enter(&mut self, span: S) -> EntryId {
-        let id = self.push(span, Kind::Guard);
+        let id = self.push(span, None);
         self.enter_topmost();
         id
     }
 
-    /// Makes a span the current one, or what was entered within it and was
-    /// still held when it was left.
-    pub(crate) fn enter_again(&mut self, span: S, within: &mut Suspended<S>) -> EntryId {
-        let id = self.push(span, Kind::Foreign);
-        self.bring_back(within);
+    /// Makes a span the current one, or what was entered within it by the same
+    /// future and was still held when it was left.
+    pub(crate) fn enter_again(&mut self, span: S, foreign: ForeignId) -> EntryId {
+        let id = self.push(span, Some(foreign));
+        let holder = self.holder(self.entries.len());
+        let mut held = self.parked.remove(&(foreign, holder)).unwrap_or_default();
+        let released = self.parked.remove(&(foreign, Holder::Released));
+        held.extend(released.into_iter().flatten());
+        held.sort_by_key(|entry| entry.id);
+        self.entries.append(&mut held);
         self.enter_topmost();
         id
     }
 
-    /// Leaves a span, together with what was entered within it and is still held.
-    pub(crate) fn exit(&mut self, id: EntryId, within: &mut Suspended<S>) {
+    /// Leaves a span of another crate, together with what was entered within it
+    /// and is still held.
+    pub(crate) fn exit(&mut self, id: EntryId) {
         let Some(index) = self.position(id) else {
-            self.left.push(id);
+            self.remove_waiting(id);
             return;
         };
         // What lies above it belongs to it up to the next span that another
         // crate entered, or to where the part of another future begins.
         let end = (index + 1..self.entries.len())
-            .find(|end| self.entries[*end].kind == Kind::Foreign || self.bases.contains(end))
+            .find(|end| self.entries[*end].foreign.is_some() || self.is_base(*end))
             .unwrap_or(self.entries.len());
         let was_on_top = end == self.entries.len();
+        let holder = self.holder(index);
         let mut left: Vec<_> = self.entries.drain(index..end).collect();
         for entry in left.iter_mut().rev() {
             entry.scope = None;
         }
-        within.0.extend(left.into_iter().skip(1));
-        for base in self.bases.iter_mut().filter(|base| **base > index) {
-            *base -= end - index;
+        for running in self.running.iter_mut().filter(|it| it.base > index) {
+            running.base -= end - index;
+        }
+        let held = left.split_off(1);
+        if let Some(foreign) = left[0].foreign.filter(|_| !held.is_empty()) {
+            let parked = self.parked.entry((foreign, holder));
+            parked.or_default().extend(held);
+        }
+        if was_on_top {
+            self.enter_topmost();
+        }
+    }
+
+    /// Takes a guard's entry out, wherever it lies.
+    pub(crate) fn leave(&mut self, id: EntryId) {
+        let Some(index) = self.position(id) else {
+            self.remove_waiting(id);
+            return;
+        };
+        let was_on_top = index + 1 == self.entries.len();
+        self.entries.remove(index);
+        for running in self.running.iter_mut().filter(|it| it.base > index) {
+            running.base -= 1;
         }
         if was_on_top {
             self.enter_topmost();
@@ -131,78 +162,127 @@ impl<S: Enter> Stack<S> {
     }
 
     /// The span that is the current one, unless it is the server span.
-    #[cfg(feature = "tracing")]
-    pub(crate) fn topmost(&self) -> Option<&S> {
-        self.entries.last().map(|entry| &entry.span)
+    #[cfg_attr(
+        not(any(feature = "tracing", feature = "opentelemetry")),
+        expect(dead_code, reason = "the other crates' spans and events ask")
+    )]
+    pub(crate) fn topmost(&self) -> Option<(EntryId, &S)> {
+        self.entries.last().map(|entry| (entry.id, &entry.span))
     }
 
-    /// Takes an entry out, wherever it stands.
-    pub(crate) fn leave(&mut self, id: EntryId) {
-        let Some(index) = self.position(id) else {
-            // Its future does not run, so that the host does not know of it.
-            self.left.push(id);
-            return;
-        };
-        let was_on_top = index + 1 == self.entries.len();
-        self.entries.remove(index);
-        for base in self.bases.iter_mut().filter(|base| **base > index) {
-            *base -= 1;
-        }
-        if was_on_top {
-            self.enter_topmost();
-        }
+    /// Names a future that has entered nothing yet.
+    pub(crate) fn new_future(&mut self) -> FutureId {
+        FutureId(self.next_id())
+    }
+
+    /// Names a future that runs within a span for all its life.
+    pub(crate) fn new_future_within(&mut self, span: S) -> FutureId {
+        let entry = self.entry(span, None);
+        let future = self.new_future();
+        self.suspended.insert(future, vec![entry]);
+        future
+    }
+
+    /// Names a span of another crate.
+    pub(crate) fn new_foreign(&mut self) -> ForeignId {
+        ForeignId(self.next_id())
     }
 
     /// Puts the part of a future that is about to run on top.
-    pub(crate) fn resume(&mut self, suspended: &mut Suspended<S>) {
-        self.bases.push(self.entries.len());
-        if !suspended.0.is_empty() {
-            self.bring_back(suspended);
+    pub(crate) fn resume(&mut self, future: FutureId) {
+        let base = self.entries.len();
+        self.running.push(Running { future, base });
+        if let Some(mut part) = self.suspended.remove(&future) {
+            self.entries.append(&mut part);
             self.enter_topmost();
         }
     }
 
-    /// Takes off the part of the future that ran last, leaving its spans.
-    pub(crate) fn suspend(&mut self, suspended: &mut Suspended<S>) {
-        let Some(base) = self.bases.pop() else {
+    /// Takes off the part of the future that was resumed last, leaving its spans.
+    pub(crate) fn suspend(&mut self) {
+        let Some(Running { future, base }) = self.running.pop() else {
             return;
         };
         if base == self.entries.len() {
             return;
         }
-        suspended.0.extend(self.entries.drain(base..));
-        for entry in suspended.0.iter_mut().rev() {
+        let mut part: Vec<_> = self.entries.drain(base..).collect();
+        for entry in part.iter_mut().rev() {
             entry.scope = None;
         }
+        self.suspended.insert(future, part);
         self.enter_topmost();
     }
 
-    fn push(&mut self, span: S, kind: Kind) -> EntryId {
-        self.last_id += 1;
-        let id = EntryId(self.last_id);
-        self.entries.push(Entry {
-            id,
-            kind,
+    /// Drops what a future has entered that takes no more turns.
+    pub(crate) fn forget_future(&mut self, future: FutureId) {
+        self.suspended.remove(&future);
+        let holder = Holder::Future(future);
+        let spans = self.parked.keys().filter(|(_, of)| *of == holder);
+        let spans: Vec<_> = spans.map(|(span, _)| *span).collect();
+        for span in spans {
+            let held = self.parked.remove(&(span, holder)).unwrap_or_default();
+            let released = self.parked.entry((span, Holder::Released));
+            released.or_default().extend(held);
+        }
+    }
+
+    /// Drops what waits for a span that nobody enters any more.
+    pub(crate) fn forget_foreign(&mut self, foreign: ForeignId) {
+        let holders = self.parked.range((foreign, Holder::Root)..);
+        let holders = holders.take_while(|((of, _), _)| *of == foreign);
+        let keys: Vec<_> = holders.map(|(key, _)| *key).collect();
+        for key in keys {
+            self.parked.remove(&key);
+        }
+    }
+
+    fn push(&mut self, span: S, foreign: Option<ForeignId>) -> EntryId {
+        let entry = self.entry(span, foreign);
+        let id = entry.id;
+        self.entries.push(entry);
+        id
+    }
+
+    fn entry(&mut self, span: S, foreign: Option<ForeignId>) -> Entry<S> {
+        Entry {
+            id: EntryId(self.next_id()),
+            foreign,
             span,
             scope: None,
-        });
-        id
+        }
+    }
+
+    fn next_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
     }
 
     fn position(&self, id: EntryId) -> Option<usize> {
         self.entries.iter().rposition(|entry| entry.id == id)
     }
 
-    /// Puts entries on top, but for those that were left meanwhile.
-    fn bring_back(&mut self, suspended: &mut Suspended<S>) {
-        if !self.left.is_empty() {
-            let left = &mut self.left;
-            suspended.0.retain(|entry| {
-                let found = left.iter().position(|id| *id == entry.id);
-                found.map(|index| left.swap_remove(index)).is_none()
-            });
+    fn is_base(&self, index: usize) -> bool {
+        self.running.iter().any(|running| running.base == index)
+    }
+
+    /// Whose part of the stack an index lies in.
+    fn holder(&self, index: usize) -> Holder {
+        let mut inwards = self.running.iter().rev();
+        let part = inwards.find(|running| running.base <= index);
+        part.map_or(Holder::Root, |running| Holder::Future(running.future))
+    }
+
+    /// Takes out an entry of which the host does not know, since its future
+    /// does not run.
+    fn remove_waiting(&mut self, id: EntryId) {
+        let waiting = self.suspended.values_mut().chain(self.parked.values_mut());
+        for entries in waiting {
+            if let Some(index) = entries.iter().position(|entry| entry.id == id) {
+                entries.remove(index);
+                return;
+            }
         }
-        self.entries.append(&mut suspended.0);
     }
 
     fn enter_topmost(&mut self) {

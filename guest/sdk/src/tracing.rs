@@ -33,11 +33,20 @@
 //! # Spans
 //!
 //! A span hangs below the span that it names as its parent, or else below the
-//! current one, which may be one of this crate's; `parent: None` makes it a
-//! root. It is the current one while it is entered. `Instrument` enters it at
+//! current one, which may be one of this crate's. A parent that is disabled is
+//! none, and so is `parent: None`, which `tracing` does not tell from it: in an
+//! instance that answers one request, nothing is a root. For one there is
+//! [`SpanBuilder::root`](crate::SpanBuilder::root).
+//!
+//! A span is the current one while it is entered. `Instrument` enters it at
 //! each poll, so that it stands over an `.await` and in futures that are joined
-//! by any crate. `follows_from` becomes a link. Its target is the scope; where
-//! it stands in the source is told as `code.file.path` and `code.line.number`.
+//! by any crate. Guards of this crate that a future holds meanwhile are kept
+//! for it, as with [`join`](crate::join()). Where another crate joins futures,
+//! give each a span of its own if it holds guards: whose poll it is, is not
+//! told otherwise.
+//!
+//! `follows_from` becomes a link. A span's target is the scope; where it stands
+//! in the source is told as `code.file.path` and `code.line.number`.
 //!
 //! Fields become attributes of their types. These are not attributes:
 //!
@@ -51,7 +60,8 @@
 //! # Events
 //!
 //! An event becomes an event of the current span, named by its message, and a
-//! log record: see [`Events`]. At the level of errors it makes the span one of
+//! log record: see [`Events`]. Outside of all spans it is a log record alone.
+//! At the level of errors it makes the span one of
 //! status Error, and its field `error`, or any field that is an error, becomes
 //! an `exception` event with what the sources of the error say. The request's
 //! own span takes exceptions alone: it is the host that says its status.
@@ -123,7 +133,8 @@ where
 /// What becomes of the events of `tracing`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Events {
-    /// Events of the span they happen in: what Jaeger shows.
+    /// Events of the span they happen in: what Jaeger shows. Those outside of
+    /// all spans are log records; in a trace that is not recorded there are none.
     OfSpans,
     /// Log records with the identity of that span.
     LogRecords,

@@ -75,7 +75,9 @@ async fn a_trap_of_the_inner_component_ends_the_spans_of_both() {
     let first_of_outer = stack.find(outer);
     assert!(first_of_outer.is_some(), "{stack}");
     assert!(
-        stack.rfind(inner).is_some_and(|last| Some(last) < first_of_outer),
+        stack
+            .rfind(inner)
+            .is_some_and(|last| Some(last) < first_of_outer),
         "{stack}"
     );
 }

@@ -131,6 +131,49 @@ async fn a_context_is_kept_over_an_await_and_apart_from_the_other_ones() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn futures_that_share_a_context_keep_what_they_hold_within_it_apart() {
+    let (collector, host) = serving().await;
+    let trace = Trace::of(&collector, host.get("/shared"), 6).await;
+    trace.demand_parents([
+        ("shared", ""),
+        ("a", "shared"),
+        ("a_child", "a"),
+        ("b", "shared"),
+        ("b_child", "b"),
+    ]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guard_ends_its_span_although_the_context_was_detached_before() {
+    let (collector, host) = serving().await;
+    let trace = Trace::of(&collector, host.get("/outlived"), 6).await;
+    trace.demand_parents([
+        ("goes_on", ""),
+        ("cut_off", "goes_on"),
+        ("after_cut_off", ""),
+        ("left_later", "goes_on"),
+        ("after_left_later", ""),
+    ]);
+    for name in ["cut_off", "left_later"] {
+        let after = trace.named(&format!("after_{name}"));
+        let ended = trace.named(name).end_unix_nanos;
+        assert!(ended <= after.start_unix_nanos, "{name}");
+        assert!(trace.named("goes_on").end_unix_nanos >= ended, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_child_that_the_host_has_no_room_for_takes_nothing_from_its_parent() {
+    let collector = Collector::start().await;
+    let host = TestHost::serving(OPENTELEMETRY).exporting_to(&collector);
+    let host = host.guests(|limits| limits.spans = 1).start().await;
+    let trace = Trace::of(&collector, host.get("/over-limit"), 2).await;
+    trace.demand_parents([("parent", "")]);
+    let logs = collector.logs(&trace.server().trace_id, 1).await;
+    assert_eq!(logs[0].span_id, trace.named("parent").span_id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn contexts_may_be_detached_in_any_order() {
     let (collector, host) = serving().await;
     let trace = Trace::of(&collector, host.get("/order"), 5).await;
@@ -165,6 +208,14 @@ async fn a_trace_that_is_not_recorded_costs_no_span_and_is_passed_on() {
         REMOTE.0
     );
     assert_eq!(sampled.text(), expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_span_that_is_not_recorded_is_where_the_current_one_is() {
+    let (_collector, host) = serving().await;
+    let unsampled = format!("00-{}-{}-00", REMOTE.0, REMOTE.1);
+    let ask = host.get("/parentless").header("traceparent", &unsampled);
+    assert_eq!(ask.send().await.body, "true true true\n");
 }
 
 /// The one point of a metric.

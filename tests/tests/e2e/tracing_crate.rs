@@ -123,7 +123,7 @@ async fn fields_are_typed_attributes_or_say_what_the_span_is() {
         "large": "18446744073709551615",
         "fraction": 0.5,
         "truth": true,
-        "debugged": "Some(1)",
+        "debugged": "reentrant",
         "error": "invalid digit found in string",
         "later": 3,
     });
@@ -137,19 +137,23 @@ async fn fields_are_typed_attributes_or_say_what_the_span_is() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_span_hangs_where_it_says_and_links_what_it_follows() {
     let (collector, host) = serving().await;
-    let trace = Trace::of(&collector, host.get("/parents"), 5).await;
+    let trace = Trace::of(&collector, host.get("/parents"), 7).await;
     trace.demand_parents([
         ("parent", ""),
         ("current", ""),
         ("child", "parent"),
+        ("of_none", "current"),
+        ("of_disabled", "current"),
         ("follower", "current"),
     ]);
-    let root = collector.span(|span| span.name == "root").await;
-    assert_eq!(root.parent_span_id, None);
-    assert_ne!(root.trace_id, trace.server().trace_id);
+    let current = trace.named("current");
+    current.event("event of disabled");
+    let logs = collector.logs(&trace.server().trace_id, 1).await;
+    assert_eq!(logs[0].span_id, current.span_id);
     let links = &trace.named("follower").links;
     let links: Vec<_> = links.iter().map(|link| &link.span_id).collect();
-    assert_eq!(links, [&trace.named("child").span_id, &root.span_id]);
+    let followed = ["child", "of_none"].map(|name| &trace.named(name).span_id);
+    assert_eq!(links, followed);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -176,6 +180,41 @@ async fn futures_joined_by_whomever_keep_their_spans_apart() {
     for branch in ["a", "b", "c", "d"] {
         let (task, child) = (format!("branch_{branch}"), format!("{branch}_child"));
         trace.demand_parents([(&*task, ""), (branch, &*task), (&*child, branch)]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn futures_that_share_a_span_keep_what_they_hold_within_it_apart() {
+    let (collector, host) = serving().await;
+    let trace = Trace::of(&collector, host.get("/shared"), 9).await;
+    trace.demand_parents([
+        ("shared", ""),
+        ("a", "shared"),
+        ("a_child", "a"),
+        ("b", "shared"),
+        ("b_child", "b"),
+        ("lent", ""),
+        ("c", "lent"),
+        ("c_child", "c"),
+    ]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guard_ends_its_span_although_the_one_around_it_was_left_before() {
+    let (collector, host) = serving().await;
+    let trace = Trace::of(&collector, host.get("/outlived"), 6).await;
+    trace.demand_parents([
+        ("goes_on", ""),
+        ("cut_off", "goes_on"),
+        ("after_cut_off", ""),
+        ("left_later", "goes_on"),
+        ("after_left_later", ""),
+    ]);
+    for name in ["cut_off", "left_later"] {
+        let after = trace.named(&format!("after_{name}"));
+        let ended = trace.named(name).end_unix_nanos;
+        assert!(ended <= after.start_unix_nanos, "{name}");
+        assert!(trace.named("goes_on").end_unix_nanos >= ended, "{name}");
     }
 }
 
@@ -268,7 +307,9 @@ async fn events_are_one_of_both_where_the_component_says_so() {
     assert_eq!(records.named("eventful").events, []);
     collector.logs(&records.server().trace_id, 5).await;
     // Records leave in order: those of the first request would be here by now.
-    collector.logs(&of_spans.server().trace_id, 0).await;
+    let logs = collector.logs(&of_spans.server().trace_id, 1).await;
+    // There is no span that it could be an event of.
+    assert_eq!(logs[0].body, json!("within none"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -327,4 +368,19 @@ async fn a_trace_that_is_not_recorded_costs_the_component_no_attribute() {
     ]);
     assert_eq!(sampled.named("of_tracing").attribute("value"), json!(7));
     assert_eq!(sampled.server().attribute("app.value"), json!(4));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_to_spans_that_are_not_recorded_does_not_reach_the_host() {
+    const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+    let collector = Collector::start().await;
+    let host = TestHost::serving(TRACING).exporting_to(&collector);
+    // What crosses takes from this, whatever becomes of it.
+    let host = host.guests(|limits| limits.telemetry_bytes = 4 * 1_024);
+    let host = host.start().await;
+    let unsampled = format!("00-{TRACE}-b7ad6b7169203331-00");
+    let ask = host.get("/say-much").header("traceparent", &unsampled);
+    assert_eq!(ask.send().await.status, 200);
+    let logs = collector.logs(TRACE, 1).await;
+    assert_eq!(logs[0].body, json!("there is room left"));
 }

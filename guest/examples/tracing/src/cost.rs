@@ -2,8 +2,10 @@
 
 use std::cell::Cell;
 
-use fanlight_guest::{Response, Span, is_recording, server_span, span};
+use fanlight_guest::{Response, Span, Status, is_recording, server_span, span};
 use tracing::{info, info_span};
+
+use crate::done;
 
 /// Answers how often a value was computed for an attribute, by way of `tracing`,
 /// of the SDK, and of an event that is a log record as well.
@@ -37,4 +39,18 @@ pub(crate) fn count() -> Response {
         sdk.get(),
         events.get()
     ))
+}
+
+/// Says more to spans than the host keeps of a request whose telemetry is
+/// bounded to some KiB, and logs after that.
+pub(crate) fn say_much() -> Response {
+    let long = "x".repeat(1_024);
+    let span = span!("told");
+    for _ in 0..8 {
+        span.update_name(&long);
+        span.set_status(Status::Error(&long));
+        server_span().set_status(Status::Error(&long));
+    }
+    info!("there is room left");
+    done()
 }

@@ -31,9 +31,12 @@ async fn handle(request: Request) -> Response {
         "/joined" => order::joined().await,
         "/mixed" => order::mixed().await,
         "/dropped" => order::dropped().await,
+        "/shared" => order::shared().await,
+        "/outlived" => order::outlived().await,
         "/events" => events::events(),
         "/errors" => events::errors(),
         "/cost" => cost::count(),
+        "/say-much" => cost::say_much(),
         _ => Response::text("no such endpoint\n").status(404),
     }
 }

@@ -1,9 +1,11 @@
 //! Spans entered and left in turns, and mixed with those of the SDK.
 
+use std::future::ready;
+use std::pin::pin;
 use std::time::Duration;
 
 use async_graphql::futures_util::future::join as foreign_join;
-use fanlight_guest::{Response, join, race, sleep, span};
+use fanlight_guest::{First, Response, join, race, sleep, span, timeout};
 use tracing::{Instrument, info_span};
 
 use crate::done;
@@ -33,6 +35,42 @@ pub(crate) async fn joined() -> Response {
         branch("d", "d_child", 10).instrument(info_span!("branch_d")),
     );
     ours.instrument(info_span!("ours")).await;
+    done()
+}
+
+/// Two branches within one span, `shared`, and one that begins in a race and
+/// goes on after it, within `lent`.
+pub(crate) async fn shared() -> Response {
+    let shared = info_span!("shared");
+    join(
+        branch("a", "a_child", 20).instrument(shared.clone()),
+        branch("b", "b_child", 10).instrument(shared),
+    )
+    .await;
+    let lent = branch("c", "c_child", 10).instrument(info_span!("lent"));
+    let mut lent = pin!(lent);
+    if let First::Right(()) = race(lent.as_mut(), ready(())).await {
+        lent.await;
+    }
+    done()
+}
+
+/// `cut_off` and `left_later` end with their guards, although the span that
+/// they were made in is left by then and goes on.
+pub(crate) async fn outlived() -> Response {
+    let goes_on = info_span!("goes_on");
+    let slow = async {
+        let _guard = span!("cut_off");
+        sleep(Duration::from_secs(10)).await;
+    };
+    let slow = slow.instrument(goes_on.clone());
+    timeout(Duration::from_millis(10), slow).await.ok();
+    drop(span!("after_cut_off"));
+    let entered = goes_on.enter();
+    let guard = span!("left_later");
+    drop(entered);
+    drop(guard);
+    drop(span!("after_left_later"));
     done()
 }
 

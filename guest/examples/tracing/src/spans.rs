@@ -1,10 +1,11 @@
 //! What a single span of `tracing` can say, and where it hangs.
 
+use std::fmt;
 use std::time::Duration;
 
 use fanlight_guest::{Response, sleep};
-use tracing::field::Empty;
-use tracing::{Instrument, Span, info_span};
+use tracing::field::{Empty, debug};
+use tracing::{Instrument, Span, debug_span, info, info_span};
 
 use crate::done;
 
@@ -31,18 +32,32 @@ pub(crate) fn fields() -> Response {
     span.record("later", 3);
     span.record("text", "b");
     span.record("otel.status_description", "refused");
+    span.record("debugged", debug(Reentrant(&span)));
     done()
 }
 
-/// `child` hangs below `parent`, `root` below none, and `follower` follows both.
+/// Enters a span while it is told to that span.
+struct Reentrant<'a>(&'a Span);
+
+impl fmt::Debug for Reentrant<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.in_scope(|| formatter.write_str("reentrant"))
+    }
+}
+
+/// `child` hangs below `parent`, and `of_none` and `of_disabled` below `current`:
+/// `tracing` says the same of them. `follower` follows two of them.
 pub(crate) fn parents() -> Response {
     let parent = info_span!("parent");
     let _current = info_span!("current").entered();
     let child = info_span!(parent: &parent, "child");
-    let root = info_span!(parent: None, "root");
+    let of_none = info_span!(parent: None, "of_none");
+    let disabled = debug_span!("disabled");
+    drop(info_span!(parent: &disabled, "of_disabled"));
+    info!(parent: &disabled, "event of disabled");
     let follower = info_span!("follower");
     follower.follows_from(&child);
-    follower.follows_from(&root);
+    follower.follows_from(&of_none);
     done()
 }
 

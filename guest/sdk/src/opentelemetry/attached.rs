@@ -7,14 +7,15 @@
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use ::opentelemetry::Context;
 use ::opentelemetry::context::{ContextObserver, GlobalContextObserver, ObserverContextView};
 use ::opentelemetry::trace::{SpanContext, SpanId, TraceContextExt};
 
+use super::values;
 use crate::bindings::fanlight::telemetry::tracing as raw;
-use crate::span::{self, Suspended};
+use crate::entered::{self, Foreign};
 use crate::stack::EntryId;
 
 /// Begins to follow contexts. A second call does nothing.
@@ -31,28 +32,51 @@ pub(super) fn is_innermost(context: &Context) -> bool {
     };
     ATTACHED.with_borrow(|all| {
         let last = all.last().and_then(|last| last.span.as_ref());
-        last.is_some_and(|last| Arc::ptr_eq(&last.handle, &span.handle))
+        last.is_some_and(|last| Arc::ptr_eq(last.0.handle(), span.0.handle()))
+    })
+}
+
+/// The identity of the current span. The host is asked once for each span that
+/// is entered.
+pub(super) fn current() -> SpanContext {
+    let entry = entered::topmost().map(|(entry, _)| entry);
+    CURRENT.with_borrow_mut(|known| match known {
+        Some((of, context)) if *of == entry => context.clone(),
+        known => {
+            let context = values::from_host(&crate::current_context());
+            *known = Some((entry, context.clone()));
+            context
+        }
     })
 }
 
 /// Makes a span known, so that contexts with it can be followed.
 pub(super) fn remember(context: &SpanContext, handle: &Arc<raw::Span>) {
-    SPANS.with_borrow_mut(|spans| spans.insert(context.span_id(), Arc::downgrade(handle)));
+    SPANS.with_borrow_mut(|spans| {
+        let known = spans.entry(context.span_id()).or_default();
+        // A span that the host has no room for has its parent's identity: the
+        // parent stands for both.
+        if known.strong_count() == 0 {
+            *known = Arc::downgrade(handle);
+        }
+    });
 }
 
 /// Forgets a span, whose contexts go on being followed.
-pub(super) fn forget(context: &SpanContext) {
-    SPANS.with_borrow_mut(|spans| spans.remove(&context.span_id()));
+pub(super) fn forget(context: &SpanContext, handle: &Arc<raw::Span>) {
+    SPANS.with_borrow_mut(|spans| {
+        let id = context.span_id();
+        let known = spans.get(&id).map(Weak::as_ptr);
+        if known == Some(Arc::as_ptr(handle)) {
+            spans.remove(&id);
+        }
+    });
 }
 
 struct Follower;
 
 /// A span of ours in a context.
-struct HostSpan {
-    handle: Arc<raw::Span>,
-    /// Guards that were made within it and are held while it is detached.
-    within: Mutex<Suspended>,
-}
+struct HostSpan(Foreign);
 
 /// What the context carries for us.
 struct View(Arc<HostSpan>);
@@ -76,8 +100,7 @@ impl ContextObserver for Follower {
         }
         let id = context.span().span_context().span_id();
         let handle = SPANS.with_borrow(|spans| spans.get(&id).and_then(Weak::upgrade))?;
-        let within = Mutex::new(Suspended::new());
-        Some(Arc::new(View(Arc::new(HostSpan { handle, within }))))
+        Some(Arc::new(View(Arc::new(HostSpan(Foreign::new(handle))))))
     }
 
     fn on_context_enter(&self, _from: &Context, to: &Context) {
@@ -100,15 +123,13 @@ impl ContextObserver for Follower {
 
 impl Attached {
     fn enter(span: Option<Arc<HostSpan>>) -> Self {
-        let entry = span
-            .as_ref()
-            .map(|span| span::enter_again(&span.handle, &mut span.within()));
+        let entry = span.as_ref().map(|span| span.0.enter());
         Self { span, entry }
     }
 
     fn exit(self) {
-        if let (Some(span), Some(entry)) = (self.span, self.entry) {
-            span::exit(entry, &mut span.within());
+        if let Some(entry) = self.entry {
+            entered::exit(entry);
         }
     }
 
@@ -118,12 +139,6 @@ impl Attached {
             (None, None) => true,
             _ => false,
         }
-    }
-}
-
-impl HostSpan {
-    fn within(&self) -> MutexGuard<'_, Suspended> {
-        self.within.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -137,4 +152,5 @@ thread_local! {
     static IS_FOLLOWING: Cell<bool> = const { Cell::new(false) };
     static SPANS: RefCell<HashMap<SpanId, Weak<raw::Span>>> = RefCell::default();
     static ATTACHED: RefCell<Vec<Attached>> = const { RefCell::new(Vec::new()) };
+    static CURRENT: RefCell<Option<(Option<EntryId>, SpanContext)>> = const { RefCell::new(None) };
 }

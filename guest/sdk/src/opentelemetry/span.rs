@@ -143,7 +143,7 @@ impl trace::Span for Span {
 impl Drop for Span {
     fn drop(&mut self) {
         if let Some(handle) = &self.handle {
-            attached::forget(&self.context);
+            attached::forget(&self.context, handle);
             // A context that is attached may hold the handle for longer.
             handle.end(None);
         }

@@ -62,9 +62,7 @@ impl trace::Tracer for Tracer {
         let is_unsampled =
             |context: &crate::SpanContext| !context.trace_flags.contains(TraceFlags::SAMPLED);
         if !recording::may_record() && named.as_ref().is_none_or(is_unsampled) {
-            return Span::unrecorded(
-                parent.unwrap_or_else(|| values::from_host(&crate::current_context())),
-            );
+            return Span::unrecorded(parent.unwrap_or_else(attached::current));
         }
         self.start(builder, named.as_ref())
     }

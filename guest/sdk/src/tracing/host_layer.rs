@@ -16,11 +16,11 @@ use tracing_subscriber::registry::{LookupSpan, SpanRef};
 use super::Events;
 use super::fields::{EventFields, SpanFields, severity};
 use crate::bindings::fanlight::telemetry::{logs, tracing as raw, types};
+use crate::entered::{self, Foreign};
 use crate::exception::Exception;
-use crate::span::{self, Suspended};
-use crate::stack::EntryId;
+use crate::stack::{Enter, EntryId};
 use crate::value::{self, Attribute};
-use crate::{Span, SpanContext, SpanKind, Status, recording};
+use crate::{Span, SpanKind, Status, recording};
 
 pub(super) struct HostLayer {
     events: Events,
@@ -35,18 +35,16 @@ pub(super) struct Recorded {
 /// What the layer keeps with a span of `tracing`.
 struct HostSpan {
     span: Span,
+    foreign: Foreign,
     /// How often it is entered, and its place on the host meanwhile.
     depth: usize,
     entry: Option<EntryId>,
-    /// Guards that were made within it and are held while it is left.
-    within: Suspended,
 }
 
 /// Where an event happened.
 enum Place {
     Span(Arc<raw::Span>),
     Server,
-    Nowhere,
 }
 
 impl Recorded {
@@ -103,23 +101,24 @@ where
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, ctx: Context<'_, S>) {
         let Some(span) = ctx.span(id) else { return };
         let explicit = attributes.parent().and_then(|id| ctx.span(id));
-        let explicit = explicit.and_then(|parent| context_of(&parent));
-        let parent = match &explicit {
-            Some(context) => raw::SpanParent::Context(context),
-            None if attributes.is_root() => raw::SpanParent::Root,
-            // What is entered in `tracing` is entered on the host, and perhaps
-            // a span of this crate above it.
-            None => raw::SpanParent::Current,
-        };
+        let explicit = explicit.and_then(|parent| nearest(&parent, |it| it.span.context()));
+        // What is entered in `tracing` is entered on the host, and perhaps a
+        // span of this crate above it. A root is not told from a span whose
+        // parent is disabled, which belongs to the request.
+        let parent = explicit
+            .as_ref()
+            .map_or(raw::SpanParent::Current, raw::SpanParent::Context);
         let host = HostSpan::start(attributes, parent);
         span.extensions_mut().replace(host);
     }
 
     fn on_record(&self, id: &Id, values: &Record<'_>, ctx: Context<'_, S>) {
         let Some(span) = ctx.span(id) else { return };
+        // Before the extensions are borrowed: a value that is debugged may
+        // enter the span itself.
+        let mut fields = SpanFields::default();
+        values.record(&mut fields);
         if let Some(host) = span.extensions().get::<HostSpan>() {
-            let mut fields = SpanFields::default();
-            values.record(&mut fields);
             host.say(&fields);
         }
     }
@@ -155,28 +154,17 @@ where
         let metadata = event.metadata();
         let mut fields = EventFields::new(*metadata.level());
         event.record(&mut fields);
-        let place = match event.parent() {
-            Some(id) => {
-                let span = ctx.span(id);
-                let handle = span.and_then(|span| {
-                    let extensions = span.extensions();
-                    let host = extensions.get::<HostSpan>();
-                    host.map(|host| Arc::clone(host.span.handle()))
-                });
-                handle.map_or(Place::Nowhere, Place::Span)
-            }
-            None if event.is_root() => Place::Nowhere,
-            None => span::topmost().map_or(Place::Server, Place::Span),
-        };
+        let named = event.parent().and_then(|id| ctx.span(id));
+        let named = named.and_then(|span| nearest(&span, |it| Arc::clone(it.span.handle())));
+        // An event that names its span is not always within it.
+        let elsewhere = named.clone();
+        let current = || entered::topmost().map(|(_, handle)| handle);
+        let place = named.or_else(current).map_or(Place::Server, Place::Span);
         if self.events != Events::LogRecords && recording::may_record() {
             place.take(metadata, &fields);
         }
-        if self.events != Events::OfSpans {
-            // An event that names its span is not always within it.
-            let _scope = match (&place, event.parent()) {
-                (Place::Span(handle), Some(_)) => Some(handle.enter()),
-                _ => None,
-            };
+        if self.events != Events::OfSpans || matches!(place, Place::Server) {
+            let _scope = elsewhere.as_ref().map(Enter::enter);
             emit(metadata, &fields);
         }
     }
@@ -188,15 +176,13 @@ where
     }
 }
 
-/// The identity of the next span, from this one upwards, that the host knows.
-fn context_of<'span, S>(span: &SpanRef<'span, S>) -> Option<SpanContext>
+/// Asks the next span, from this one upwards, that the host knows.
+fn nearest<'span, S, T>(span: &SpanRef<'span, S>, ask: impl Fn(&HostSpan) -> T) -> Option<T>
 where
     S: Subscriber + LookupSpan<'span>,
 {
-    span.scope().find_map(|span| {
-        let extensions = span.extensions();
-        extensions.get::<HostSpan>().map(|host| host.span.context())
-    })
+    span.scope()
+        .find_map(|span| span.extensions().get::<HostSpan>().map(&ask))
 }
 
 impl HostSpan {
@@ -228,10 +214,10 @@ impl HostSpan {
             span.set_status(status);
         }
         Self {
+            foreign: Foreign::new(Arc::clone(span.handle())),
             span,
             depth: 0,
             entry: None,
-            within: Suspended::new(),
         }
     }
 
@@ -251,7 +237,7 @@ impl HostSpan {
     fn enter(&mut self) {
         self.depth += 1;
         if self.depth == 1 {
-            self.entry = Some(span::enter_again(self.span.handle(), &mut self.within));
+            self.entry = Some(self.foreign.enter());
         }
     }
 
@@ -260,7 +246,7 @@ impl HostSpan {
         if self.depth == 0
             && let Some(entry) = self.entry.take()
         {
-            span::exit(entry, &mut self.within);
+            entered::exit(entry);
         }
     }
 }
@@ -291,7 +277,6 @@ impl Place {
         match self {
             Self::Span(span) => span.record_exception(exception.as_raw(), attributes, None),
             Self::Server => raw::record_server_exception(exception.as_raw(), attributes, None),
-            Self::Nowhere => {}
         }
     }
 }
