@@ -153,6 +153,30 @@ async fn standard_output_that_nobody_reads_holds_up_no_collector_and_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_of_the_environment_gets_nothing() {
+    let proxy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", proxy.local_addr().unwrap());
+    let collector = Collector::start().await;
+    let program = Program::new(["serve", "--listen", "127.0.0.1:0", "--admin", "off"])
+        .env("FANLIGHT_COMPONENT", DEMO.path().to_str().unwrap())
+        .env("FANLIGHT_MAX_INSTANCES", "64")
+        .env("OTEL_SDK_DISABLED", "")
+        .env("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", collector.http())
+        .env("OTEL_BSP_SCHEDULE_DELAY", "20")
+        .env("HTTP_PROXY", &address)
+        .env("http_proxy", &address)
+        .env("NO_PROXY", "")
+        .env("no_proxy", "")
+        .serve()
+        .await;
+    let answer = program.get("/health").send().await;
+    collector.trace(&trace_of(&answer).trace_id, 1).await;
+    proxy.set_nonblocking(true).unwrap();
+    assert!(proxy.accept().is_err(), "it was asked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_could_not_be_sent_at_the_end_is_told_by_number() {
     let collector = Collector::start().await;
     collector.set_mood(Mood::Hanging);

@@ -21,9 +21,9 @@ pub(crate) fn spans(count: u64, bytes: usize) -> Response {
 }
 
 /// Starts and ends spans one after the other, each with a list of so many
-/// elements.
+/// numbers that are long on the wire.
 pub(crate) fn lists(count: u64, elements: usize) -> Response {
-    let list = vec![true; elements];
+    let list = vec![i64::MIN; elements];
     for _ in 0..count {
         Span::builder("with_a_list")
             .attribute("list", &list)
