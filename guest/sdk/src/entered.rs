@@ -82,6 +82,7 @@ mod foreign {
             Self { handle, id }
         }
 
+        #[cfg(feature = "opentelemetry")]
         pub(crate) fn handle(&self) -> &Arc<raw::Span> {
             &self.handle
         }
