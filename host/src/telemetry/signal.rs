@@ -13,6 +13,7 @@ use opentelemetry_otlp::{
 
 use super::client_tls::ClientTls;
 use super::env::{Env, percent_decoded};
+use super::exporters::Exporters;
 
 /// How long an export may take where nobody said: the specification's 10 s.
 pub(super) const DEFAULT_TIMEOUT: Duration = SPECIFIED_TIMEOUT;
@@ -182,41 +183,6 @@ impl fmt::Display for Protocol {
             Self::HttpProtobuf => "HTTP",
             Self::HttpJson => "HTTP with JSON",
         })
-    }
-}
-
-/// The exporters of a list that are done.
-struct Exporters {
-    otlp: bool,
-    console: bool,
-}
-
-impl Exporters {
-    fn read(env: &mut Env, signal: &str) -> Self {
-        let name = format!("OTEL_{signal}_EXPORTER");
-        let mut exporters = Self {
-            otlp: false,
-            console: false,
-        };
-        let mut known = false;
-        for exporter in env.list(&name) {
-            match exporter.as_str() {
-                "otlp" => exporters.otlp = true,
-                "console" => exporters.console = true,
-                "none" => {}
-                // It is read rather than sent: see `TelemetryConfig::prometheus_address`.
-                "prometheus" if signal == "METRICS" => {}
-                other => {
-                    env.warn(&name, other, "not supported; ignored");
-                    continue;
-                }
-            }
-            known = true;
-        }
-        if !known {
-            exporters.otlp = true;
-        }
-        exporters
     }
 }
 
@@ -408,21 +374,5 @@ mod tests {
         assert_eq!(config.compression, Compression::Gzip);
         assert_eq!(config.timeout, Duration::from_millis(7));
         assert_eq!(warnings.len(), 3, "{warnings:?}");
-    }
-
-    #[test]
-    fn a_list_of_exporters_is_otlp_where_nothing_in_it_is_known() {
-        for (list, wanted, warned) in [
-            ("", (true, false), 0),
-            ("Console", (false, true), 0),
-            ("otlp,console", (true, true), 0),
-            ("none", (false, false), 0),
-            ("zipkin", (true, false), 1),
-            ("zipkin, console", (false, true), 1),
-        ] {
-            let (config, warnings) = signal(&[("OTEL_TRACES_EXPORTER", list)]);
-            assert_eq!((config.enabled, config.console), wanted, "{list}");
-            assert_eq!(warnings.len(), warned, "{list}");
-        }
     }
 }
