@@ -96,6 +96,25 @@ pub(crate) async fn told(target: &str, count: usize) -> Told {
     }
 }
 
+/// Demands that each guard's end is its span's, although what was around it
+/// was left before.
+pub(crate) async fn demand_guards_end_their_spans(collector: &Collector, ask: Ask) {
+    let trace = Trace::of(collector, ask, 6).await;
+    trace.demand_parents([
+        ("goes_on", ""),
+        ("cut_off", "goes_on"),
+        ("after_cut_off", ""),
+        ("left_later", "goes_on"),
+        ("after_left_later", ""),
+    ]);
+    for name in ["cut_off", "left_later"] {
+        let after = trace.named(&format!("after_{name}"));
+        let ended = trace.named(name).end_unix_nanos;
+        assert!(ended <= after.start_unix_nanos, "{name}");
+        assert!(trace.named("goes_on").end_unix_nanos >= ended, "{name}");
+    }
+}
+
 pub(crate) fn demand_within(outer: &CollectedSpan, inner: &CollectedSpan) {
     assert!(
         outer.start_unix_nanos <= inner.start_unix_nanos

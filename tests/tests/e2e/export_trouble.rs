@@ -126,20 +126,25 @@ async fn a_backend_that_fails_or_hangs_for_a_while_is_told_what_was_lost() {
     }
 }
 
+/// Serves some requests, and demands that each one's span arrives.
+async fn demand_nothing_lost(collector: &Collector, host: RunningHost) {
+    let answers = serve(&host).await;
+    eventually("all spans", || {
+        (collector.spans().len() >= answers.len()).then_some(())
+    })
+    .await;
+    let lost = collector.points("fanlight.telemetry.lost", |_| true).await;
+    assert!(lost_traces(&lost).abs() < 0.5, "{lost:#?}");
+    host.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_backend_loses_nothing_and_holds_up_nobody() {
     for protocol in PROTOCOLS {
         let collector = Collector::start().await;
         let host = exporting(&collector, protocol, LONG).await;
         collector.set_mood(Mood::Slow(Duration::from_millis(150)));
-        let answers = serve(&host).await;
-        eventually("all spans", || {
-            (collector.spans().len() >= answers.len()).then_some(())
-        })
-        .await;
-        let lost = collector.points("fanlight.telemetry.lost", |_| true).await;
-        assert!(lost_traces(&lost).abs() < 0.5, "{lost:#?}");
-        host.stop().await;
+        demand_nothing_lost(&collector, host).await;
     }
 }
 
@@ -173,14 +178,7 @@ async fn a_busy_backend_is_asked_again_and_nothing_is_lost() {
         let collector = Collector::start().await;
         let host = exporting(&collector, protocol, LONG).await;
         collector.be_busy_for(2);
-        let answers = serve(&host).await;
-        eventually("all spans", || {
-            (collector.spans().len() >= answers.len()).then_some(())
-        })
-        .await;
-        let lost = collector.points("fanlight.telemetry.lost", |_| true).await;
-        assert!(lost_traces(&lost).abs() < 0.5, "{lost:#?}");
-        host.stop().await;
+        demand_nothing_lost(&collector, host).await;
     }
 }
 
@@ -228,14 +226,7 @@ async fn a_connection_that_breaks_in_the_midst_of_a_request_loses_nothing() {
             ])
             .start()
             .await;
-        let answers = serve(&host).await;
-        eventually("all spans", || {
-            (collector.spans().len() >= answers.len()).then_some(())
-        })
-        .await;
-        let lost = collector.points("fanlight.telemetry.lost", |_| true).await;
-        assert!(lost_traces(&lost).abs() < 0.5, "{lost:#?}");
-        host.stop().await;
+        demand_nothing_lost(&collector, host).await;
     }
 }
 

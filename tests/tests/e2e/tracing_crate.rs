@@ -15,7 +15,7 @@ use fanlight_tests::jaeger::Jaeger;
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::contract::{Trace, demand_within};
+use crate::contract::{Trace, demand_guards_end_their_spans, demand_within};
 
 /// `{user(id:1){name friends{name}}}`: the resolvers of `user` and of `friends`
 /// wait for 20 ms each.
@@ -202,20 +202,7 @@ async fn futures_that_share_a_span_keep_what_they_hold_within_it_apart() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guard_ends_its_span_although_the_one_around_it_was_left_before() {
     let (collector, host) = serving().await;
-    let trace = Trace::of(&collector, host.get("/outlived"), 6).await;
-    trace.demand_parents([
-        ("goes_on", ""),
-        ("cut_off", "goes_on"),
-        ("after_cut_off", ""),
-        ("left_later", "goes_on"),
-        ("after_left_later", ""),
-    ]);
-    for name in ["cut_off", "left_later"] {
-        let after = trace.named(&format!("after_{name}"));
-        let ended = trace.named(name).end_unix_nanos;
-        assert!(ended <= after.start_unix_nanos, "{name}");
-        assert!(trace.named("goes_on").end_unix_nanos >= ended, "{name}");
-    }
+    demand_guards_end_their_spans(&collector, host.get("/outlived")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
