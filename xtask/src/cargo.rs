@@ -82,14 +82,21 @@ pub(crate) fn build<S: AsRef<OsStr>>(
     Ok(files)
 }
 
-/// Builds the server and gives its program.
+/// Builds the server by a profile of cargo's and gives its program.
 ///
 /// # Errors
 /// When the build fails.
-pub(crate) fn build_host() -> anyhow::Result<PathBuf> {
-    build(["--package", "fanlight", "--bin", "fanlight", "--release"])?
-        .pop()
-        .context("cargo built no program called fanlight")
+pub(crate) fn build_host(profile: &str) -> anyhow::Result<PathBuf> {
+    build([
+        "--package",
+        "fanlight",
+        "--bin",
+        "fanlight",
+        "--profile",
+        profile,
+    ])?
+    .pop()
+    .context("cargo built no program called fanlight")
 }
 
 /// Writes a command as one would type it.

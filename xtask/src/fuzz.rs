@@ -11,10 +11,15 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 
+use crate::tool::Tool;
 use crate::{cache, cargo};
 
-/// The version of cargo-fuzz that is installed.
-const VERSION: &str = "0.13.2";
+const CARGO_FUZZ: Tool = Tool {
+    package: "cargo-fuzz",
+    program: "cargo-fuzz",
+    version: "0.13.2",
+    args: &[],
+};
 
 /// A program of `fuzz/`.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -129,28 +134,7 @@ fn fuzz(target: Target, seconds: u64, cargo_fuzz: &Path, place: &Path) -> anyhow
 
 /// Gives cargo-fuzz, installing it when it is not there.
 fn install() -> anyhow::Result<PathBuf> {
-    let program = cache::program("cargo-fuzz")?;
-    let version = Command::new(&program).arg("--version").output();
-    let current = version.is_ok_and(|output| {
-        String::from_utf8_lossy(&output.stdout).trim() == format!("cargo-fuzz {VERSION}")
-    });
-    if !current {
-        eprintln!("xtask: installing cargo-fuzz {VERSION}: once");
-        let mut install = cargo::cargo();
-        install
-            .args([
-                "install",
-                "cargo-fuzz",
-                "--locked",
-                "--force",
-                "--version",
-                VERSION,
-            ])
-            .arg("--root")
-            .arg(cache::directory()?)
-            .env_remove("CARGO_TARGET_DIR");
-        cargo::run(&mut install)?;
-    }
+    let program = CARGO_FUZZ.install()?;
     let nightly = Command::new("rustup")
         .args(["run", "nightly", "rustc", "--version"])
         .stdout(Stdio::null())

@@ -13,6 +13,7 @@ mod jaeger;
 mod otelcol;
 mod run;
 mod test;
+mod tool;
 mod wasm;
 
 use std::ffi::OsString;
@@ -62,6 +63,12 @@ enum Command {
         /// memory, hostile
         #[arg(long = "part", value_delimiter = ',', requires = "only")]
         parts: Vec<String>,
+        /// Fewer and shorter rounds, for a look while working
+        #[arg(long)]
+        quick: bool,
+        /// Compare with these alone
+        #[arg(long, value_delimiter = ',', default_values = ["hyper", "wasmtime"])]
+        against: Vec<bench::Peer>,
         /// Write what was measured, too
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
@@ -104,7 +111,13 @@ fn main() -> ExitCode {
     let done = match Args::parse().command {
         Command::Run { listen, serve } => run::run(listen, &serve),
         Command::Test { cargo } => test::run(&cargo),
-        Command::Bench { only, parts, json } => bench::run(only, &parts, json.as_deref()),
+        Command::Bench {
+            only,
+            parts,
+            quick,
+            against,
+            json,
+        } => bench::run(only, &parts, quick, &against, json.as_deref()),
         Command::Soak { minutes, seed } => bench::soak(minutes, seed),
         Command::Fuzz { seconds, target } => fuzz::run(seconds, target),
         Command::Guests => wasm::build_guests().map(|guests| {

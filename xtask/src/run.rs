@@ -16,7 +16,7 @@ const WATCH: &str = "FANLIGHT_WATCH";
 /// When a build fails, or the server does.
 pub(crate) fn run(listen: SocketAddr, flags: &[OsString]) -> anyhow::Result<()> {
     let demo = wasm::build_demo()?;
-    let host = cargo::build_host()?;
+    let host = cargo::build_host("release")?;
     // A server on all addresses is reached by this one.
     let mut reached = listen;
     if reached.ip().is_unspecified() {

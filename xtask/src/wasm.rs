@@ -11,6 +11,7 @@ const TARGET: &str = "wasm32-wasip2";
 const DEMO: &str = "fanlight-demo";
 const FAULTS: &str = "example-faults";
 const EXAMPLES: &str = "example-*";
+const BENCH: &str = "bench-*";
 
 /// Builds every guest.
 ///
@@ -34,6 +35,14 @@ pub(crate) fn build_demo() -> anyhow::Result<PathBuf> {
 /// When the target cannot be had, or the build fails.
 pub(crate) fn build_faults() -> anyhow::Result<PathBuf> {
     build(&[FAULTS])?.pop().context("cargo built no component")
+}
+
+/// Builds what the benchmarks serve.
+///
+/// # Errors
+/// When the target cannot be had, or the build fails.
+pub(crate) fn build_bench_guests() -> anyhow::Result<Vec<PathBuf>> {
+    build(&[BENCH])
 }
 
 fn build(packages: &[&str]) -> anyhow::Result<Vec<PathBuf>> {

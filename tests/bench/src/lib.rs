@@ -12,6 +12,7 @@
 
 mod admin;
 mod collector;
+pub mod compare;
 mod component;
 mod connection;
 mod load;

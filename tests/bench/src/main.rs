@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use fanlight_bench::{Guests, Report, Server, soak, survive};
+use fanlight_bench::compare::{Plan, Programs};
+use fanlight_bench::{Guests, Report, Server, compare, soak, survive};
 
 /// Measures the real program, and tries what it survives.
 #[derive(Debug, Parser)]
@@ -14,9 +15,6 @@ struct Args {
     /// The program `fanlight`, built in release
     #[arg(long, value_name = "FILE")]
     server: PathBuf,
-    /// The example component `faults`
-    #[arg(long, value_name = "FILE")]
-    faults: PathBuf,
     /// Writes what was measured, too
     #[arg(long, value_name = "FILE", global = true)]
     json: Option<PathBuf>,
@@ -28,18 +26,45 @@ struct Args {
 enum Command {
     /// Tries what the server survives
     Survive {
+        /// The example component `faults`
+        #[arg(long, value_name = "FILE")]
+        faults: PathBuf,
         /// These parts alone
         #[arg(long = "part", value_delimiter = ',')]
         parts: Vec<survive::Part>,
     },
     /// Mixes load, swaps, hostile guests and hostile clients for a while
     Soak {
+        /// The example component `faults`
+        #[arg(long, value_name = "FILE")]
+        faults: PathBuf,
         /// How long
         #[arg(long)]
         minutes: u64,
         /// What chance is made of
         #[arg(long, default_value_t = 1)]
         seed: u64,
+    },
+    /// Measures it beside others
+    Compare {
+        /// The program `bare-hyper` of this package
+        #[arg(long, value_name = "FILE")]
+        bare_hyper: PathBuf,
+        /// The program `wasmtime`; it is left out where none is named
+        #[arg(long, value_name = "FILE")]
+        wasmtime: Option<PathBuf>,
+        /// The program `oha`
+        #[arg(long, value_name = "FILE")]
+        oha: PathBuf,
+        /// The component `bench-usual`
+        #[arg(long, value_name = "FILE")]
+        usual: PathBuf,
+        /// The component `bench-plain`
+        #[arg(long, value_name = "FILE")]
+        plain: PathBuf,
+        /// Fewer and shorter rounds, for a look
+        #[arg(long)]
+        quick: bool,
     },
 }
 
@@ -64,12 +89,36 @@ fn main() -> anyhow::Result<ExitCode> {
 async fn run(args: &Args) -> anyhow::Result<Report> {
     let cache = tempfile::tempdir()?;
     let server = Server::new(&args.server, cache.path());
-    let guests = Guests::read(&args.faults)?;
     Ok(match &args.command {
-        Command::Survive { parts } => survive::run(parts, &server, &guests).await,
-        Command::Soak { minutes, seed } => {
+        Command::Survive { faults, parts } => {
+            survive::run(parts, &server, &Guests::read(faults)?).await
+        }
+        Command::Soak {
+            faults,
+            minutes,
+            seed,
+        } => {
             let duration = Duration::from_secs(minutes * 60);
-            soak::run(duration, *seed, &server, &guests).await
+            soak::run(duration, *seed, &server, &Guests::read(faults)?).await
+        }
+        Command::Compare {
+            bare_hyper,
+            wasmtime,
+            oha,
+            usual,
+            plain,
+            quick,
+        } => {
+            let programs = Programs {
+                fanlight: args.server.clone(),
+                bare_hyper: bare_hyper.clone(),
+                wasmtime: wasmtime.clone(),
+                oha: oha.clone(),
+                usual: usual.clone(),
+                plain: plain.clone(),
+            };
+            let plan = if *quick { Plan::QUICK } else { Plan::FULL };
+            compare::run(&plan, &programs).await
         }
     })
 }
