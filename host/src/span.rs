@@ -1,5 +1,5 @@
 //! Spans that belong to the host: made here, changed by host and guest, and
-//! handed to the [`ExportQueue`] when they end.
+//! handed to the [`SpanQueue`] when they end.
 //!
 //! The SDK's own span appends where a key is set twice, drops the latest
 //! attributes at its limit and lets `Ok` stand over a trap. These spans keep
@@ -19,7 +19,7 @@ use opentelemetry_sdk::trace::{
 
 use crate::propagation::RANDOM;
 use crate::span_limits::SpanLimits;
-use crate::telemetry::{Dropped, ExportQueue};
+use crate::telemetry::{Dropped, SpanQueue};
 
 /// Where a new span hangs.
 pub(crate) enum Parent<'a> {
@@ -56,7 +56,7 @@ struct TracerShared {
     sampler: Box<dyn ShouldSample>,
     ids: RandomIdGenerator,
     limits: SpanLimits,
-    queue: Arc<ExportQueue<SpanData>>,
+    queue: Arc<SpanQueue>,
     dropped: Arc<Dropped>,
 }
 
@@ -64,7 +64,7 @@ impl Tracer {
     pub(crate) fn new(
         sampler: Box<dyn ShouldSample>,
         limits: SpanLimits,
-        queue: Arc<ExportQueue<SpanData>>,
+        queue: Arc<SpanQueue>,
         dropped: Arc<Dropped>,
     ) -> Self {
         Self {
@@ -174,7 +174,7 @@ impl Tracer {
 
     /// Queues a span that a guest has made by itself, unless nobody wants spans.
     pub(crate) fn export(&self, span: SpanData) {
-        self.shared.queue.push(span);
+        self.shared.queue.push(&span);
     }
 
     /// A context that is handed on but records nothing, below `parent`.
@@ -359,7 +359,7 @@ impl Span {
         if over > 0 {
             shared.dropped.attributes(u64::from(over));
         }
-        shared.queue.push(data);
+        shared.queue.push(&data);
     }
 }
 

@@ -25,6 +25,8 @@ mod sampler;
 mod signal;
 mod sinks;
 pub(crate) mod sizes;
+mod span_queue;
+mod span_requests;
 #[cfg(test)]
 mod stock_exporter;
 mod unsupported;
@@ -35,7 +37,6 @@ use anyhow::Context as _;
 use opentelemetry::metrics::{Meter, MeterProvider as _};
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider, Temporality};
-use opentelemetry_sdk::trace::SpanData;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
@@ -47,7 +48,7 @@ pub(crate) use dropped::Dropped;
 pub(crate) use host_log::{HostLog, RECORD_ONLY, RECORD_TARGET};
 pub use prometheus::PrometheusText;
 pub use queue::BatchConfig;
-pub(crate) use queue::ExportQueue;
+use queue::ExportQueue;
 pub use resource::ServiceIdentity;
 pub use signal::{Compression, Protocol, SignalConfig};
 
@@ -60,7 +61,9 @@ use guest_points::GuestPoints;
 use metric_exporter::MetricExporter;
 use output::Output;
 use queue::FlushRequest;
-use sinks::{LogQueueProcessor, LogSink, ScopedLogRecord, SpanSink};
+use sinks::{LogQueueProcessor, LogSink, ScopedLogRecord};
+pub(crate) use span_queue::SpanQueue;
+use span_requests::SpanSink;
 
 /// The instrumentation scope of what the host itself says.
 pub(crate) const HOST_SCOPE: &str = "fanlight";
@@ -81,7 +84,7 @@ pub struct Telemetry {
     guest_points: Arc<GuestPoints>,
     prometheus: Option<PrometheusText>,
     flushes: Vec<mpsc::Sender<FlushRequest>>,
-    spans: Arc<ExportQueue<SpanData>>,
+    spans: Arc<SpanQueue>,
     records: Arc<ExportQueue<ScopedLogRecord>>,
     config: TelemetryConfig,
 }
@@ -115,7 +118,7 @@ impl Telemetry {
         let dropped = Arc::new(Dropped::default());
         let mut flushes = Vec::new();
 
-        let spans = Arc::new(ExportQueue::new(
+        let spans = Arc::new(SpanQueue::new(
             config.span_batch,
             config.traces.is_exported(),
             Arc::clone(&counts.traces),

@@ -10,6 +10,7 @@ mod http;
 mod json;
 mod request;
 mod retry;
+mod span_message;
 mod split;
 
 use std::time::Duration;
@@ -19,8 +20,10 @@ use tokio::time::Instant;
 use self::http::HttpTransport;
 use super::signal::{Protocol, SignalConfig};
 use grpc::GrpcTransport;
-pub(crate) use request::{OtlpRequest, Rejection};
+pub(crate) use request::{EncodedTraces, OtlpRequest, Outgoing, Rejection};
 use retry::Backoff;
+pub(crate) use span_message::write_span;
+pub(super) use span_message::{bytes_field, put_header};
 pub(crate) use split::{MAX_REQUEST_BYTES, split};
 
 /// Names the exporter to backends, as OTLP asks for.
@@ -87,25 +90,25 @@ impl OtlpClient {
     ///
     /// # Cancel safety
     /// Dropped, it leaves open whether the backend has the request.
-    pub(crate) async fn send<R: OtlpRequest>(
+    pub(crate) async fn send(
         &self,
-        request: &R,
+        request: &impl Outgoing,
     ) -> Result<Option<Rejection>, OtlpError> {
         let sent = tokio::time::timeout(self.timeout, self.attempts(request)).await;
         sent.unwrap_or(Err(OtlpError::Timeout(self.timeout)))
     }
 
-    async fn attempts<R: OtlpRequest>(&self, request: &R) -> Result<Option<Rejection>, OtlpError> {
+    async fn attempts<O: Outgoing>(&self, request: &O) -> Result<Option<Rejection>, OtlpError> {
         let body = match &self.transport {
-            Transport::Grpc(_) => request.encode_to_vec().into(),
+            Transport::Grpc(_) => request.protobuf(),
             Transport::Http(http) => http.encode(request)?,
         };
         let begun = Instant::now();
         let mut backoff = Backoff::default();
         loop {
             let answer = match &self.transport {
-                Transport::Grpc(grpc) => grpc.send::<R>(body.clone()).await,
-                Transport::Http(http) => http.send::<R>(body.clone()).await,
+                Transport::Grpc(grpc) => grpc.send::<O::Request>(body.clone()).await,
+                Transport::Http(http) => http.send::<O::Request>(body.clone()).await,
             };
             let wait = match &answer {
                 Err(OtlpError::Transient { after, .. }) => backoff.next(*after),

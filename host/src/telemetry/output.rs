@@ -8,7 +8,7 @@ use super::console::{Console, ConsoleError};
 use super::dropped::Exported;
 use super::gate::Gate;
 use super::health::ExportHealth;
-use super::otlp::{OtlpClient, OtlpError, OtlpRequest, Rejection, split};
+use super::otlp::{EncodedTraces, OtlpClient, OtlpError, OtlpRequest, Outgoing, Rejection, split};
 use super::signal::SignalConfig;
 
 /// A signal's way out of the process.
@@ -103,7 +103,16 @@ impl Output {
         outcome
     }
 
-    async fn send_piece(&self, request: &impl OtlpRequest) -> Result<(), OutputError> {
+    /// Sends spans that are written already, no more than a collector takes, and
+    /// takes note of what became of them.
+    ///
+    /// # Errors
+    /// Where the backend did not take all of them; the log has been told.
+    pub(crate) async fn send_spans(&self, request: EncodedTraces) -> Result<(), OutputError> {
+        self.send_piece(&request).await
+    }
+
+    async fn send_piece(&self, request: &impl Outgoing) -> Result<(), OutputError> {
         // Side by side: nobody may read what is written, and the backend is not
         // to wait for that.
         let (written, sent) = tokio::join!(self.write(request), self.push(request));
@@ -122,8 +131,8 @@ impl Output {
         }
     }
 
-    async fn write(&self, request: &impl OtlpRequest) -> Option<Result<(), ConsoleError>> {
-        let written = self.console.as_ref()?.write(request).await;
+    async fn write(&self, request: &impl Outgoing) -> Option<Result<(), ConsoleError>> {
+        let written = self.console.as_ref()?.write(&*request.message()).await;
         match &written {
             Ok(()) => self.console_health.succeeded(),
             Err(error) => self.console_health.failed(error, request.items()),
@@ -131,7 +140,7 @@ impl Output {
         Some(written)
     }
 
-    async fn push(&self, request: &impl OtlpRequest) -> Option<Result<(), OutputError>> {
+    async fn push(&self, request: &impl Outgoing) -> Option<Result<(), OutputError>> {
         let backend = self.backend.as_ref()?;
         let items = request.items();
         if self.gate.as_ref().is_some_and(|gate| !gate.is_open()) {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use opentelemetry::metrics::MeterProvider as _;
 use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::metrics::SdkMeterProvider;
-use opentelemetry_sdk::trace::SpanData;
 
 use super::dropped::Dropped;
 use super::queue::ExportQueue;
 use super::sinks::ScopedLogRecord;
+use super::span_queue::SpanQueue;
 use super::{HOST_SCOPE, SignalCounts};
 
 /// Registers them.
@@ -17,7 +17,7 @@ pub(super) fn observe(
     meters: &SdkMeterProvider,
     counts: SignalCounts,
     dropped: &Arc<Dropped>,
-    spans: &Arc<ExportQueue<SpanData>>,
+    spans: &Arc<SpanQueue>,
     records: &Arc<ExportQueue<ScopedLogRecord>>,
 ) {
     let meter = meters.meter_with_scope(InstrumentationScope::builder(HOST_SCOPE).build());

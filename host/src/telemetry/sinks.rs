@@ -1,57 +1,19 @@
-//! What the export queues hold, and the requests that it becomes.
+//! What the queue of log records holds, and the requests that it becomes.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use opentelemetry::InstrumentationScope;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
 use opentelemetry_proto::transform::logs::tonic::group_logs_by_resource_and_scope;
-use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::logs::{LogBatch, LogProcessor, SdkLogRecord};
-use opentelemetry_sdk::trace::SpanData;
 
 use super::output::Output;
 use super::queue::{ExportQueue, Item, Sink};
 use super::sizes;
-
-impl Item for SpanData {
-    fn estimated_bytes(&self) -> usize {
-        sizes::span(self)
-    }
-}
-
-/// Sends spans.
-pub(crate) struct SpanSink {
-    output: Output,
-    resource: ResourceAttributesWithSchema,
-}
-
-impl SpanSink {
-    pub(crate) fn new(output: Output, resource: &Resource) -> Self {
-        Self {
-            output,
-            resource: resource.into(),
-        }
-    }
-
-    pub(super) fn request(&self, batch: Vec<SpanData>) -> ExportTraceServiceRequest {
-        ExportTraceServiceRequest {
-            resource_spans: group_spans_by_resource_and_scope(batch, &self.resource),
-        }
-    }
-}
-
-impl Sink<SpanData> for SpanSink {
-    async fn export(&self, batch: Vec<SpanData>) {
-        let request = self.request(batch);
-        // The output has counted and told what went wrong.
-        let _ = self.output.send(request).await;
-    }
-}
 
 /// A log record and the library that speaks.
 #[derive(Debug)]
@@ -61,6 +23,8 @@ pub(crate) struct ScopedLogRecord {
 }
 
 impl Item for ScopedLogRecord {
+    type Sink = LogSink;
+
     fn estimated_bytes(&self) -> usize {
         size_of::<Self>() + sizes::log_record(&self.record) + sizes::scope(&self.scope)
     }

@@ -4,10 +4,9 @@
 //! than the count it stands on.
 
 use opentelemetry::logs::AnyValue;
-use opentelemetry::trace::{Event, Link, SpanContext, Status, TraceState};
+use opentelemetry::trace::{Event, Link, SpanContext, TraceState};
 use opentelemetry::{Array, InstrumentationScope, Key, KeyValue, Value};
 use opentelemetry_sdk::logs::SdkLogRecord;
-use opentelemetry_sdk::trace::SpanData;
 
 /// A list or map holds this much for each of its members.
 const MEMBER: usize = 64;
@@ -18,21 +17,6 @@ const ELEMENT: usize = 32;
 const EVENT: usize = 96;
 /// A key and a value of a trace state, each with a place on the heap.
 const STATE_MEMBER: usize = 96;
-
-/// A span that has ended.
-pub(crate) fn span(span: &SpanData) -> usize {
-    size_of::<SpanData>()
-        + context(&span.span_context)
-        + span.name.len()
-        + scope(&span.instrumentation_scope)
-        + attributes(&span.attributes)
-        + span.events.iter().map(event).sum::<usize>()
-        + span.links.iter().map(link).sum::<usize>()
-        + match &span.status {
-            Status::Error { description } => description.len(),
-            Status::Unset | Status::Ok => 0,
-        }
-}
 
 /// An event of a span.
 pub(crate) fn event(event: &Event) -> usize {

@@ -17,7 +17,9 @@ use prost::Message;
 
 use super::TelemetryConfig;
 use super::output::Output;
-use super::sinks::SpanSink;
+use super::queue::BatchConfig;
+use super::span_queue::SpanQueue;
+use super::span_requests::SpanSink;
 
 /// Keeps what it is given to send.
 #[derive(Clone, Debug, Default)]
@@ -111,6 +113,36 @@ fn sorted(mut request: ExportTraceServiceRequest) -> ExportTraceServiceRequest {
     request
 }
 
+/// A length takes one byte more from 128 on, and from 16,384.
+#[test]
+fn spans_of_every_length_are_written_as_prost_writes_them() {
+    let config = TelemetryConfig::from_vars([], "unused").traces;
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _entered = runtime.enter();
+    let output = Output::new("traces", &config, config.timeout, Arc::default()).unwrap();
+    let sink = SpanSink::new(output, &Resource::builder_empty().build());
+    let template = spans().remove(0);
+    for length in (0..400).chain(16_100..16_500).chain([2_097_151, 2_097_152]) {
+        let text = "x".repeat(length);
+        let queue = SpanQueue::new(BatchConfig::default(), true, Arc::default());
+        let mut span = template.clone();
+        span.name = text.clone().into();
+        span.attributes
+            .push(KeyValue::new(text.clone(), text.clone()));
+        let texts = Array::String(vec![text.clone().into(); 2]);
+        span.attributes
+            .push(KeyValue::new("list", Value::Array(texts)));
+        let number = i64::try_from(length).unwrap();
+        span.attributes
+            .push(KeyValue::new("number", number << (length % 40)));
+        span.status = Status::error(text);
+        queue.push(&span);
+        let written = sink.request(&queue.take()).message;
+        let read = ExportTraceServiceRequest::decode(written.clone()).unwrap();
+        assert!(read.encode_to_vec() == written, "of length {length}");
+    }
+}
+
 #[tokio::test]
 async fn spans_are_what_the_stock_exporter_sends() {
     let resource = Resource::builder_empty()
@@ -133,7 +165,19 @@ async fn spans_are_what_the_stock_exporter_sends() {
 
     let config = TelemetryConfig::from_vars([], "unused").traces;
     let output = Output::new("traces", &config, config.timeout, Arc::default()).unwrap();
-    let ours = SpanSink::new(output, &resource).request(spans());
+    let sink = SpanSink::new(output, &resource);
+    let queue = SpanQueue::new(BatchConfig::default(), true, Arc::default());
+    for span in spans() {
+        queue.push(&span);
+    }
+    let written = sink.request(&queue.take());
+    let ours = ExportTraceServiceRequest::decode(written.message.clone()).unwrap();
+    assert_eq!(written.spans, 2);
+    assert_eq!(
+        written.message,
+        ours.encode_to_vec(),
+        "not as prost writes it"
+    );
 
     assert_eq!(ours.resource_spans[0].scope_spans.len(), 2);
     assert_eq!(sorted(ours), sorted(stocks));

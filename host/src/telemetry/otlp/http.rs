@@ -12,7 +12,7 @@ use reqwest::{Certificate, Client, Identity, Response, Url, redirect};
 
 use super::super::client_tls::ClientTls;
 use super::super::signal::{Compression, Protocol, SignalConfig};
-use super::{OtlpError, OtlpRequest, Rejection, USER_AGENT, chain, json};
+use super::{OtlpError, OtlpRequest, Outgoing, Rejection, USER_AGENT, chain, json};
 
 /// What is read of an answer, in bytes: it says no more than what was left out.
 const MAX_ANSWER: usize = 64 * 1024;
@@ -63,14 +63,16 @@ impl HttpTransport {
         })
     }
 
-    pub(super) fn encode(&self, request: &impl OtlpRequest) -> Result<Bytes, OtlpError> {
+    pub(super) fn encode(&self, request: &impl Outgoing) -> Result<Bytes, OtlpError> {
         let permanent = |error: &dyn std::error::Error| OtlpError::Permanent(chain(error));
-        let body = match self.protocol {
-            Protocol::HttpJson => json::encode(request).map_err(|e| permanent(&e))?,
-            Protocol::Grpc | Protocol::HttpProtobuf => request.encode_to_vec(),
+        let body: Bytes = match self.protocol {
+            Protocol::HttpJson => json::encode(&*request.message())
+                .map_err(|e| permanent(&e))?
+                .into(),
+            Protocol::Grpc | Protocol::HttpProtobuf => request.protobuf(),
         };
         match self.compression {
-            Compression::None => Ok(body.into()),
+            Compression::None => Ok(body),
             Compression::Gzip => {
                 let mut gzip = GzEncoder::new(Vec::new(), flate2::Compression::default());
                 let written = gzip.write_all(&body).and_then(|()| gzip.finish());

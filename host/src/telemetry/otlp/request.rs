@@ -1,5 +1,8 @@
 //! What the three requests of OTLP have in common, whoever made them.
 
+use std::borrow::Cow;
+
+use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::logs::v1::{
     ExportLogsServiceRequest, ExportLogsServiceResponse,
 };
@@ -16,19 +19,75 @@ use super::super::console::ConsoleLines;
 use super::split::Split;
 
 /// A request to export a signal.
-pub(crate) trait OtlpRequest: Message + Serialize + ConsoleLines + Split {
+pub(crate) trait OtlpRequest:
+    Message + Clone + Default + Serialize + ConsoleLines + Split
+{
     /// The method's path in gRPC.
     const METHOD: &'static str;
     /// The answer to it.
     type Response: Message + Default + 'static;
 
+    /// What an answer says was left out.
+    fn rejected(answer: Self::Response) -> Option<Rejection>;
+}
+
+/// A request on its way out: a message, or one that is written already.
+pub(crate) trait Outgoing: Sync {
+    /// The message that it is.
+    type Request: OtlpRequest;
+
     /// Its spans, points or log records.
+    fn items(&self) -> u64;
+
+    /// The message.
+    fn message(&self) -> Cow<'_, Self::Request>;
+
+    /// The same in Protobuf.
+    fn protobuf(&self) -> Bytes;
+}
+
+impl<R: OtlpRequest> Outgoing for R {
+    type Request = Self;
+
     fn items(&self) -> u64 {
         self.count() as u64
     }
 
-    /// What an answer says was left out.
-    fn rejected(answer: Self::Response) -> Option<Rejection>;
+    fn message(&self) -> Cow<'_, Self> {
+        Cow::Borrowed(self)
+    }
+
+    fn protobuf(&self) -> Bytes {
+        self.encode_to_vec().into()
+    }
+}
+
+/// Spans in Protobuf: they were written when they ended.
+#[derive(Clone, Debug)]
+pub(crate) struct EncodedTraces {
+    /// An `ExportTraceServiceRequest`.
+    pub(crate) message: Bytes,
+    /// How many there are.
+    pub(crate) spans: u64,
+}
+
+impl Outgoing for EncodedTraces {
+    type Request = ExportTraceServiceRequest;
+
+    fn items(&self) -> u64 {
+        self.spans
+    }
+
+    /// Read back, for those who want something else than Protobuf.
+    fn message(&self) -> Cow<'_, ExportTraceServiceRequest> {
+        let message = ExportTraceServiceRequest::decode(self.message.clone());
+        debug_assert!(message.is_ok(), "spans were written wrongly");
+        Cow::Owned(message.unwrap_or_default())
+    }
+
+    fn protobuf(&self) -> Bytes {
+        self.message.clone()
+    }
 }
 
 /// What a backend left out of a request that it took, and its reason.

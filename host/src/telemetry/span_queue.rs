@@ -1,0 +1,425 @@
+//! The way of ended spans to their exporter.
+//!
+//! A span is written as OTLP has it when it ends, and what waits here is bytes:
+//! they are bounded as what they are, and cost the exporter one copy. Each
+//! thread that serves has a shard of its own, so that requests do not meet at a
+//! lock. A request never waits for export: where there is no room, the span is
+//! lost and counted.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use opentelemetry::InstrumentationScope;
+use opentelemetry_sdk::trace::SpanData;
+use tokio::sync::Notify;
+
+use super::dropped::Exported;
+use super::otlp::write_span;
+use super::queue::{BatchConfig, Batches};
+use super::sizes;
+use super::span_requests::{Requests, SpanSink};
+
+/// Bytes that are sent without waiting for more: large enough that a request
+/// costs little beside its spans, small enough to stay in a processor's cache.
+const FULL_BATCH_BYTES: usize = 512 * 1024;
+/// The most bytes of one part, unless one span is larger.
+const PART_BYTES: usize = 128 * 1024;
+/// What a part takes besides its spans and the name of its library.
+const PART_OVERHEAD: usize = 256;
+/// Buffers of parts that were sent, kept for those to come.
+const SPARE_BUFFERS: usize = 16;
+/// The most bytes that a thread keeps to write its next span into.
+const MAX_SCRATCH: usize = 64 * 1024;
+
+/// Spans that are not exported yet.
+#[derive(Debug)]
+pub(crate) struct SpanQueue {
+    shards: Box<[Mutex<Shard>]>,
+    /// What waits or is under way.
+    spans: AtomicUsize,
+    bytes: AtomicUsize,
+    spare: Mutex<Vec<Vec<u8>>>,
+    full_batch: Notify,
+    config: BatchConfig,
+    counts: Arc<Exported>,
+    enabled: bool,
+}
+
+/// What the threads have written that share it.
+#[derive(Debug, Default)]
+struct Shard {
+    parts: Vec<Part>,
+    /// The part that the next span of a library goes into.
+    open: HashMap<InstrumentationScope, usize>,
+}
+
+/// Spans of one library, each a field of its `ScopeSpans`.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) scope: InstrumentationScope,
+    pub(super) bytes: Vec<u8>,
+    pub(super) spans: usize,
+}
+
+impl Part {
+    /// The room that it takes in the queue.
+    pub(super) fn room(&self) -> usize {
+        part_overhead(&self.scope) + self.bytes.len()
+    }
+}
+
+fn part_overhead(scope: &InstrumentationScope) -> usize {
+    PART_OVERHEAD + sizes::scope(scope)
+}
+
+impl Shard {
+    /// Where a span of so many bytes goes; a new part is needed where there is none.
+    fn part_for(
+        &self,
+        scope: &InstrumentationScope,
+        bytes: usize,
+        max_batch: usize,
+    ) -> Option<usize> {
+        // The host's own and the guest's are the first, and nearly all.
+        let first = self.parts.len().min(2);
+        let known = self.parts[..first].iter().position(|it| it.scope == *scope);
+        let open = match known {
+            Some(at) if self.takes(at, bytes, max_batch) => return Some(at),
+            _ => *self.open.get(scope)?,
+        };
+        self.takes(open, bytes, max_batch).then_some(open)
+    }
+
+    fn takes(&self, at: usize, bytes: usize, max_batch: usize) -> bool {
+        let part = &self.parts[at];
+        part.bytes.len() + bytes <= PART_BYTES && part.spans < max_batch
+    }
+}
+
+impl SpanQueue {
+    /// Makes a queue; one that is not `enabled` takes nothing and counts nothing.
+    pub(crate) fn new(config: BatchConfig, enabled: bool, counts: Arc<Exported>) -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            shards: (0..threads).map(|_| Mutex::default()).collect(),
+            spans: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+            spare: Mutex::default(),
+            full_batch: Notify::new(),
+            config,
+            counts,
+            enabled,
+        }
+    }
+
+    /// Takes a span that has ended, or counts it as lost. Never waits for export.
+    pub(crate) fn push(&self, span: &SpanData) {
+        if !self.enabled {
+            return;
+        }
+        SCRATCH.with_borrow_mut(|scratch| {
+            scratch.clear();
+            write_span(span, scratch);
+            self.push_written(&span.instrumentation_scope, scratch);
+            if scratch.capacity() > MAX_SCRATCH {
+                *scratch = Vec::new();
+            }
+        });
+    }
+
+    fn push_written(&self, scope: &InstrumentationScope, span: &[u8]) {
+        let max_batch = self.config.max_batch;
+        let mut shard = lock(&self.shards[thread_number() % self.shards.len()]);
+        let part = shard.part_for(scope, span.len(), max_batch);
+        let room = match part {
+            Some(_) => span.len(),
+            None => span.len() + part_overhead(scope),
+        };
+        let Some(before) = self.take_room(room) else {
+            drop(shard);
+            self.counts.queue_full(1);
+            return;
+        };
+        let at = part.unwrap_or_else(|| {
+            let at = shard.parts.len();
+            shard.open.insert(scope.clone(), at);
+            shard.parts.push(Part {
+                scope: scope.clone(),
+                bytes: lock(&self.spare).pop().unwrap_or_default(),
+                spans: 0,
+            });
+            at
+        });
+        let part = &mut shard.parts[at];
+        part.bytes.extend_from_slice(span);
+        part.spans += 1;
+        drop(shard);
+        let is_full = |before: usize, now: usize, full: usize| before < full && now >= full;
+        if is_full(before.bytes, before.bytes + room, FULL_BATCH_BYTES)
+            || is_full(before.spans, before.spans + 1, max_batch)
+        {
+            self.full_batch.notify_one();
+        }
+    }
+
+    /// Takes room for a span, and tells what was taken before.
+    fn take_room(&self, bytes: usize) -> Option<Room> {
+        let spans = self.spans.fetch_add(1, Ordering::Relaxed);
+        if spans >= self.config.max_items {
+            self.spans.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        if before + bytes > self.config.max_bytes {
+            self.give_back(Room { spans: 1, bytes });
+            return None;
+        }
+        Some(Room {
+            spans,
+            bytes: before,
+        })
+    }
+
+    /// Gives the room back of what has left or is lost.
+    pub(super) fn give_back(&self, room: Room) {
+        self.spans.fetch_sub(room.spans, Ordering::Relaxed);
+        self.bytes.fetch_sub(room.bytes, Ordering::Relaxed);
+    }
+
+    /// Keeps a buffer for a part to come.
+    pub(super) fn reuse(&self, mut buffer: Vec<u8>) {
+        let mut spare = lock(&self.spare);
+        if spare.len() < SPARE_BUFFERS && buffer.capacity() <= 2 * PART_BYTES {
+            buffer.clear();
+            spare.push(buffer);
+        }
+    }
+
+    /// Spans that wait or are under way.
+    pub(crate) fn len(&self) -> usize {
+        self.spans.load(Ordering::Relaxed)
+    }
+
+    /// Takes out what waits; it keeps its room until that is given back.
+    pub(super) fn take(&self) -> Vec<Part> {
+        let shards = self.shards.iter();
+        let taken = shards.flat_map(|shard| {
+            let mut shard = lock(shard);
+            shard.open.clear();
+            std::mem::take(&mut shard.parts)
+        });
+        taken.collect()
+    }
+}
+
+impl Batches for SpanQueue {
+    type Sink = SpanSink;
+
+    fn config(&self) -> &BatchConfig {
+        &self.config
+    }
+
+    fn full_batch(&self) -> &Notify {
+        &self.full_batch
+    }
+
+    async fn export_all(&self, sink: &SpanSink) {
+        let mut requests = Requests::new(self.take(), self.config.max_batch);
+        while let Some(parts) = requests.next() {
+            sink.export(self, parts).await;
+        }
+    }
+}
+
+/// What spans take in the queue.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    pub(super) spans: usize,
+    pub(super) bytes: usize,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing that can panic runs under a lock; a poisoned one is as good.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The number of this thread among those that have ended a span.
+fn thread_number() -> usize {
+    NUMBER.with(|number| {
+        number.get().unwrap_or_else(|| {
+            let own = THREADS.fetch_add(1, Ordering::Relaxed);
+            number.set(Some(own));
+            own
+        })
+    })
+}
+
+static THREADS: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    static NUMBER: Cell<Option<usize>> = const { Cell::new(None) };
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status};
+    use opentelemetry_sdk::trace::{SpanEvents, SpanLinks};
+
+    use super::*;
+
+    fn span(library: &str, bytes: usize) -> SpanData {
+        SpanData {
+            span_context: SpanContext::empty_context(),
+            parent_span_id: SpanId::INVALID,
+            parent_span_is_remote: false,
+            span_kind: SpanKind::Internal,
+            name: "x".repeat(bytes).into(),
+            start_time: SystemTime::UNIX_EPOCH,
+            end_time: SystemTime::UNIX_EPOCH,
+            attributes: Vec::new(),
+            dropped_attributes_count: 0,
+            events: SpanEvents::default(),
+            links: SpanLinks::default(),
+            status: Status::Unset,
+            instrumentation_scope: InstrumentationScope::builder(library.to_owned()).build(),
+        }
+    }
+
+    fn queue(config: BatchConfig) -> (SpanQueue, Arc<Exported>) {
+        let counts = Arc::new(Exported::default());
+        (SpanQueue::new(config, true, Arc::clone(&counts)), counts)
+    }
+
+    fn requests(queue: &SpanQueue) -> Vec<Vec<Part>> {
+        let mut requests = Requests::new(queue.take(), queue.config.max_batch);
+        std::iter::from_fn(|| requests.next()).collect()
+    }
+
+    fn spans(parts: &[Part]) -> usize {
+        parts.iter().map(|part| part.spans).sum()
+    }
+
+    #[test]
+    fn a_full_queue_loses_spans_and_counts_each() {
+        let (queue, counts) = queue(BatchConfig {
+            max_bytes: 10_000,
+            ..BatchConfig::default()
+        });
+        for _ in 0..5 {
+            queue.push(&span("a", 4_000));
+        }
+        assert_eq!(queue.len(), 2);
+        assert!(counts.losses().contains(&("queue_full", 3)));
+    }
+
+    #[test]
+    fn a_span_takes_its_room_until_that_is_given_back() {
+        let (queue, _) = queue(BatchConfig {
+            max_bytes: 5_000,
+            max_items: 2,
+            ..BatchConfig::default()
+        });
+        queue.push(&span("a", 4_000));
+        let under_way = queue.take();
+        queue.push(&span("a", 4_000));
+        assert_eq!(queue.len(), 1, "what is under way, and no more");
+        for part in &under_way {
+            queue.give_back(Room {
+                spans: part.spans,
+                bytes: part.room(),
+            });
+        }
+        assert_eq!((queue.len(), queue.bytes.load(Ordering::Relaxed)), (0, 0));
+        for _ in 0..3 {
+            queue.push(&span("a", 1));
+        }
+        assert_eq!(queue.len(), 2, "no more than the most items");
+    }
+
+    #[test]
+    fn a_library_for_each_span_takes_room_for_each() {
+        let (queue, counts) = queue(BatchConfig {
+            max_bytes: 100_000,
+            ..BatchConfig::default()
+        });
+        for n in 0..1_000 {
+            queue.push(&span(&format!("library {n}"), 0));
+        }
+        let kept = queue.len();
+        assert!((300..400).contains(&kept), "{kept}");
+        assert_eq!(queue.take().len(), kept);
+        assert!(
+            counts
+                .losses()
+                .contains(&("queue_full", 1_000 - kept as u64))
+        );
+    }
+
+    #[test]
+    fn a_request_has_no_more_spans_than_were_asked_for() {
+        let (queue, _) = queue(BatchConfig {
+            max_batch: 3,
+            ..BatchConfig::default()
+        });
+        for n in 0..10 {
+            queue.push(&span(["a", "b"][n % 2], 1));
+        }
+        let requests = requests(&queue);
+        assert!(requests.iter().all(|parts| spans(parts) <= 3));
+        assert_eq!(requests.iter().map(|parts| spans(parts)).sum::<usize>(), 10);
+    }
+
+    #[test]
+    fn a_request_is_cut_by_bytes_and_a_large_span_goes_alone() {
+        const MIB: usize = 1024 * 1024;
+        let (queue, _) = queue(BatchConfig::default());
+        for mebibytes in [1, 1, 5, 1, 1] {
+            queue.push(&span("a", mebibytes * MIB));
+        }
+        let sizes: Vec<_> = requests(&queue).iter().map(|it| spans(it)).collect();
+        assert_eq!(sizes, [2, 1, 2]);
+    }
+
+    #[test]
+    fn threads_do_not_lose_each_others_spans() {
+        let (queue, _) = queue(BatchConfig::default());
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for n in 0..500 {
+                        queue.push(&span(["a", "b", "c"][n % 3], n));
+                    }
+                });
+            }
+        });
+        assert_eq!(queue.len(), 4_000);
+        assert_eq!(spans(&queue.take()), 4_000);
+    }
+
+    #[tokio::test]
+    async fn the_exporter_wakes_where_there_are_bytes_or_spans_enough_for_a_batch() {
+        let woken = async |queue: &SpanQueue| {
+            let woken = queue.full_batch.notified();
+            let woken = tokio::time::timeout(Duration::from_secs(60), woken);
+            assert!(woken.await.is_ok(), "nobody was told");
+        };
+        let (large, _) = queue(BatchConfig::default());
+        for _ in 0..4 {
+            large.push(&span("a", FULL_BATCH_BYTES / 4));
+        }
+        woken(&large).await;
+        let (many, _) = queue(BatchConfig {
+            max_batch: 4,
+            ..BatchConfig::default()
+        });
+        for _ in 0..4 {
+            many.push(&span("a", 1));
+        }
+        woken(&many).await;
+    }
+}
