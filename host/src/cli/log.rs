@@ -2,7 +2,9 @@
 
 use std::fmt;
 
+use tracing::Subscriber;
 use tracing::field::{Field, Visit};
+use tracing_subscriber::EnvFilter;
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::field::{RecordFields, VisitOutput};
 use tracing_subscriber::filter::filter_fn;
@@ -30,7 +32,20 @@ pub(super) fn init() -> HostLog {
         Some(asked) => format!("{quiet},{asked}"),
         None => quiet,
     };
-    let filter = tracing_subscriber::EnvFilter::builder().parse_lossy(directives);
+    let filter = EnvFilter::builder().parse_lossy(directives);
+    let records = HostLog::default();
+    // Tests run several commands in one process; the first log serves them all.
+    let _ = subscriber(filter, records.clone()).try_init();
+    if let (Some(named), Some(None)) = (named, level) {
+        tracing::warn!("OTEL_LOG_LEVEL={named}: not supported; ignored");
+    }
+    records
+}
+
+/// Who hears what is said. The layer with a filter of its own comes last: before
+/// another it would hide the most verbose level that the first filter lets
+/// through, and every span of the engine's would be asked about, twice a call.
+fn subscriber(filter: EnvFilter, records: HostLog) -> impl SubscriberInitExt + Subscriber {
     let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let stderr = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
@@ -38,17 +53,10 @@ pub(super) fn init() -> HostLog {
         .with_target(false)
         .fmt_fields(ForPeople)
         .with_filter(filter_fn(|said| said.target() != RECORD_TARGET));
-    let records = HostLog::default();
-    // Tests run several commands in one process; the first log serves them all.
-    let _ = tracing_subscriber::registry()
+    tracing_subscriber::registry()
         .with(filter)
+        .with(records)
         .with(stderr)
-        .with(records.clone())
-        .try_init();
-    if let (Some(named), Some(None)) = (named, level) {
-        tracing::warn!("OTEL_LOG_LEVEL={named}: not supported; ignored");
-    }
-    records
 }
 
 fn variable(name: &str) -> Option<String> {
@@ -107,7 +115,7 @@ impl Visit for Chosen<'_> {
 mod tests {
     use std::sync::{Arc, Mutex};
 
-    use tracing::{Event, Subscriber};
+    use tracing::Event;
     use tracing_subscriber::Layer;
     use tracing_subscriber::layer::Context;
 
@@ -124,6 +132,13 @@ mod tests {
                 .format_fields(Writer::new(&mut *text), event)
                 .unwrap();
         }
+    }
+
+    #[test]
+    fn what_nobody_hears_is_not_asked_about() {
+        let filter = EnvFilter::builder().parse_lossy("warn,hyper=info");
+        let heard = subscriber(filter, HostLog::default()).max_level_hint();
+        assert_eq!(heard, Some(tracing::level_filters::LevelFilter::INFO));
     }
 
     #[test]
