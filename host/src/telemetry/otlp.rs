@@ -11,6 +11,8 @@ mod json;
 mod request;
 mod retry;
 mod split;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
