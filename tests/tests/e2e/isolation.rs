@@ -19,14 +19,16 @@ use tokio::task::JoinSet;
 
 /// Guests that loop or wait are cut by it.
 const DEADLINE: Duration = Duration::from_secs(2);
+/// The same where others wait meanwhile: it runs for them as well.
+const SHARED_DEADLINE: Duration = Duration::from_secs(6);
 /// Clients that ask at once.
 const CONNECTIONS: usize = 64;
 
-async fn pristine(slots: u32) -> RunningHost {
+async fn pristine(slots: u32, deadline: Duration) -> RunningHost {
     TestHost::serving(PRISTINE)
         .requests(|limits| {
             limits.max_instances = NonZeroU32::new(slots).unwrap();
-            limits.request_timeout = DEADLINE;
+            limits.request_timeout = deadline;
             // They wait for one another.
             limits.queue_timeout = Duration::from_secs(60);
         })
@@ -69,7 +71,7 @@ async fn leave(host: &RunningHost, target: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_request_has_written_is_seen_where_it_looks_again() {
-    let host = pristine(1).await;
+    let host = pristine(1, DEADLINE).await;
     // Without this the tests below could not fail.
     for (target, status) in [
         ("/a-", 200),
@@ -94,7 +96,7 @@ async fn what_a_request_has_written_is_seen_where_it_looks_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn memory_tables_globals_and_segments_are_new_for_each_of_thousands_in_turn() {
     for slots in [1, 3] {
-        let host = pristine(slots).await;
+        let host = pristine(slots, DEADLINE).await;
         for n in 0..2_000_usize {
             let (target, status) = ENDINGS[n % ENDINGS.len()];
             // Now and then beyond what a slot keeps, and far beyond.
@@ -119,7 +121,7 @@ async fn memory_tables_globals_and_segments_are_new_for_each_of_thousands_in_tur
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_kind_of_state_alone_is_new_for_the_next() {
-    let host = pristine(1).await;
+    let host = pristine(1, DEADLINE).await;
     for what in KINDS.chars() {
         for how in "ntT".chars() {
             let status = if how == 't' { 500 } else { 200 };
@@ -132,7 +134,7 @@ async fn each_kind_of_state_alone_is_new_for_the_next() {
 #[tokio::test(flavor = "multi_thread")]
 async fn they_are_new_where_many_share_few_slots_and_take_them_in_any_order() {
     for slots in [8, 64] {
-        let host = pristine(slots).await;
+        let host = pristine(slots, SHARED_DEADLINE).await;
         let mut clients = JoinSet::new();
         for client in 0..CONNECTIONS {
             let address = host.address;
@@ -160,7 +162,7 @@ async fn they_are_new_where_many_share_few_slots_and_take_them_in_any_order() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slot_that_another_component_had_is_as_new() {
-    let host = pristine(1).await;
+    let host = pristine(1, DEADLINE).await;
     // Of the same shape, with other words in its memory.
     let other = pristine_with(*b"another!");
     for _ in 0..10 {
