@@ -174,18 +174,27 @@ fn compile(engine: &Engine, bytes: &[u8]) -> Result<Compiled, LoadError> {
 impl Identity {
     fn of(bytes: &[u8]) -> Self {
         let claims = Claims::read(bytes);
-        let digest = Sha256::digest(bytes);
-        let digits: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = digest(bytes);
+        let digits = digest.strip_prefix(DIGEST_PREFIX).unwrap_or_default();
         Self {
             version: match &claims.version {
                 Some(version) => Arc::clone(version),
                 None => digits[..12].into(),
             },
             claims,
-            digest: format!("sha256:{digits}").into(),
+            digest: digest.into(),
             bytes: bytes.len(),
         }
     }
+}
+
+const DIGEST_PREFIX: &str = "sha256:";
+
+/// The digest by which a component is known: `sha256:` and hexadecimal digits.
+pub(crate) fn digest(bytes: &[u8]) -> String {
+    let digest = Sha256::digest(bytes);
+    let digits: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{DIGEST_PREFIX}{digits}")
 }
 
 /// What a component says of itself, as `wasm-tools metadata add` writes it.

@@ -157,6 +157,11 @@ impl Reloader {
         (self.shared.slot.view(), last_refusal)
     }
 
+    /// The digest of what is served.
+    pub(crate) fn digest(&self) -> String {
+        self.shared.slot.current().digest().to_owned()
+    }
+
     /// The largest component that is taken, in bytes.
     pub(crate) fn max_bytes(&self) -> usize {
         self.shared.slot.compiler().max_bytes()

@@ -6,6 +6,8 @@
 //! a guest's `Ok`. Every request ends in exactly one span and one set of
 //! metric points, whatever happens to it.
 
+#[cfg(test)]
+mod tests;
 mod tracer;
 
 use std::borrow::Cow;
@@ -208,12 +210,17 @@ impl ServerSpan {
 
     /// Takes note of the headers of the answer, of those that are to be told.
     pub(crate) fn set_response_headers(&self, headers: &HeaderMap) {
-        // Nobody would see the copies.
+        let tracer = &self.shared.tracer;
+        self.set_host_attributes(|| tracer.captured.of_response(headers, tracer.text_bytes()));
+    }
+
+    /// Sets attributes that are the host's to say and cost something to make:
+    /// on a span that does not record nobody would see them.
+    fn set_host_attributes(&self, make: impl FnOnce() -> Vec<KeyValue>) {
         if !self.is_recording() {
             return;
         }
-        let tracer = &self.shared.tracer;
-        for attribute in tracer.captured.of_response(headers, tracer.text_bytes()) {
+        for attribute in make() {
             self.set_host_attribute(attribute);
         }
     }

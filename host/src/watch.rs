@@ -3,7 +3,9 @@
 //! The file's folder is watched, for editors, `cp` and `cargo build` replace
 //! files in different ways; and it is looked at every two seconds, for change
 //! events do not cross the border of every container. What is offered has
-//! stood still for a moment: a file half written is not worth a refusal.
+//! stood still for a moment: a file half written is not worth a refusal. What
+//! was taken once is not offered again before something else was: a build that
+//! merely touches the file undoes no rollback.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -14,8 +16,10 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
+use crate::compiler;
 use crate::offer::Offer;
 use crate::reload::Reloader;
+use crate::swap_error::SwapError;
 
 /// How often the file is looked at without an event.
 const POLL: Duration = Duration::from_secs(2);
@@ -81,13 +85,14 @@ async fn run(
     reloader: Arc<Reloader>,
     changed: Arc<Notify>,
 ) {
+    // What is served was offered from here, where it was made of this file.
+    let mut taken = seen.map(|_| reloader.digest());
     loop {
         let stamp = look(&path).await;
         if stamp.is_some() && stamp != seen {
             seen = settled(&path, stamp).await;
             if seen.is_some() {
-                // It tells the log itself how that went.
-                let _ = reloader.offer(Offer::File(path.clone()), None).await;
+                taken = offer(&path, &reloader, taken).await;
                 continue;
             }
         }
@@ -95,6 +100,33 @@ async fn run(
             () = changed.notified() => {}
             () = tokio::time::sleep(POLL) => {}
         }
+    }
+}
+
+/// Offers what is in the file unless it is what was `taken` last; gives back
+/// the digest of what was taken last by then.
+///
+/// Files are touched without being new: cargo links its outputs anew at every
+/// build, which changes their times alone. After a rollback, or an upload, that
+/// is nobody's wish to have the file's component back.
+async fn offer(path: &Path, reloader: &Reloader, taken: Option<String>) -> Option<String> {
+    let file = Offer::File(path.to_owned());
+    let digest = match file.clone().read(reloader.max_bytes()).await {
+        Ok(bytes) => {
+            let digest = tokio::task::spawn_blocking(move || compiler::digest(&bytes));
+            digest.await.ok()
+        }
+        // It is offered, so that everybody is told why it is not taken.
+        Err(_) => None,
+    };
+    if digest.is_some() && digest == taken {
+        return taken;
+    }
+    // It tells the log itself how that went.
+    match reloader.offer(file, None).await.swapped {
+        // Touched, it is tried again: a probe may go well another time.
+        Err(SwapError::Refused(_)) => None,
+        _ => digest,
     }
 }
 

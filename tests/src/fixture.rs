@@ -15,6 +15,8 @@ pub struct Fixture {
     /// The package of a component that this one is joined with: it exports what
     /// this one imports.
     plug: Option<&'static str>,
+    /// What a component is made of that has no package, as WebAssembly's text.
+    text: Option<&'static str>,
 }
 
 /// The demo service.
@@ -39,6 +41,14 @@ pub const COMPOSED: Fixture = Fixture::new("example-outer").with("example-inner"
 pub const GUARDED: Fixture = Fixture::new("example-middleware").with("example-hello");
 /// Speaks `wasi:otel`.
 pub const WASI_OTEL: Fixture = Fixture::new("example-wasi-otel");
+/// Answers what is not as it was made: its memory, tables, globals, segments.
+/// Its text says which paths it knows.
+pub const PRISTINE: Fixture = Fixture {
+    text: Some(PRISTINE_TEXT),
+    ..Fixture::new("pristine")
+};
+
+const PRISTINE_TEXT: &str = include_str!("fixture/pristine.wat");
 
 const ALL: [Fixture; 11] = [
     DEMO,
@@ -56,8 +66,11 @@ const ALL: [Fixture; 11] = [
 
 impl Fixture {
     const fn new(package: &'static str) -> Self {
-        let plug = None;
-        Self { package, plug }
+        Self {
+            package,
+            plug: None,
+            text: None,
+        }
     }
 
     const fn with(mut self, plug: &'static str) -> Self {
@@ -67,6 +80,10 @@ impl Fixture {
 
     /// The component's file. The first call has cargo build them all.
     pub fn path(self) -> PathBuf {
+        if let Some(text) = self.text {
+            let bytes = wat::parse_str(text).expect("the text is well-formed");
+            return placed(&format!("{}.wasm", self.package), &bytes);
+        }
         static BUILT: OnceLock<()> = OnceLock::new();
         BUILT.get_or_init(|| {
             let mut arguments = vec!["build", "--release", "--target", "wasm32-wasip2"];
@@ -100,13 +117,36 @@ fn joined(socket: &str, plug: &str) -> PathBuf {
     });
     wac_graph::plug(&mut graph, vec![plug_id], socket_id).expect("they fit together");
     let bytes = graph.encode(EncodeOptions::default());
-    // Other tests may do the same: whoever is last puts the same file there.
+    let bytes = bytes.expect("it can be encoded");
+    placed(&format!("{socket}-with-{plug}.wasm"), &bytes)
+}
+
+/// Puts a component that a test has made where cargo puts the others.
+fn placed(name: &str, bytes: &[u8]) -> PathBuf {
     let directory = target_directory().join("wasm32-wasip2/release");
+    std::fs::create_dir_all(&directory).expect("a folder");
+    // Other tests may do the same: whoever is last puts the same file there.
     let file = NamedTempFile::new_in(&directory).expect("a temporary file");
-    std::fs::write(&file, bytes.expect("it can be encoded")).expect("it is written");
-    let path = directory.join(format!("{socket}-with-{plug}.wasm"));
+    std::fs::write(&file, bytes).expect("it is written");
+    let path = directory.join(name);
     file.persist(&path).expect("it is put in its place");
     path
+}
+
+/// PRISTINE with another word of eight letters in its memory: another component
+/// of the same shape.
+pub fn pristine_with(word: [u8; 8]) -> Vec<u8> {
+    const BUILT: &[u8; 8] = b"began so";
+    let text = PRISTINE_TEXT
+        .replace(
+            std::str::from_utf8(BUILT).expect("it is text"),
+            std::str::from_utf8(&word).expect("it is text"),
+        )
+        .replace(
+            &format!("{:#x}", u64::from_le_bytes(*BUILT)),
+            &format!("{:#x}", u64::from_le_bytes(word)),
+        );
+    wat::parse_str(text).expect("the text is well-formed")
 }
 
 /// FAULTS in the version `number`, which its `/version` says: another component

@@ -12,6 +12,8 @@ mod request;
 mod retry;
 mod span_message;
 mod split;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 

@@ -2,11 +2,16 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
+use fanlight_tests::client::Ask;
 use fanlight_tests::eventually_async;
 use fanlight_tests::fixture::{FAULTS, version};
 use fanlight_tests::host::{RunningHost, TestHost};
+use fanlight_tests::program::Program;
+use http::Method;
 use serde_json::json;
 
 /// A host that serves version 0 and watches a file, which is not there yet.
@@ -26,9 +31,13 @@ async fn watching_at(path: &Path) -> RunningHost {
 }
 
 async fn serves(host: &RunningHost, number: u16) {
+    serves_at(host.address, number).await;
+}
+
+async fn serves_at(address: SocketAddr, number: u16) {
     let wanted = format!("version-of-faults-{number:04}\n");
     eventually_async(&wanted, async || {
-        let answer = host.get("/version").send().await;
+        let answer = Ask::get(address, "/version").send().await;
         assert_eq!(answer.status, 200);
         (answer.body == wanted).then_some(())
     })
@@ -138,4 +147,90 @@ async fn a_removed_file_changes_nothing() {
     fs::write(&path, version(3)).unwrap();
     serves(&host, 3).await;
     assert_eq!(host.component().await["last_refusal"], json!(null));
+}
+
+/// Looks for a while, in which the watch would have offered the file many times.
+async fn goes_on_serving(address: SocketAddr, number: u16) {
+    let wanted = format!("version-of-faults-{number:04}\n");
+    let until = Instant::now() + Duration::from_secs(1);
+    while Instant::now() < until {
+        let answer = Ask::get(address, "/version").send().await;
+        assert_eq!(answer.body, wanted);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_stands_until_the_file_holds_something_else() {
+    let (folder, path, host) = watching().await;
+    fs::write(&path, version(1)).unwrap();
+    serves(&host, 1).await;
+    assert_eq!(host.roll_back().await.status, 200);
+    serves(&host, 0).await;
+    // As cargo does before it builds anything: the same file, linked anew.
+    let other = folder.path().join("other");
+    fs::hard_link(&path, &other).unwrap();
+    fs::remove_file(&path).unwrap();
+    fs::hard_link(&other, &path).unwrap();
+    goes_on_serving(host.address, 0).await;
+    // The same bytes in another file.
+    fs::write(&other, version(1)).unwrap();
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, version(1)).unwrap();
+    goes_on_serving(host.address, 0).await;
+    fs::write(&path, version(2)).unwrap();
+    serves(&host, 2).await;
+    // The first, its swap, the rollback, and this one.
+    assert_eq!(host.component().await["current"]["generation"], json!(4));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_stands_until_the_file_holds_something_else() {
+    let (_folder, path, host) = watching().await;
+    fs::write(&path, version(1)).unwrap();
+    serves(&host, 1).await;
+    host.put(version(2)).await;
+    fs::write(&path, version(1)).unwrap();
+    goes_on_serving(host.address, 2).await;
+    fs::write(&path, version(3)).unwrap();
+    serves(&host, 3).await;
+    fs::write(&path, version(1)).unwrap();
+    serves(&host, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_file_that_was_served_first_was_taken_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("served.wasm");
+    fs::write(&path, version(1)).unwrap();
+    let listen = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    let program = Program::new(["serve", "--watch"].iter().chain(&listen))
+        .env("FANLIGHT_COMPONENT", path.to_str().unwrap())
+        .serve()
+        .await;
+    let put = Ask::get(program.admin.unwrap(), "/component").method(Method::PUT);
+    assert_eq!(put.body(version(2)).send().await.status, 200);
+    fs::write(&path, version(1)).unwrap();
+    goes_on_serving(program.address, 2).await;
+    fs::write(&path, version(3)).unwrap();
+    serves_at(program.address, 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_refused_is_tried_again_when_the_file_is_touched() {
+    let (_folder, path, host) = watching().await;
+    let refused_at = async || {
+        eventually_async("a refusal", async || {
+            let refusal = host.component().await["last_refusal"].clone();
+            refusal["at"].as_str().map(str::to_owned)
+        })
+        .await
+    };
+    fs::write(&path, b"not wasm").unwrap();
+    let first = refused_at().await;
+    fs::write(&path, b"not wasm").unwrap();
+    eventually_async("another refusal", async || {
+        (refused_at().await != first).then_some(())
+    })
+    .await;
 }

@@ -11,10 +11,12 @@ use fanlight_guest::{Request, Response, Scheme, block_on, sleep, span};
 mod flood;
 mod forgery;
 mod greed;
+mod handles;
 mod hoard;
 mod intake;
 mod loss;
 mod outside;
+mod remains;
 mod trap;
 
 fanlight_guest::serve_raw!(handle);
@@ -73,6 +75,12 @@ async fn answer(request: Request) -> Response {
         "/scheme" => scheme(&request),
         "/version" => version(&request),
         "/unfinished" => unfinished(),
+        "/leave" => remains::leave(&request).await,
+        "/handles/hold" => handles::hold(number(&request, "count", 1)),
+        "/handles/use" => handles::use_of_others(
+            &request.query_param("kind").unwrap_or_default(),
+            u32::try_from(number(&request, "number", 0)).unwrap_or(0),
+        ),
         "/read" => intake::read(request).await,
         "/read-late" => intake::read_late(request),
         path if path.starts_with("/flood/") => flood(&request),
