@@ -6,6 +6,7 @@ use wasmtime::component::{Linker, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
+use crate::answer;
 use crate::holdings;
 use crate::http_error_code;
 use crate::imports::{self, GuestTelemetry, GuestTelemetryView, Stream};
@@ -51,6 +52,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
     http_error_code::replace_in_linker(linker)?;
+    answer::add_to_linker(linker)?;
     imports::add_to_linker(linker, State::telemetry_view)
 }
 

@@ -8,6 +8,7 @@ use std::error::Error;
 use std::fmt;
 use std::pin::Pin;
 
+use crate::bindings::fanlight::http::answer;
 use crate::bindings::wasi::http::types::{
     ErrorCode, Fields, OutgoingBody, OutgoingResponse, ResponseOutparam,
 };
@@ -30,6 +31,9 @@ pub struct Response {
     after: Option<BoxFuture<()>>,
     pub(crate) is_to_head: bool,
 }
+
+/// The largest body that the host takes at once, in bytes.
+const MAX_AT_ONCE: usize = 64 * 1024;
 
 enum Content {
     Bytes(Vec<u8>),
@@ -169,6 +173,40 @@ impl Response {
     /// Sends the answer, which only a handler of [`serve_raw!`](crate::serve_raw) does itself.
     pub async fn send(mut self, outparam: ResponseOutparam) {
         let after = self.after.take();
+        match &self.content {
+            Content::Bytes(bytes) if bytes.len() <= MAX_AT_ONCE => self.send_at_once(outparam),
+            Content::Bytes(_) | Content::Stream(_) => self.send_in_pieces(outparam).await,
+        }
+        if let Some(work) = after {
+            work.await;
+        }
+    }
+
+    /// Sends what is there as a whole, by one call to the host.
+    fn send_at_once(&self, outparam: ResponseOutparam) {
+        let sent = self.answer(&outparam).or_else(|error| {
+            let answer = Err::<Self, _>(error).into_response();
+            answer.answer(&outparam)
+        });
+        match sent {
+            // To drop it would be one more call, and does nothing.
+            Ok(()) => std::mem::forget(outparam),
+            Err(error) => give_up(outparam, &error),
+        }
+    }
+
+    fn answer(&self, outparam: &ResponseOutparam) -> Result<(), InvalidResponse> {
+        let Content::Bytes(body) = &self.content else {
+            return Ok(());
+        };
+        self.with_head(|headers| answer::send(outparam, self.status, headers, body))
+            .map_err(|refusal| match refusal {
+                answer::Refusal::Status => InvalidResponse::Status,
+                answer::Refusal::Header | answer::Refusal::TooLarge => InvalidResponse::Header,
+            })
+    }
+
+    async fn send_in_pieces(self, outparam: ResponseOutparam) {
         match self.open() {
             Ok((response, body)) => {
                 ResponseOutparam::set(outparam, Ok(response));
@@ -181,20 +219,14 @@ impl Response {
                         ResponseOutparam::set(outparam, Ok(response));
                         answer.write_content(body).await;
                     }
-                    Err(error) => {
-                        let code = ErrorCode::InternalError(Some(error.to_string()));
-                        ResponseOutparam::set(outparam, Err(code));
-                    }
+                    Err(error) => give_up(outparam, &error),
                 }
             }
         }
-        if let Some(work) = after {
-            work.await;
-        }
     }
 
-    /// Makes the host's response of the head.
-    fn open(&self) -> Result<(OutgoingResponse, OutgoingBody), InvalidResponse> {
+    /// Gives the headers to somebody, with the body's length.
+    fn with_head<T>(&self, take: impl FnOnce(&[(&str, &[u8])]) -> T) -> T {
         let length;
         let mut headers: Vec<(&str, &[u8])> = self
             .headers
@@ -217,7 +249,13 @@ impl Response {
             }
             Content::Stream(_) => {}
         }
-        let fields = Fields::from_list(&headers).map_err(|_| InvalidResponse::Header)?;
+        take(&headers)
+    }
+
+    /// Makes the host's response of the head.
+    fn open(&self) -> Result<(OutgoingResponse, OutgoingBody), InvalidResponse> {
+        let fields = self.with_head(Fields::from_list);
+        let fields = fields.map_err(|_| InvalidResponse::Header)?;
         let response = OutgoingResponse::new(fields);
         if self.status != 200 {
             response
@@ -277,6 +315,12 @@ impl fmt::Debug for Response {
             .field("headers", &self.headers)
             .finish_non_exhaustive()
     }
+}
+
+/// Tells the host that there is no answer that it would take.
+fn give_up(outparam: ResponseOutparam, error: &InvalidResponse) {
+    let code = ErrorCode::InternalError(Some(error.to_string()));
+    ResponseOutparam::set(outparam, Err(code));
 }
 
 /// The host does not take an answer's head.
