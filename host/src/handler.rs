@@ -2,14 +2,17 @@
 //! place where an outcome becomes a response.
 
 use std::convert::Infallible;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
 use opentelemetry::KeyValue;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -111,7 +114,7 @@ impl Handler {
         span: &ServerSpan,
     ) -> Result<Response<GuestBody>, HandleError> {
         // From the head on: the wait for a place is part of it.
-        let deadline = tokio::time::Instant::now() + self.limits.request_timeout;
+        let deadline = Instant::now() + self.limits.request_timeout;
         check(&request, &self.limits)?;
         let max_body = self.limits.max_body_bytes;
         let (head, body) = request.into_parts();
@@ -129,15 +132,17 @@ impl Handler {
         identify(span, &component);
         let is_head = request.method() == Method::HEAD;
         let telemetry = GuestTelemetry::new(Arc::clone(&self.signals), span.clone());
-        let state = State::new(telemetry, self.limits.max_memory_bytes);
+        let ticks = component.pacer().pace().ticks();
+        let state = State::new(telemetry, ticks, self.limits.max_memory_bytes);
         let mut head = pin!(Invocation::new(component, state, request).head());
-        let outcome = tokio::select! {
-            biased;
-            () = self.stopped.cancelled() => Err(HandleError::Unavailable),
-            answered = tokio::time::timeout_at(deadline, head.as_mut()) => {
-                answered.unwrap_or(Err(HandleError::Timeout))
-            }
-        };
+        let mut too_late = pin!(self.too_late(deadline));
+        // The guest first: most have answered by then, and neither the timer nor
+        // what all requests share is touched for them.
+        let outcome = poll_fn(|context| match head.as_mut().poll(context) {
+            Poll::Ready(answered) => Poll::Ready(answered),
+            Poll::Pending => too_late.as_mut().poll(context).map(Err),
+        })
+        .await;
         // As long as nothing is on its way to the client, the reason for which
         // the guest could not read on is a better answer than what it made of it.
         let outcome = if cut.happened() {
@@ -156,6 +161,15 @@ impl Handler {
             span: span.clone(),
         };
         Ok(response.map(|body| GuestBody::new(body, guest, promised, afterlife)))
+    }
+
+    /// Waits for the time when an answer is none any more.
+    async fn too_late(&self, deadline: Instant) -> HandleError {
+        tokio::select! {
+            biased;
+            () = self.stopped.cancelled() => HandleError::Unavailable,
+            () = tokio::time::sleep_until(deadline) => HandleError::Timeout,
+        }
     }
 
     /// Maps the outcome, logs it and wraps the body: the only place that does.
