@@ -26,7 +26,7 @@ use crate::instances::Instances;
 use crate::invocation::Invocation;
 use crate::propagation::{self, TRACERESPONSE};
 use crate::request_body::RequestBody;
-use crate::request_facts::{Peer, authority};
+use crate::request_facts::Peer;
 use crate::server_metrics::ServerMetrics;
 use crate::server_span::{ServerSpan, ServerTracer};
 use crate::span_body::SpanBody;
@@ -115,7 +115,7 @@ impl Handler {
     ) -> Result<Response<GuestBody>, HandleError> {
         // From the head on: the wait for a place is part of it.
         let deadline = Instant::now() + self.limits.request_timeout;
-        check(&request, &self.limits)?;
+        check(&request, span, &self.limits)?;
         let max_body = self.limits.max_body_bytes;
         let (head, body) = request.into_parts();
         let body = RequestBody::new(body, max_body, span.clone()).map_err(|refused| {
@@ -206,7 +206,7 @@ impl Handler {
         if self.limits.trace_header
             && let Some(value) = propagation::format_traceparent(span.context())
         {
-            headers.insert(TRACERESPONSE, value);
+            headers.insert(&TRACERESPONSE, value);
         }
         if closing && version <= Version::HTTP_11 {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -229,7 +229,11 @@ impl Drop for CancelledOnDrop {
 }
 
 /// Refuses what no guest can be asked.
-fn check<B>(request: &Request<B>, limits: &RequestLimits) -> Result<(), HandleError> {
+fn check<B>(
+    request: &Request<B>,
+    span: &ServerSpan,
+    limits: &RequestLimits,
+) -> Result<(), HandleError> {
     // HTTP/1.1's are bounded where they are parsed.
     if request.headers().len() > limits.max_headers {
         return Err(HandleError::HeadersTooLarge);
@@ -252,10 +256,10 @@ fn check<B>(request: &Request<B>, limits: &RequestLimits) -> Result<(), HandleEr
             "The request has more than one Host",
         ));
     }
-    match authority(request) {
-        Some(_) => Ok(()),
-        None => Err(HandleError::BadRequest("The request has no valid Host")),
+    if !span.names_a_host() {
+        return Err(HandleError::BadRequest("The request has no valid Host"));
     }
+    Ok(())
 }
 
 /// Whether the client asks for another protocol. `h2c` may be ignored (RFC 9113
@@ -281,17 +285,12 @@ fn is_encoding_known(headers: &HeaderMap) -> bool {
 }
 
 fn identify(span: &ServerSpan, component: &LoadedComponent) {
-    if !span.is_recording() {
-        return;
-    }
     let generation = i64::try_from(component.generation()).unwrap_or(i64::MAX);
-    for attribute in [
+    span.add_host_attributes([
         KeyValue::new("fanlight.component.digest", component.digest_value()),
         KeyValue::new("fanlight.component.version", component.version_value()),
         KeyValue::new("fanlight.component.generation", generation),
-    ] {
-        span.set_host_attribute(attribute);
-    }
+    ]);
 }
 
 /// How many bytes the client will get, where that is known beforehand.
