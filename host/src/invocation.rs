@@ -38,6 +38,11 @@ const HOSTCALL_FUEL: usize = 8 * 1024 * 1024;
 /// does nothing else, a millisecond for each thousand.
 const MAX_HANDLES: usize = 20_000;
 
+/// The tick at which a guest gives way for the first time. At the next one, a
+/// guest of some microseconds would now and then find itself behind all others
+/// on its thread, for having begun just before it.
+const FIRST_TICKS: u64 = 2;
+
 /// A guest that runs, and how it ends.
 pub(crate) type Guest = Pin<Box<dyn Future<Output = GuestEnd> + Send>>;
 
@@ -173,7 +178,7 @@ impl Prepared {
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(HOSTCALL_FUEL);
         store.set_max_component_handles(MAX_HANDLES);
-        store.set_epoch_deadline(1);
+        store.set_epoch_deadline(FIRST_TICKS);
         // A guest that computes gives way at every tick: others on its thread run,
         // and the request's deadline is looked at, as is what it holds.
         store.epoch_deadline_callback(|mut store| {
