@@ -15,6 +15,7 @@ use crate::imports::{self, GuestTelemetry, GuestTelemetryView, Stream};
 use crate::memory_limit::MemoryLimit;
 use crate::outbound::Outbound;
 use crate::pacer::Ticks;
+use crate::stream_drop;
 
 /// The most random bytes in one call: they are made one by one, and the thread
 /// does nothing else meanwhile. A mebibyte takes some milliseconds.
@@ -66,6 +67,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
     // The context grants none of it: no file, no variable, no address.
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     lighten(linker)?;
+    stream_drop::replace_in_linker(linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
     http_error_code::replace_in_linker(linker)?;
     imports::add_to_linker(linker, State::telemetry_view)
