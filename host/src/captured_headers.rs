@@ -49,6 +49,11 @@ impl CapturedHeaders {
         self.request.len() + self.response.len()
     }
 
+    /// Whether any header of answers is told.
+    pub(crate) fn any_of_response(&self) -> bool {
+        !self.response.is_empty()
+    }
+
     /// The attributes of a request's headers; `limit` bounds each in bytes.
     pub(crate) fn of_request(&self, headers: &HeaderMap, limit: usize) -> Vec<KeyValue> {
         attributes(&self.request, headers, limit)

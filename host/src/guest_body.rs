@@ -17,7 +17,7 @@ use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
 use crate::error::HandleError;
 use crate::instances::Place;
-use crate::invocation::{Guest, GuestEnd};
+use crate::invocation::{GuestEnd, Progress};
 use crate::server_span::ServerSpan;
 
 /// What a guest may still do when its answer is out.
@@ -47,21 +47,16 @@ pub(crate) struct GuestBody {
     afterlife: Option<Afterlife>,
 }
 
-enum Progress {
-    Running(Guest),
-    Ended(GuestEnd),
-}
-
 impl GuestBody {
     pub(crate) fn new(
         inner: HyperOutgoingBody,
-        guest: Guest,
+        guest: Progress,
         promised: Option<u64>,
         afterlife: Afterlife,
     ) -> Self {
         Self {
             inner,
-            guest: Progress::Running(guest),
+            guest,
             finished: false,
             promised,
             handed_over: 0,

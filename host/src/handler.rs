@@ -2,14 +2,17 @@
 //! place where an outcome becomes a response.
 
 use std::convert::Infallible;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
 use opentelemetry::KeyValue;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -23,7 +26,7 @@ use crate::instances::Instances;
 use crate::invocation::Invocation;
 use crate::propagation::{self, TRACERESPONSE};
 use crate::request_body::RequestBody;
-use crate::request_facts::{Peer, authority};
+use crate::request_facts::Peer;
 use crate::server_metrics::ServerMetrics;
 use crate::server_span::{ServerSpan, ServerTracer};
 use crate::span_body::SpanBody;
@@ -111,8 +114,8 @@ impl Handler {
         span: &ServerSpan,
     ) -> Result<Response<GuestBody>, HandleError> {
         // From the head on: the wait for a place is part of it.
-        let deadline = tokio::time::Instant::now() + self.limits.request_timeout;
-        check(&request, &self.limits)?;
+        let deadline = Instant::now() + self.limits.request_timeout;
+        check(&request, span, &self.limits)?;
         let max_body = self.limits.max_body_bytes;
         let (head, body) = request.into_parts();
         let body = RequestBody::new(body, max_body, span.clone()).map_err(|refused| {
@@ -129,15 +132,17 @@ impl Handler {
         identify(span, &component);
         let is_head = request.method() == Method::HEAD;
         let telemetry = GuestTelemetry::new(Arc::clone(&self.signals), span.clone());
-        let state = State::new(telemetry, self.limits.max_memory_bytes);
+        let ticks = component.pacer().pace().ticks();
+        let state = State::new(telemetry, ticks, self.limits.max_memory_bytes);
         let mut head = pin!(Invocation::new(component, state, request).head());
-        let outcome = tokio::select! {
-            biased;
-            () = self.stopped.cancelled() => Err(HandleError::Unavailable),
-            answered = tokio::time::timeout_at(deadline, head.as_mut()) => {
-                answered.unwrap_or(Err(HandleError::Timeout))
-            }
-        };
+        let mut too_late = pin!(self.too_late(deadline));
+        // The guest first: most have answered by then, and neither the timer nor
+        // what all requests share is touched for them.
+        let outcome = poll_fn(|context| match head.as_mut().poll(context) {
+            Poll::Ready(answered) => Poll::Ready(answered),
+            Poll::Pending => too_late.as_mut().poll(context).map(Err),
+        })
+        .await;
         // As long as nothing is on its way to the client, the reason for which
         // the guest could not read on is a better answer than what it made of it.
         let outcome = if cut.happened() {
@@ -156,6 +161,15 @@ impl Handler {
             span: span.clone(),
         };
         Ok(response.map(|body| GuestBody::new(body, guest, promised, afterlife)))
+    }
+
+    /// Waits for the time when an answer is none any more.
+    async fn too_late(&self, deadline: Instant) -> HandleError {
+        tokio::select! {
+            biased;
+            () = self.stopped.cancelled() => HandleError::Unavailable,
+            () = tokio::time::sleep_until(deadline) => HandleError::Timeout,
+        }
     }
 
     /// Maps the outcome, logs it and wraps the body: the only place that does.
@@ -192,7 +206,7 @@ impl Handler {
         if self.limits.trace_header
             && let Some(value) = propagation::format_traceparent(span.context())
         {
-            headers.insert(TRACERESPONSE, value);
+            headers.insert(&TRACERESPONSE, value);
         }
         if closing && version <= Version::HTTP_11 {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -215,7 +229,11 @@ impl Drop for CancelledOnDrop {
 }
 
 /// Refuses what no guest can be asked.
-fn check<B>(request: &Request<B>, limits: &RequestLimits) -> Result<(), HandleError> {
+fn check<B>(
+    request: &Request<B>,
+    span: &ServerSpan,
+    limits: &RequestLimits,
+) -> Result<(), HandleError> {
     // HTTP/1.1's are bounded where they are parsed.
     if request.headers().len() > limits.max_headers {
         return Err(HandleError::HeadersTooLarge);
@@ -238,10 +256,10 @@ fn check<B>(request: &Request<B>, limits: &RequestLimits) -> Result<(), HandleEr
             "The request has more than one Host",
         ));
     }
-    match authority(request) {
-        Some(_) => Ok(()),
-        None => Err(HandleError::BadRequest("The request has no valid Host")),
+    if !span.names_a_host() {
+        return Err(HandleError::BadRequest("The request has no valid Host"));
     }
+    Ok(())
 }
 
 /// Whether the client asks for another protocol. `h2c` may be ignored (RFC 9113
@@ -267,17 +285,12 @@ fn is_encoding_known(headers: &HeaderMap) -> bool {
 }
 
 fn identify(span: &ServerSpan, component: &LoadedComponent) {
-    if !span.is_recording() {
-        return;
-    }
     let generation = i64::try_from(component.generation()).unwrap_or(i64::MAX);
-    for attribute in [
+    span.add_host_attributes([
         KeyValue::new("fanlight.component.digest", component.digest_value()),
         KeyValue::new("fanlight.component.version", component.version_value()),
         KeyValue::new("fanlight.component.generation", generation),
-    ] {
-        span.set_host_attribute(attribute);
-    }
+    ]);
 }
 
 /// How many bytes the client will get, where that is known beforehand.

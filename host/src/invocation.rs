@@ -13,15 +13,17 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use tokio::sync::oneshot;
+use wasmtime::component::Resource;
 use wasmtime::{Store, UpdateDeadline};
 use wasmtime_wasi_http::WasiHttpView;
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme as GuestsScheme};
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
+use wasmtime_wasi_http::p2::types::{HostIncomingRequest, HostResponseOutparam};
 
 use crate::component::LoadedComponent;
 use crate::error::{ErrorCodeError, GuestTrap, HandleError, InstantiateError};
 use crate::imports::SpansEnded;
-use crate::pacer::{Paced, Way};
+use crate::pacer::Paced;
 use crate::request_facts::Scheme;
 use crate::server_span::ServerSpan;
 use crate::state::State;
@@ -36,8 +38,31 @@ const HOSTCALL_FUEL: usize = 8 * 1024 * 1024;
 /// does nothing else, a millisecond for each thousand.
 const MAX_HANDLES: usize = 20_000;
 
+/// The tick at which a guest gives way for the first time. At the next one, a
+/// guest of some microseconds would now and then find itself behind all others
+/// on its thread, for having begun just before it.
+const FIRST_TICKS: u64 = 2;
+
 /// A guest that runs, and how it ends.
 pub(crate) type Guest = Pin<Box<dyn Future<Output = GuestEnd> + Send>>;
+
+/// A guest whose answer is there: as a rule it has ended by then.
+pub(crate) enum Progress {
+    /// It may still be writing its answer's body.
+    Running(Guest),
+    /// It is gone.
+    Ended(GuestEnd),
+}
+
+impl Progress {
+    /// The guest's end, to be waited for.
+    pub(crate) fn end(self) -> Guest {
+        match self {
+            Self::Running(guest) => guest,
+            Self::Ended(end) => Box::pin(std::future::ready(end)),
+        }
+    }
+}
 
 /// How a guest ended.
 #[derive(Default)]
@@ -65,9 +90,9 @@ impl Invocation {
         B::Error: Into<wasmtime_wasi_http::Error>,
     {
         let (sender, head) = oneshot::channel();
-        let pace = component.pacer().pace();
-        let at_each_tick = pace.at_each_tick();
-        let guest = Box::pin(run(component, state, request, sender, at_each_tick));
+        let pace = state.ticks.pace().clone();
+        let prepared = Prepared::new(&component, state, request, sender);
+        let guest = run(component, prepared);
         Self {
             guest: Box::pin(Paced::new(guest, pace)),
             head,
@@ -81,7 +106,7 @@ impl Invocation {
     /// Dropped, it ends the guest where it stands.
     pub(crate) async fn head(
         mut self,
-    ) -> Result<(Response<HyperOutgoingBody>, Guest), HandleError> {
+    ) -> Result<(Response<HyperOutgoingBody>, Progress), HandleError> {
         let mut end = None;
         // A guest may drop the means to answer and go on: then only its end is
         // waited for, and a receiver that has failed must not be polled again.
@@ -116,39 +141,93 @@ impl Invocation {
             return Err(HandleError::InvalidResponse(response.status().as_u16()));
         }
         let guest = match end {
-            Some(end) => Box::pin(std::future::ready(end)),
-            None => self.guest,
+            Some(end) => Progress::Ended(end),
+            None => Progress::Running(self.guest),
         };
         Ok((response, guest))
     }
 }
 
-async fn run<B>(
-    component: Arc<LoadedComponent>,
-    state: State,
+/// What a guest is called with. Made before its future is, which is the smaller
+/// and the cheaper to move for it.
+struct Prepared {
+    begun: Instant,
+    store: Store<State>,
+    arguments: wasmtime::Result<Arguments>,
+}
+
+/// The parameters of `wasi:http/incoming-handler`.
+type Arguments = (
+    Resource<HostIncomingRequest>,
+    Resource<HostResponseOutparam>,
+);
+
+impl Prepared {
+    fn new<B>(
+        component: &LoadedComponent,
+        state: State,
+        request: Request<B>,
+        head: oneshot::Sender<Head>,
+    ) -> Self
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<wasmtime_wasi_http::Error>,
+    {
+        let begun = Instant::now();
+        let mut store = Store::new(component.pre().engine(), state);
+        store.limiter(|state| &mut state.memory);
+        store.set_hostcall_fuel(HOSTCALL_FUEL);
+        store.set_max_component_handles(MAX_HANDLES);
+        store.set_epoch_deadline(FIRST_TICKS);
+        // A guest that computes gives way at every tick: others on its thread run,
+        // and the request's deadline is looked at, as is what it holds.
+        store.epoch_deadline_callback(|mut store| {
+            let state = store.data_mut();
+            state.check_holdings()?;
+            Ok(UpdateDeadline::YieldCustom(1, state.ticks.tick()))
+        });
+        let arguments = arguments(store.data_mut(), request, head);
+        Self {
+            begun,
+            store,
+            arguments,
+        }
+    }
+}
+
+fn arguments<B>(
+    state: &mut State,
     request: Request<B>,
     head: oneshot::Sender<Head>,
-    mut at_each_tick: impl FnMut() -> Way + Send + Sync + 'static,
-) -> GuestEnd
+) -> wasmtime::Result<Arguments>
 where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<wasmtime_wasi_http::Error>,
 {
+    let span = state.telemetry.server_span().clone();
+    let scheme = match span.scheme() {
+        Scheme::Http => GuestsScheme::Http,
+        Scheme::Https => GuestsScheme::Https,
+    };
+    let mut http = state.http();
+    let request = http.new_incoming_request(scheme, request)?;
+    let answer = http.new_response_outparam_from_callback(move |answer| {
+        span.answered();
+        // A request that is over by then has nobody waiting.
+        let _ = head.send(answer);
+    })?;
+    Ok((request, answer))
+}
+
+async fn run(component: Arc<LoadedComponent>, prepared: Prepared) -> GuestEnd {
+    let Prepared {
+        begun,
+        mut store,
+        arguments,
+    } = prepared;
     // Last to go, so that the guest is whole in the metrics, whatever ends it.
-    let _ended = EndedOnDrop(state.telemetry.server_span().clone());
-    let begun = Instant::now();
-    let mut store = Store::new(component.pre().engine(), state);
-    store.limiter(|state| &mut state.memory);
-    store.set_hostcall_fuel(HOSTCALL_FUEL);
-    store.set_max_component_handles(MAX_HANDLES);
-    store.set_epoch_deadline(1);
-    // A guest that computes gives way at every tick: others on its thread run,
-    // and the request's deadline is looked at, as is what it holds.
-    store.epoch_deadline_callback(move |mut store| {
-        store.data_mut().check_holdings()?;
-        Ok(UpdateDeadline::YieldCustom(1, at_each_tick()))
-    });
-    let result = call(&component, &mut store, begun, request, head).await;
+    let _ended = EndedOnDrop(store.data().telemetry.server_span().clone());
+    let result = call(&component, &mut store, begun, arguments).await;
     let state = store.data_mut();
     if state.memory.reached {
         let limit = KeyValue::new("fanlight.memory.limit_reached", true);
@@ -191,33 +270,15 @@ enum CallError {
     Guest(wasmtime::Error),
 }
 
-async fn call<B>(
+async fn call(
     component: &LoadedComponent,
     store: &mut Store<State>,
     begun: Instant,
-    request: Request<B>,
-    head: oneshot::Sender<Head>,
-) -> Result<(), CallError>
-where
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<wasmtime_wasi_http::Error>,
-{
+    arguments: wasmtime::Result<Arguments>,
+) -> Result<(), CallError> {
     let host = |error| CallError::Host(HandleError::Instantiate(InstantiateError(error)));
-    let span = store.data_mut().telemetry.server_span().clone();
-    let usage = Arc::clone(span.usage());
-    let scheme = match span.scheme() {
-        Scheme::Http => GuestsScheme::Http,
-        Scheme::Https => GuestsScheme::Https,
-    };
-    let mut http = store.data_mut().http();
-    let request = http.new_incoming_request(scheme, request).map_err(host)?;
-    let answer = http
-        .new_response_outparam_from_callback(move |answer| {
-            span.answered();
-            // A request that is over by then has nobody waiting.
-            let _ = head.send(answer);
-        })
-        .map_err(host)?;
+    let (request, answer) = arguments.map_err(host)?;
+    let usage = Arc::clone(store.data().telemetry.server_span().usage());
     let proxy = match component.pre().instantiate_async(&mut *store).await {
         Ok(proxy) => proxy,
         // A start function may trap: that is the guest's doing.

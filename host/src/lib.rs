@@ -56,6 +56,7 @@ mod span_body;
 mod span_limits;
 mod state;
 mod stream_body;
+mod stream_drop;
 mod swap_error;
 mod swap_trace;
 mod telemetry;

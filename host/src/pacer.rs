@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use pin_project_lite::pin_project;
 use tokio::sync::Notify;
 
 /// Ticks that a guest may compute before it stands in line with those that
@@ -32,7 +33,7 @@ pub(crate) struct Pacer {
 }
 
 /// The turns of guests that have just begun, and of those that go on and on.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Turns {
     brief: Arc<Line>,
     long: Arc<Line>,
@@ -138,15 +139,27 @@ impl Drop for Turn {
 
 /// One guest's place among the others.
 #[derive(Clone)]
-pub(crate) struct Pace {
-    turns: Turns,
-    held: Arc<Held>,
+pub(crate) struct Pace(Arc<Place>);
+
+struct Place {
+    pacer: Arc<Pacer>,
+    /// The turn that is held, if any.
+    held: Mutex<Option<Turn>>,
 }
 
-/// A guest whose turn ends whenever it has been polled.
-pub(crate) struct Paced<F> {
-    guest: F,
+/// The ticks that a guest has computed for, and what it waits for at the next.
+pub(crate) struct Ticks {
     pace: Pace,
+    count: u32,
+}
+
+pin_project! {
+    /// A guest whose turn ends whenever it has been polled.
+    pub(crate) struct Paced<F> {
+        #[pin]
+        guest: F,
+        pace: Pace,
+    }
 }
 
 /// What a guest waits for at a tick.
@@ -162,44 +175,58 @@ impl Pacer {
     }
 
     /// A guest's place, as long as it runs.
-    pub(crate) fn pace(&self) -> Pace {
-        Pace {
-            turns: self.turns.clone(),
-            held: Arc::default(),
-        }
+    pub(crate) fn pace(self: &Arc<Self>) -> Pace {
+        Pace(Arc::new(Place {
+            pacer: Arc::clone(self),
+            held: Mutex::default(),
+        }))
     }
 }
 
 impl Pace {
-    /// What a guest waits for at each tick.
-    pub(crate) fn at_each_tick(&self) -> impl FnMut() -> Way + Send + Sync + use<> {
-        let pace = self.clone();
-        let mut ticks = 0_u32;
-        move || {
-            ticks = ticks.saturating_add(1);
-            let line = if ticks <= BRIEF_TICKS {
-                &pace.turns.brief
-            } else {
-                &pace.turns.long
-            };
-            Box::pin(turn(Arc::clone(line), Arc::clone(&pace.held)))
+    /// Counts the ticks of the guest, from now on.
+    pub(crate) fn ticks(&self) -> Ticks {
+        Ticks {
+            pace: self.clone(),
+            count: 0,
         }
+    }
+
+    /// Gives up the turn that is held, if any.
+    fn give_up(&self) {
+        drop(lock(&self.0.held).take());
     }
 }
 
-/// A turn that is held, if any.
-type Held = Mutex<Option<Turn>>;
+impl Ticks {
+    /// The place of the guest that they are counted for.
+    pub(crate) fn pace(&self) -> &Pace {
+        &self.pace
+    }
 
-async fn turn(line: Arc<Line>, held: Arc<Held>) {
+    /// Counts one, and gives what the guest waits for at it.
+    pub(crate) fn tick(&mut self) -> Way {
+        self.count = self.count.saturating_add(1);
+        let turns = &self.pace.0.pacer.turns;
+        let line = if self.count <= BRIEF_TICKS {
+            &turns.brief
+        } else {
+            &turns.long
+        };
+        Box::pin(turn(Arc::clone(line), self.pace.clone()))
+    }
+}
+
+async fn turn(line: Arc<Line>, pace: Pace) {
     // Given up first: whoever stands in line is next.
-    drop(lock(&held).take());
+    pace.give_up();
     let mut was_called = false;
     loop {
         // Whoever is woken is what its thread runs next. Giving way once has the
         // thread look at its sockets first.
         tokio::task::yield_now().await;
         if let Some(turn) = line.take(was_called) {
-            *lock(&held) = Some(turn);
+            *lock(&pace.0.held) = Some(turn);
             return;
         }
         line.wait().await;
@@ -217,12 +244,13 @@ impl<F> Paced<F> {
     }
 }
 
-impl<F: Future + Unpin> Future for Paced<F> {
+impl<F: Future> Future for Paced<F> {
     type Output = F::Output;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        let polled = Pin::new(&mut self.guest).poll(context);
-        drop(lock(&self.pace.held).take());
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let polled = this.guest.poll(context);
+        this.pace.give_up();
         polled
     }
 }
@@ -233,23 +261,27 @@ mod tests {
 
     use super::*;
 
+    fn pacer(turns: usize) -> Arc<Pacer> {
+        Arc::new(Pacer {
+            turns: Turns::new(turns),
+        })
+    }
+
     #[tokio::test]
     async fn no_more_compute_at_a_time_than_there_are_turns() {
-        let pacer = Pacer {
-            turns: Turns::new(2),
-        };
+        let pacer = pacer(2);
         let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let mut guests = tokio::task::JoinSet::new();
         for _ in 0..20 {
             let pace = pacer.pace();
-            let mut tick = pace.at_each_tick();
+            let mut ticks = pace.ticks();
             let (running, most) = (Arc::clone(&running), Arc::clone(&most));
             guests.spawn(async move {
                 for _ in 0..BRIEF_TICKS {
-                    tick().await;
+                    ticks.tick().await;
                 }
                 for _ in 0..50 {
-                    tick().await;
+                    ticks.tick().await;
                     let now = running.fetch_add(1, Ordering::SeqCst) + 1;
                     most.fetch_max(now, Ordering::SeqCst);
                     tokio::task::yield_now().await;
@@ -263,17 +295,15 @@ mod tests {
 
     #[tokio::test]
     async fn a_guest_that_waits_for_something_else_holds_no_turn() {
-        let pacer = Pacer {
-            turns: Turns::new(1),
-        };
+        let pacer = pacer(1);
         let pace = pacer.pace();
-        let mut tick = pace.at_each_tick();
-        let guest = Box::pin(async move {
+        let mut ticks = pace.ticks();
+        let guest = async move {
             for _ in 0..=BRIEF_TICKS {
-                tick().await;
+                ticks.tick().await;
             }
             std::future::pending::<()>().await;
-        });
+        };
         let mut waiting = Box::pin(Paced::new(guest, pace));
         let mut polls = 0;
         while polls < 100 {
@@ -286,23 +316,21 @@ mod tests {
 
     #[tokio::test]
     async fn a_guest_that_is_polled_no_more_keeps_no_turn() {
-        let pacer = Pacer {
-            turns: Turns::new(1),
-        };
+        let pacer = pacer(1);
         let computing = |pace: Pace| {
-            let mut tick = pace.at_each_tick();
-            let guest = Box::pin(async move {
+            let mut ticks = pace.ticks();
+            let guest = async move {
                 for _ in 0..500 {
-                    tick().await;
+                    ticks.tick().await;
                 }
-            });
-            Paced::new(guest, pace)
+            };
+            Box::pin(Paced::new(guest, pace))
         };
         // Left where they stand, as guests are whose clients do not read.
         let mut left: Vec<_> = (0..40).map(|_| computing(pacer.pace())).collect();
         for (polls, guest) in left.iter_mut().enumerate() {
             for _ in 0..polls {
-                let _ = poll_once(Pin::new(guest)).await;
+                let _ = poll_once(guest.as_mut()).await;
             }
         }
         let going_on = computing(pacer.pace());

@@ -100,11 +100,12 @@ impl Probe {
         };
         let span = self.tracer.start_below(parent, &request, peer);
         let telemetry = GuestTelemetry::new(Arc::clone(&self.signals), span.clone());
-        let state = State::new(telemetry, self.max_memory_bytes);
+        let ticks = component.pacer().pace().ticks();
+        let state = State::new(telemetry, ticks, self.max_memory_bytes);
         // Dropped with this future where the time is over: the span says so.
         let mut ending = EndOnDrop { span, bytes: 0 };
         let head = Invocation::new(component, state, request).head().await;
-        let (response, mut guest) = head.map_err(|error| {
+        let (response, guest) = head.map_err(|error| {
             ending.span.fail(&error);
             ending.span.set_status_code(error.status());
             reason(&error)
@@ -113,6 +114,7 @@ impl Probe {
         ending.span.set_status_code(status);
         ending.span.set_response_headers(response.headers());
         let mut body = response.into_body();
+        let mut guest = guest.end();
         let mut running = true;
         loop {
             tokio::select! {

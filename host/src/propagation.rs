@@ -21,7 +21,7 @@ pub(crate) use ids::bytes_of;
 pub(crate) use trace_context::{RANDOM, format_traceparent, tracestate};
 
 /// The name of the response header that tells a client its trace.
-pub(crate) const TRACERESPONSE: &str = "traceresponse";
+pub(crate) static TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
 
 /// The formats that are spoken, in the order in which they are read.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,9 @@
 mod forwarded;
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
+use std::fmt::{self, Write as _};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use http::uri::Authority;
 use http::{HeaderMap, Request, Version, header};
@@ -24,6 +26,11 @@ const SECRET_PARAMETERS: [&str; 7] = [
     "sig",
     "X-Goog-Signature",
 ];
+
+/// Attributes that a request's span has at its end, as a rule: they are never moved.
+const USUAL_ATTRIBUTES: usize = 24;
+/// An address of IPv6 in full, with one of IPv4 within it.
+const LONGEST_ADDRESS: usize = "ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255".len();
 
 /// Who sends requests on a connection, and by what scheme.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +62,8 @@ pub(crate) struct RequestFacts {
     method_is_known: bool,
     scheme: Scheme,
     version: &'static str,
+    /// The authority that the client named: `:authority`, then `Host`.
+    named: Option<Authority>,
     /// What is only told by proxies that are trusted; most requests have none.
     forwarded: Option<Box<Forwarded>>,
 }
@@ -76,6 +85,7 @@ impl RequestFacts {
             method_is_known,
             scheme: forwarded.scheme.unwrap_or(peer.scheme),
             version: protocol_version(request.version()),
+            named: authority(request),
             forwarded: (forwarded != Forwarded::default()).then(|| Box::new(forwarded)),
         }
     }
@@ -97,6 +107,11 @@ impl RequestFacts {
         }
     }
 
+    /// Whether the client named a host, and one that can be.
+    pub(crate) fn names_a_host(&self) -> bool {
+        self.named.is_some()
+    }
+
     /// The scheme that the client spoke, as far as it is known.
     pub(crate) fn scheme(&self) -> Scheme {
         self.scheme
@@ -104,6 +119,11 @@ impl RequestFacts {
 
     pub(crate) fn version(&self) -> &'static str {
         self.version
+    }
+
+    /// The method, or what stands for one that is not known.
+    pub(crate) fn method(&self) -> &Cow<'static, str> {
+        &self.method
     }
 
     /// What a request is counted by while it runs.
@@ -125,12 +145,12 @@ impl RequestFacts {
 
     /// The host and port that the client asked for: what proxies say, or else
     /// what it named itself. A default port that nobody writes is not told.
-    fn server<'a>(&'a self, named: Option<&'a Authority>) -> (Option<&'a str>, Option<u16>) {
+    fn server(&self) -> (Option<&str>, Option<u16>) {
         let (host, port) = match &self.forwarded {
             Some(forwarded) => (forwarded.host.as_deref(), forwarded.port),
             None => (None, None),
         };
-        match (host, named) {
+        match (host, &self.named) {
             (None, Some(named)) => (Some(host_of(named)), port.or(named.port_u16())),
             _ => (host, port),
         }
@@ -144,7 +164,7 @@ pub(crate) fn request_attributes<B>(
     peer: Peer,
     limit: usize,
 ) -> Vec<KeyValue> {
-    let mut attributes = Vec::with_capacity(16);
+    let mut attributes = Vec::with_capacity(USUAL_ATTRIBUTES);
     attributes.extend(facts.active_attributes());
     if !facts.method_is_known {
         let original = cut(request.method().as_str(), limit);
@@ -154,8 +174,7 @@ pub(crate) fn request_attributes<B>(
     if let Some(query) = request.uri().query() {
         attributes.push(KeyValue::new("url.query", cut(&redacted(query), limit)));
     }
-    let named = authority(request);
-    let (host, port) = facts.server(named.as_ref());
+    let (host, port) = facts.server();
     if let Some(host) = host {
         attributes.push(KeyValue::new("server.address", cut(host, limit)));
         if let Some(port) = port {
@@ -163,7 +182,7 @@ pub(crate) fn request_attributes<B>(
         }
     }
     attributes.push(KeyValue::new("network.protocol.version", facts.version));
-    let peer_address = peer.address.ip().to_canonical().to_string();
+    let peer_address = StringValue::from(text_of(peer.address.ip().to_canonical()));
     match facts.client() {
         Some(Client { address, port }) => {
             attributes.push(KeyValue::new("client.address", address.to_string()));
@@ -183,8 +202,36 @@ pub(crate) fn request_attributes<B>(
     attributes
 }
 
-/// The authority that the client named: `:authority`, then `Host`.
-pub(crate) fn authority<B>(request: &Request<B>) -> Option<Authority> {
+/// An address as a shared text, made without the buffers of a formatted one.
+fn text_of(address: IpAddr) -> Arc<str> {
+    let mut text = AddressText {
+        bytes: [0; LONGEST_ADDRESS],
+        length: 0,
+    };
+    // There is room for the longest.
+    let _ = write!(text, "{address}");
+    std::str::from_utf8(&text.bytes[..text.length])
+        .unwrap_or_default()
+        .into()
+}
+
+/// Where an address is written.
+struct AddressText {
+    bytes: [u8; LONGEST_ADDRESS],
+    length: usize,
+}
+
+impl fmt::Write for AddressText {
+    fn write_str(&mut self, part: &str) -> fmt::Result {
+        let end = self.length + part.len();
+        let room = self.bytes.get_mut(self.length..end).ok_or(fmt::Error)?;
+        room.copy_from_slice(part.as_bytes());
+        self.length = end;
+        Ok(())
+    }
+}
+
+fn authority<B>(request: &Request<B>) -> Option<Authority> {
     match request.uri().authority() {
         Some(authority) => Some(authority.clone()),
         None => text(request.headers(), &header::HOST)?.parse().ok(),
@@ -247,6 +294,21 @@ mod tests {
             redacted("X-Amz-Signature=a&X-Amz-Signature=b"),
             "X-Amz-Signature=REDACTED&X-Amz-Signature=REDACTED"
         );
+    }
+
+    #[test]
+    fn the_longest_addresses_are_told_whole() {
+        for address in [
+            "127.0.0.1",
+            "255.255.255.255",
+            "::1",
+            "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+            "::ffff:255.255.255.255",
+            "1:203:405:607:809:a0b:c0d:e0f",
+        ] {
+            let address: IpAddr = address.parse().unwrap();
+            assert_eq!(*text_of(address), *address.to_string());
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The instruments for requests that are served, by the semantic conventions.
 
+pub(crate) mod series;
+
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -7,6 +9,8 @@ use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram, Meter, UpDownCounter};
 
 use crate::guest_usage::GuestMetrics;
+use crate::request_facts::RequestFacts;
+use series::{Ended, RequestSeries, Running, SeriesCache};
 
 /// The bounds of latency histograms, in seconds: the semantic conventions' own.
 const LATENCY_BOUNDS: [f64; 14] = [
@@ -32,10 +36,10 @@ const SIZE_BOUNDS: [f64; 12] = [
 /// The instruments for requests that are served.
 #[derive(Debug)]
 pub(crate) struct ServerMetrics {
-    duration: Histogram<f64>,
     active: UpDownCounter<i64>,
-    request_body: Histogram<u64>,
-    response_body: Histogram<u64>,
+    running: SeriesCache<Running>,
+    at_end: AtEnd,
+    ended: SeriesCache<Ended>,
     rejected: Counter<u64>,
     traps: Counter<u64>,
     /// Those for what the guests of requests take.
@@ -44,17 +48,12 @@ pub(crate) struct ServerMetrics {
 
 impl ServerMetrics {
     pub(crate) fn new(meter: &Meter, cpu_sample_period: Option<NonZeroU32>) -> Self {
-        Self {
+        let at_end = AtEnd {
             duration: meter
                 .f64_histogram("http.server.request.duration")
                 .with_unit("s")
                 .with_description("Duration of HTTP server requests")
                 .with_boundaries(LATENCY_BOUNDS.to_vec())
-                .build(),
-            active: meter
-                .i64_up_down_counter("http.server.active_requests")
-                .with_unit("{request}")
-                .with_description("Number of active HTTP server requests")
                 .build(),
             request_body: meter
                 .u64_histogram("http.server.request.body.size")
@@ -68,6 +67,16 @@ impl ServerMetrics {
                 .with_description("Size of HTTP server response bodies")
                 .with_boundaries(SIZE_BOUNDS.to_vec())
                 .build(),
+        };
+        Self {
+            active: meter
+                .i64_up_down_counter("http.server.active_requests")
+                .with_unit("{request}")
+                .with_description("Number of active HTTP server requests")
+                .build(),
+            running: SeriesCache::default(),
+            at_end,
+            ended: SeriesCache::default(),
             rejected: meter
                 .u64_counter("fanlight.connection.failed")
                 .with_unit("{connection}")
@@ -83,24 +92,32 @@ impl ServerMetrics {
     }
 
     /// Counts a request in.
-    pub(crate) fn request_started(&self, active: &[KeyValue]) {
-        self.active.add(1, active);
+    pub(crate) fn request_started(&self, request: &RequestFacts) {
+        self.count_active(request, 1);
     }
 
-    /// Counts a request out, and records what it took. `active` are the
-    /// attributes that it was counted in with.
-    pub(crate) fn request_ended(
-        &self,
-        active: &[KeyValue],
-        attributes: &[KeyValue],
-        measured: &Measured,
-    ) {
-        self.active.add(-1, active);
-        self.duration
-            .record(measured.elapsed.as_secs_f64(), attributes);
-        self.request_body.record(measured.request_bytes, attributes);
-        self.response_body
-            .record(measured.response_bytes, attributes);
+    /// Counts a request out, and records what it took.
+    pub(crate) fn request_ended(&self, series: &RequestSeries<'_>, measured: &Measured) {
+        self.count_active(series.request, -1);
+        let bound = self.ended.find(
+            |known| known.is(series),
+            || Ended::bind(&self.at_end, series),
+        );
+        match bound {
+            Some(bound) => bound.record(measured),
+            None => self.at_end.record(measured, &series.attributes()),
+        }
+    }
+
+    fn count_active(&self, request: &RequestFacts, change: i64) {
+        let bound = self.running.find(
+            |known| known.is(request),
+            || Running::bind(&self.active, request),
+        );
+        match bound {
+            Some(bound) => bound.add(change),
+            None => self.active.add(change, &request.active_attributes()),
+        }
     }
 
     /// Counts a guest that trapped.
@@ -112,6 +129,24 @@ impl ServerMetrics {
     /// Counts a connection that hyper ended: what it rejects itself has no span.
     pub(crate) fn connection_failed(&self) {
         self.rejected.add(1, &[]);
+    }
+}
+
+/// What is recorded of a request at its end.
+#[derive(Debug)]
+struct AtEnd {
+    duration: Histogram<f64>,
+    request_body: Histogram<u64>,
+    response_body: Histogram<u64>,
+}
+
+impl AtEnd {
+    fn record(&self, measured: &Measured, attributes: &[KeyValue]) {
+        let seconds = measured.elapsed.as_secs_f64();
+        self.duration.record(seconds, attributes);
+        self.request_body.record(measured.request_bytes, attributes);
+        self.response_body
+            .record(measured.response_bytes, attributes);
     }
 }
 

@@ -13,6 +13,7 @@ mod tracer;
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 use opentelemetry::trace::{Event, SpanContext, Status};
@@ -26,6 +27,7 @@ use crate::request_clock::RequestClock;
 use crate::request_facts::{RequestFacts, Scheme};
 use crate::reserved;
 use crate::server_metrics::Measured;
+use crate::server_metrics::series::RequestSeries;
 use crate::span::{Span, put};
 pub(crate) use tracer::ServerTracer;
 
@@ -98,6 +100,11 @@ impl ServerSpan {
         propagators.inject(caller, &self.shared.carried, headers);
     }
 
+    /// Whether the request names a host, and one that can be.
+    pub(crate) fn names_a_host(&self) -> bool {
+        self.shared.request.names_a_host()
+    }
+
     /// The scheme that the request came by, as far as it is known.
     pub(crate) fn scheme(&self) -> Scheme {
         self.shared.request.scheme()
@@ -126,6 +133,14 @@ impl ServerSpan {
         let mut state = self.shared.lock();
         if state.span.is_recording() {
             put(&mut state.host, attribute, usize::MAX);
+        }
+    }
+
+    /// Adds attributes that are the host's to say, each of which is said once.
+    pub(crate) fn add_host_attributes(&self, attributes: impl IntoIterator<Item = KeyValue>) {
+        let mut state = self.shared.lock();
+        if state.span.is_recording() {
+            state.host.extend(attributes);
         }
     }
 
@@ -181,9 +196,14 @@ impl ServerSpan {
         if state.ended {
             return;
         }
-        let name = format!("{} {route}", self.shared.request.name_method());
+        let method = self.shared.request.name_method();
+        let mut name = String::with_capacity(method.len() + 1 + route.len());
+        name.push_str(method);
+        name.push(' ');
+        name.push_str(&route);
         state.span.update_name(name.into());
-        state.route = Some(route.into());
+        // Shared, as each signal tells it.
+        state.route = Some(Arc::<str>::from(route).into());
     }
 
     /// Counts bytes of the request's body as the guest reads them.
@@ -211,17 +231,16 @@ impl ServerSpan {
     /// Takes note of the headers of the answer, of those that are to be told.
     pub(crate) fn set_response_headers(&self, headers: &HeaderMap) {
         let tracer = &self.shared.tracer;
-        self.set_host_attributes(|| tracer.captured.of_response(headers, tracer.text_bytes()));
+        if tracer.captured.any_of_response() {
+            self.set_host_attributes(|| tracer.captured.of_response(headers, tracer.text_bytes()));
+        }
     }
 
     /// Sets attributes that are the host's to say and cost something to make:
     /// on a span that does not record nobody would see them.
     fn set_host_attributes(&self, make: impl FnOnce() -> Vec<KeyValue>) {
-        if !self.is_recording() {
-            return;
-        }
-        for attribute in make() {
-            self.set_host_attribute(attribute);
+        if self.is_recording() {
+            self.add_host_attributes(make());
         }
     }
 
@@ -289,32 +308,30 @@ impl ServerSpan {
         if std::mem::replace(&mut state.ended, true) {
             return;
         }
-        self.shared.record(&state, response_bytes);
-        let State {
-            span,
-            host,
-            guest,
-            route,
-            ..
-        } = &mut *state;
-        if !span.is_recording() {
+        let elapsed = self.shared.clock.elapsed();
+        self.shared.record(&state, elapsed, response_bytes);
+        if !state.span.is_recording() {
             return;
         }
-        let mut attributes = Vec::with_capacity(guest.len() + host.len() + LAST_ATTRIBUTES);
-        attributes.append(guest);
-        attributes.append(host);
-        if let Some(route) = route.clone() {
+        let mut attributes = std::mem::take(&mut state.guest);
+        let host = std::mem::take(&mut state.host);
+        if attributes.is_empty() {
+            attributes = host;
+        } else {
+            attributes.extend(host);
+        }
+        attributes.reserve(LAST_ATTRIBUTES);
+        if let Some(route) = state.route.clone() {
             attributes.push(KeyValue::new("http.route", route));
         }
         // Of a guest that goes on, what it took until now.
         attributes.extend(self.shared.usage.attributes());
-        let outcome = self.shared.outcome(&state);
-        attributes.extend(outcome.attributes);
+        let is_error = Shared::add_outcome(&state, &mut attributes);
         let dropped = state.dropped;
         state.span.replace_attributes(attributes, dropped);
         let guest_status = state.guest_status.clone();
         state.span.set_status(guest_status);
-        if outcome.is_error {
+        if is_error {
             // A guest's own description says more than none.
             let description = match &state.guest_status {
                 Status::Error { description } => description.clone(),
@@ -322,13 +339,8 @@ impl ServerSpan {
             };
             state.span.override_status(Status::error(description));
         }
-        state.span.end(self.shared.clock.now());
+        state.span.end(self.shared.clock.started() + elapsed);
     }
-}
-
-struct Outcome {
-    is_error: bool,
-    attributes: Vec<KeyValue>,
 }
 
 impl Shared {
@@ -338,62 +350,43 @@ impl Shared {
     }
 
     /// The value of `error.type`: the failure's word, or a 5xx status.
-    fn error_type(state: &State) -> Option<StringValue> {
+    fn error_type(state: &State) -> Option<&str> {
         if let Some(failure) = state.failure {
-            return Some(failure.error_type.into());
+            return Some(failure.error_type);
         }
-        let status = state.status_code.filter(StatusCode::is_server_error)?;
-        Some(status.as_str().to_owned().into())
+        let status = state.status_code.as_ref();
+        status
+            .filter(|status| status.is_server_error())
+            .map(StatusCode::as_str)
     }
 
-    fn outcome(&self, state: &State) -> Outcome {
-        let mut attributes = Vec::new();
+    /// Adds how the request turned out; tells whether that is an error.
+    fn add_outcome(state: &State, attributes: &mut Vec<KeyValue>) -> bool {
         if let Some(status) = state.status_code {
-            attributes.push(KeyValue::new(
-                "http.response.status_code",
-                i64::from(status.as_u16()),
-            ));
+            let status = i64::from(status.as_u16());
+            attributes.push(KeyValue::new("http.response.status_code", status));
         }
-        let error_type = Self::error_type(state);
-        let is_error = error_type.is_some();
-        if let Some(error_type) = error_type {
-            attributes.push(KeyValue::new("error.type", error_type));
-            let blame = state.failure.map_or("guest", |failure| failure.blame);
-            attributes.push(KeyValue::new("error.blame", blame));
-        }
-        Outcome {
-            is_error,
-            attributes,
-        }
+        let Some(error_type) = Self::error_type(state) else {
+            return false;
+        };
+        attributes.push(KeyValue::new("error.type", error_type.to_owned()));
+        let blame = state.failure.map_or("guest", |failure| failure.blame);
+        attributes.push(KeyValue::new("error.blame", blame));
+        true
     }
 
-    fn record(&self, state: &State, response_bytes: u64) {
-        let active = self.request.active_attributes();
-        let mut attributes = Vec::with_capacity(6);
-        attributes.extend(active.iter().cloned());
-        attributes.push(KeyValue::new(
-            "network.protocol.version",
-            self.request.version(),
-        ));
-        if let Some(status) = state.status_code {
-            attributes.push(KeyValue::new(
-                "http.response.status_code",
-                i64::from(status.as_u16()),
-            ));
-        }
-        if let Some(route) = state.route.clone() {
-            attributes.push(KeyValue::new("http.route", route));
-        }
-        if let Some(error_type) = Self::error_type(state) {
-            attributes.push(KeyValue::new("error.type", error_type));
-        }
+    fn record(&self, state: &State, elapsed: Duration, response_bytes: u64) {
+        let series = RequestSeries {
+            request: &self.request,
+            status: state.status_code,
+            route: state.route.as_ref(),
+            error_type: Self::error_type(state),
+        };
         let measured = Measured {
-            elapsed: self.clock.elapsed(),
+            elapsed,
             request_bytes: self.request_bytes.load(Ordering::Relaxed),
             response_bytes,
         };
-        self.tracer
-            .metrics
-            .request_ended(&active, &attributes, &measured);
+        self.tracer.metrics.request_ended(&series, &measured);
     }
 }

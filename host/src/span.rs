@@ -14,7 +14,8 @@ use opentelemetry::trace::{
 };
 use opentelemetry::{Context, InstrumentationScope, KeyValue};
 use opentelemetry_sdk::trace::{
-    IdGenerator, RandomIdGenerator, SamplingDecision, ShouldSample, SpanData, SpanEvents, SpanLinks,
+    IdGenerator, RandomIdGenerator, SamplingDecision, SamplingResult, ShouldSample, SpanData,
+    SpanEvents, SpanLinks,
 };
 
 use crate::propagation::RANDOM;
@@ -40,6 +41,7 @@ pub(crate) struct SpanStart<'a> {
     pub(crate) name: Cow<'static, str>,
     pub(crate) kind: SpanKind,
     pub(crate) parent: Parent<'a>,
+    /// No key may stand in them twice.
     pub(crate) attributes: Vec<KeyValue>,
     pub(crate) links: Vec<Link>,
     pub(crate) time: SystemTime,
@@ -109,8 +111,12 @@ impl Tracer {
             ),
         };
         let mut attributes = start.attributes;
-        let mut sample =
-            |parent| self.sample(parent, trace_id, &start.name, &start.kind, &mut attributes);
+        let mut samplers = Vec::new();
+        let mut sample = |parent| {
+            let result = self.sample(parent, trace_id, &start.name, &start.kind, &attributes);
+            samplers = result.attributes;
+            (result.decision, result.trace_state)
+        };
         let (decision, trace_state) = match start.parent {
             // Every standard sampler decides for a local child as it did for
             // the parent, so the parent's flag is the answer.
@@ -142,6 +148,12 @@ impl Tracer {
                 recording: None,
             };
         }
+        let limit = self.shared.limits.attributes;
+        let over = attributes.len().saturating_sub(limit);
+        if over > 0 {
+            attributes.truncate(limit);
+            self.shared.dropped.attributes(over as u64);
+        }
         let mut span = Span {
             recording: Some(Box::new(Recording {
                 data: SpanData {
@@ -152,8 +164,8 @@ impl Tracer {
                     name: start.name,
                     start_time: start.time,
                     end_time: start.time,
-                    attributes: Vec::with_capacity(attributes.len() + 4),
-                    dropped_attributes_count: 0,
+                    attributes,
+                    dropped_attributes_count: u32::try_from(over).unwrap_or(u32::MAX),
                     events: SpanEvents::default(),
                     links: SpanLinks::default(),
                     status: Status::Unset,
@@ -163,7 +175,7 @@ impl Tracer {
             })),
             context,
         };
-        for attribute in attributes {
+        for attribute in samplers {
             span.set_attribute(attribute);
         }
         for link in start.links {
@@ -194,19 +206,11 @@ impl Tracer {
         trace_id: opentelemetry::trace::TraceId,
         name: &str,
         kind: &SpanKind,
-        attributes: &mut Vec<KeyValue>,
-    ) -> (SamplingDecision, TraceState) {
+        attributes: &[KeyValue],
+    ) -> SamplingResult {
         let context = parent.map(|parent| Context::new().with_remote_span_context(parent.clone()));
-        let result = self.shared.sampler.should_sample(
-            context.as_ref(),
-            trace_id,
-            name,
-            kind,
-            attributes,
-            &[],
-        );
-        attributes.extend(result.attributes);
-        (result.decision, result.trace_state)
+        let sampler = &self.shared.sampler;
+        sampler.should_sample(context.as_ref(), trace_id, name, kind, attributes, &[])
     }
 }
 

@@ -3,6 +3,9 @@
 use std::sync::Arc;
 
 use wasmtime::component::{Linker, ResourceTable};
+use wasmtime_wasi::cli::{WasiCli, WasiCliCtx, WasiCliCtxView};
+use wasmtime_wasi::clocks::{WasiClocks, WasiClocksCtx, WasiClocksCtxView};
+use wasmtime_wasi::p2::bindings::{cli, clocks};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
@@ -12,32 +15,46 @@ use crate::http_error_code;
 use crate::imports::{self, GuestTelemetry, GuestTelemetryView, Stream};
 use crate::memory_limit::MemoryLimit;
 use crate::outbound::Outbound;
+use crate::pacer::Ticks;
+use crate::stream_drop;
 
 /// The most random bytes in one call: they are made one by one, and the thread
 /// does nothing else meanwhile. A mebibyte takes some milliseconds.
 const MAX_RANDOM_BYTES: u64 = 1024 * 1024;
 
+/// Handles that a guest has at once, as a rule: the table is not grown for them.
+const USUAL_HANDLES: usize = 16;
+
 /// One request's view of the host.
 pub(crate) struct State {
-    /// Made when the guest first asks for anything of WASI: few do.
-    wasi: Option<WasiCtx>,
+    /// Made when the guest first asks for what only this has: few do.
+    wasi: Option<Box<WasiCtx>>,
+    /// No argument, no variable, no terminal. Most guests ask for these as they
+    /// start, and nothing has to be made to say so.
+    bare: WasiCliCtx,
+    /// Made when the guest first asks for the time.
+    clocks: Option<WasiClocksCtx>,
     http: WasiHttpCtx,
     outbound: Outbound,
     table: ResourceTable,
     pub(crate) telemetry: GuestTelemetry,
     pub(crate) memory: MemoryLimit,
+    pub(crate) ticks: Ticks,
 }
 
 impl State {
-    pub(crate) fn new(telemetry: GuestTelemetry, max_memory_bytes: usize) -> Self {
+    pub(crate) fn new(telemetry: GuestTelemetry, ticks: Ticks, max_memory_bytes: usize) -> Self {
         let usage = Arc::clone(telemetry.server_span().usage());
         Self {
             wasi: None,
+            bare: WasiCliCtx::default(),
+            clocks: None,
             http: WasiHttpCtx::new(),
             outbound: Outbound::new(telemetry.onward()),
-            table: ResourceTable::new(),
+            table: ResourceTable::with_capacity(USUAL_HANDLES),
             telemetry,
             memory: MemoryLimit::new(max_memory_bytes, usage),
+            ticks,
         }
     }
 }
@@ -50,10 +67,28 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
     // The whole of WASI 0.2: guests in Python or JavaScript import it all.
     // The context grants none of it: no file, no variable, no address.
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    lighten(linker)?;
+    stream_drop::replace_in_linker(linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
     http_error_code::replace_in_linker(linker)?;
     answer::add_to_linker(linker)?;
     imports::add_to_linker(linker, State::telemetry_view)
+}
+
+/// Has what guests ask for as they start answered without a [`WasiCtx`]: to
+/// make one seeds random generators and takes a microsecond or two.
+fn lighten(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    linker.allow_shadowing(true);
+    cli::environment::add_to_linker::<State, WasiCli>(linker, State::bare)?;
+    cli::exit::add_to_linker::<State, WasiCli>(linker, State::bare)?;
+    cli::stdin::add_to_linker::<State, WasiCli>(linker, State::bare)?;
+    cli::terminal_stdin::add_to_linker::<State, WasiCli>(linker, State::bare)?;
+    cli::terminal_stdout::add_to_linker::<State, WasiCli>(linker, State::bare)?;
+    cli::terminal_stderr::add_to_linker::<State, WasiCli>(linker, State::bare)?;
+    clocks::wall_clock::add_to_linker::<State, WasiClocks>(linker, State::clocks)?;
+    clocks::monotonic_clock::add_to_linker::<State, WasiClocks>(linker, State::clocks)?;
+    linker.allow_shadowing(false);
+    Ok(())
 }
 
 impl State {
@@ -71,6 +106,20 @@ impl State {
         &mut self.table
     }
 
+    fn bare(&mut self) -> WasiCliCtxView<'_> {
+        WasiCliCtxView {
+            ctx: &mut self.bare,
+            table: &mut self.table,
+        }
+    }
+
+    fn clocks(&mut self) -> WasiClocksCtxView<'_> {
+        WasiClocksCtxView {
+            ctx: self.clocks.get_or_insert_default(),
+            table: &mut self.table,
+        }
+    }
+
     fn telemetry_view(&mut self) -> GuestTelemetryView<'_> {
         GuestTelemetryView {
             telemetry: &mut self.telemetry,
@@ -83,13 +132,14 @@ impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         let telemetry = &self.telemetry;
         let ctx = self.wasi.get_or_insert_with(|| {
-            WasiCtx::builder()
+            let context = WasiCtx::builder()
                 .stdout(telemetry.stdio(Stream::Stdout))
                 .stderr(telemetry.stdio(Stream::Stderr))
                 .allow_tcp(false)
                 .allow_udp(false)
                 .max_random_size(MAX_RANDOM_BYTES)
-                .build()
+                .build();
+            Box::new(context)
         });
         WasiCtxView {
             ctx,

@@ -110,7 +110,7 @@ fn answer(concluded: Concluded, reloader: &Reloader) -> Response<Full<Bytes>> {
         Err(error) => refused(&error, trace.map(|trace| trace.trace_id().to_string())),
     };
     if let Some(header) = header {
-        response.headers_mut().insert(TRACERESPONSE, header);
+        response.headers_mut().insert(&TRACERESPONSE, header);
     }
     response
 }

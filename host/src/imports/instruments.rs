@@ -1,8 +1,8 @@
 //! The instruments of all guests: found by name, kind, unit and scope, made once.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 use opentelemetry::InstrumentationScope;
 use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter, MeterProvider, UpDownCounter};
@@ -26,7 +26,7 @@ pub(crate) struct Instruments {
     meters: SdkMeterProvider,
     points: Arc<GuestPoints>,
     limit: usize,
-    known: Mutex<HashMap<Key, Instrument>>,
+    known: RwLock<Known>,
     pub(super) series: Series,
     pub(super) dropped: Arc<Dropped>,
 }
@@ -38,11 +38,28 @@ pub struct Opened<T> {
     pub(super) owner: Owner,
 }
 
-/// Names do not differ by case alone, so the key holds lower case.
-#[derive(PartialEq, Eq, Hash)]
-struct Key {
-    scope: InstrumentationScope,
-    name: String,
+/// The instruments that there are: by their scope, and by their name in lower
+/// case, as names do not differ by case alone.
+#[derive(Default)]
+struct Known {
+    by_scope: HashMap<InstrumentationScope, HashMap<String, Instrument>>,
+    count: usize,
+}
+
+impl Known {
+    fn find(&self, scope: &InstrumentationScope, name: &str) -> Option<&Instrument> {
+        self.by_scope.get(scope)?.get(name)
+    }
+
+    fn find_mut(&mut self, scope: &InstrumentationScope, name: &str) -> Option<&mut Instrument> {
+        self.by_scope.get_mut(scope)?.get_mut(name)
+    }
+
+    fn add(&mut self, scope: InstrumentationScope, name: String, instrument: Instrument) {
+        self.count += 1;
+        let named = self.by_scope.entry(scope).or_default();
+        named.insert(name, instrument);
+    }
 }
 
 struct Instrument {
@@ -87,7 +104,8 @@ pub(super) trait Kind: Sized {
     /// How many buckets it has in each series where nobody said.
     const BUCKETS: Option<usize> = None;
 
-    fn make(meter: &Meter, what: Description) -> Handle;
+    /// Makes one, for whoever asks and for those who ask later.
+    fn make(meter: &Meter, what: Description) -> (Self, Handle);
     fn of(handle: &Handle) -> Option<Self>;
 }
 
@@ -103,12 +121,13 @@ macro_rules! kinds {
         impl Kind for $type {
             const NAME: &'static str = $name;
 
-            fn make(meter: &Meter, what: Description) -> Handle {
+            fn make(meter: &Meter, what: Description) -> (Self, Handle) {
                 let mut builder = meter.$builder(what.name).with_unit(what.unit);
                 if let Some(description) = what.description {
                     builder = builder.with_description(description);
                 }
-                Handle::$variant(builder.build())
+                let made = builder.build();
+                (made.clone(), Handle::$variant(made))
             }
 
             fn of(handle: &Handle) -> Option<Self> {
@@ -134,7 +153,7 @@ impl Kind for Histogram<f64> {
     const NAME: &'static str = "histogram";
     const BUCKETS: Option<usize> = Some(16);
 
-    fn make(meter: &Meter, what: Description) -> Handle {
+    fn make(meter: &Meter, what: Description) -> (Self, Handle) {
         let mut builder = meter.f64_histogram(what.name).with_unit(what.unit);
         if let Some(description) = what.description {
             builder = builder.with_description(description);
@@ -142,7 +161,8 @@ impl Kind for Histogram<f64> {
         if let Some(bounds) = what.bounds {
             builder = builder.with_boundaries(bounds);
         }
-        Handle::Histogram(builder.build())
+        let made = builder.build();
+        (made.clone(), Handle::Histogram(made))
     }
 
     fn of(handle: &Handle) -> Option<Self> {
@@ -165,7 +185,7 @@ impl Instruments {
             points,
             limit: limits.instruments,
             series: Series::new(limits.series),
-            known: Mutex::default(),
+            known: RwLock::default(),
             dropped,
         }
     }
@@ -177,48 +197,53 @@ impl Instruments {
         options: wit::InstrumentOptions,
         bounds: Option<Vec<f64>>,
     ) -> Result<Opened<K>, wit::InstrumentError> {
-        check(&name, &options.unit, bounds.as_deref())?;
         let scope = scope(options.scope);
-        let key = Key {
-            scope: scope.clone(),
-            name: name.to_ascii_lowercase(),
-        };
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = known.len();
-        let full = number >= self.limit;
-        let label = name.clone();
-        match known.entry(key) {
-            Entry::Occupied(mut entry) => entry.get_mut().as_kind(&label, &options.unit, &bounds),
-            Entry::Vacant(_) if full => {
-                self.dropped.instruments(1);
-                Err(wit::InstrumentError::LimitReached)
-            }
-            Entry::Vacant(entry) => {
-                let meter = self.meters.meter_with_scope(scope);
-                let handle = K::make(
-                    &meter,
-                    Description {
-                        name,
-                        unit: options.unit.clone(),
-                        description: options.description.map(|text| cut(text, MAX_DESCRIPTION)),
-                        bounds: bounds.clone(),
-                    },
-                );
-                let instrument = entry.insert(Instrument {
-                    unit: options.unit.clone(),
-                    bounds: bounds.clone(),
-                    handle,
-                    owner: Owner {
-                        number,
-                        buckets: K::BUCKETS.map_or(0, |default| {
-                            bounds.as_ref().map_or(default, |bounds| bounds.len() + 1)
-                        }),
-                    },
-                    clash_was_logged: false,
-                });
-                instrument.as_kind(&label, &options.unit, &bounds)
-            }
+        let unit = options.unit;
+        // Every instance opens its own anew: nearly always it is there, under a
+        // lock that others share, and its name and unit obeyed the rules when
+        // it was made.
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let found = known.find(&scope, &lower_case(&name));
+        if let Some(opened) = found.and_then(|found| found.as_kind(&unit, bounds.as_deref())) {
+            return Ok(opened);
         }
+        drop(known);
+        check(&name, &unit, bounds.as_deref())?;
+        let key = lower_case(&name).into_owned();
+        let mut known = self.write();
+        // Another thread may have made it by now.
+        if let Some(instrument) = known.find_mut(&scope, &key) {
+            return match instrument.as_kind(&unit, bounds.as_deref()) {
+                Some(opened) => Ok(opened),
+                None => Err(instrument.clash(&name, K::NAME, &unit)),
+            };
+        }
+        let number = known.count;
+        if number >= self.limit {
+            self.dropped.instruments(1);
+            return Err(wit::InstrumentError::LimitReached);
+        }
+        let meter = self.meters.meter_with_scope(scope.clone());
+        let what = Description {
+            name,
+            unit: unit.clone(),
+            description: options.description.map(|text| cut(text, MAX_DESCRIPTION)),
+            bounds: bounds.clone(),
+        };
+        let (instrument, handle) = K::make(&meter, what);
+        let buckets = K::BUCKETS.map_or(0, |default| {
+            bounds.as_ref().map_or(default, |bounds| bounds.len() + 1)
+        });
+        let owner = Owner { number, buckets };
+        let made = Instrument {
+            unit,
+            bounds,
+            handle,
+            owner,
+            clash_was_logged: false,
+        };
+        known.add(scope, key, made);
+        Ok(Opened { instrument, owner })
     }
 
     /// Finds the metric that points of a guest's own belong to, or makes it.
@@ -228,20 +253,17 @@ impl Instruments {
     ) -> Result<(Arc<GuestMetric>, Owner), wit::InstrumentError> {
         let bounds = (what.kind.shape == Shape::Histogram).then_some(&*what.bounds);
         check(&what.name, &what.unit, bounds)?;
-        let key = Key {
-            scope: what.scope.clone(),
-            name: what.name.to_ascii_lowercase(),
-        };
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(instrument) = known.get_mut(&key) {
+        let key = lower_case(&what.name).into_owned();
+        let mut known = self.write();
+        if let Some(instrument) = known.find_mut(&what.scope, &key) {
             return instrument.as_points(what);
         }
-        if known.len() >= self.limit {
+        if known.count >= self.limit {
             self.dropped.instruments(1);
             return Err(wit::InstrumentError::LimitReached);
         }
         let owner = Owner {
-            number: known.len(),
+            number: known.count,
             buckets: match what.kind.shape {
                 Shape::Gauge | Shape::Counter | Shape::UpDownCounter => 0,
                 Shape::Histogram => what.bounds.len() + 1,
@@ -254,7 +276,8 @@ impl Instruments {
             description: cut(what.description.clone(), MAX_DESCRIPTION),
             ..what.clone()
         });
-        known.insert(
+        known.add(
+            what.scope.clone(),
             key,
             Instrument {
                 unit,
@@ -266,24 +289,30 @@ impl Instruments {
         );
         Ok((metric, owner))
     }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Known> {
+        self.known.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A name as it is looked for. Few have upper case in them.
+fn lower_case(name: &str) -> Cow<'_, str> {
+    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(name.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(name)
+    }
 }
 
 impl Instrument {
     /// The instrument, where it is what was asked for.
-    fn as_kind<K: Kind>(
-        &mut self,
-        name: &str,
-        unit: &str,
-        bounds: &Option<Vec<f64>>,
-    ) -> Result<Opened<K>, wit::InstrumentError> {
-        let same = self.unit == unit && (bounds.is_none() || self.bounds == *bounds);
-        if let Some(instrument) = K::of(&self.handle).filter(|_| same) {
-            return Ok(Opened {
-                instrument,
-                owner: self.owner,
-            });
-        }
-        Err(self.clash(name, K::NAME, unit))
+    fn as_kind<K: Kind>(&self, unit: &str, bounds: Option<&[f64]>) -> Option<Opened<K>> {
+        let same = self.unit == unit && (bounds.is_none() || self.bounds.as_deref() == bounds);
+        let instrument = K::of(&self.handle).filter(|_| same)?;
+        Some(Opened {
+            instrument,
+            owner: self.owner,
+        })
     }
 
     /// The metric of guests' own points, where it is what was asked for.

@@ -112,16 +112,15 @@ impl StdioShared {
 
     /// Tells what was printed without a line's end.
     pub(super) fn finish(&self) {
-        for stream in [Stream::Stdout, Stream::Stderr] {
-            let rest = {
-                let mut text = self.lock();
-                match stream {
-                    Stream::Stdout => std::mem::take(&mut text.stdout),
-                    Stream::Stderr => std::mem::take(&mut text.stderr),
-                }
-            };
-            self.tell(stream, &rest);
-        }
+        let (stdout, stderr) = {
+            let mut text = self.lock();
+            (
+                std::mem::take(&mut text.stdout),
+                std::mem::take(&mut text.stderr),
+            )
+        };
+        self.tell(Stream::Stdout, &stdout);
+        self.tell(Stream::Stderr, &stderr);
     }
 
     fn write(&self, stream: Stream, mut bytes: &[u8]) {

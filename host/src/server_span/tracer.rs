@@ -112,7 +112,7 @@ impl ServerTracer {
             time: clock.started(),
             scope: InstrumentationScope::builder(HOST_SCOPE).build(),
         });
-        self.metrics.request_started(&facts.active_attributes());
+        self.metrics.request_started(&facts);
         // Those that the sampler added are among them.
         let host = span.take_attributes();
         let cpu_time = self.metrics.guests.cpu_time(span.context().span_id());
