@@ -39,8 +39,10 @@ pub const COMPOSED: Fixture = Fixture::new("example-outer").with("example-inner"
 pub const GUARDED: Fixture = Fixture::new("example-middleware").with("example-hello");
 /// Speaks `wasi:otel`.
 pub const WASI_OTEL: Fixture = Fixture::new("example-wasi-otel");
+/// What the benchmarks serve.
+pub const USUAL: Fixture = Fixture::new("bench-usual");
 
-const ALL: [Fixture; 11] = [
+const ALL: [Fixture; 12] = [
     DEMO,
     HELLO,
     ECHO,
@@ -52,6 +54,7 @@ const ALL: [Fixture; 11] = [
     COMPOSED,
     GUARDED,
     WASI_OTEL,
+    USUAL,
 ];
 
 impl Fixture {

@@ -1,8 +1,9 @@
 //! The instruments of all guests: found by name, kind, unit and scope, made once.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use opentelemetry::InstrumentationScope;
 use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter, MeterProvider, UpDownCounter};
@@ -26,7 +27,7 @@ pub(crate) struct Instruments {
     meters: SdkMeterProvider,
     points: Arc<GuestPoints>,
     limit: usize,
-    known: Mutex<HashMap<Key, Instrument>>,
+    known: RwLock<Known>,
     pub(super) series: Series,
     pub(super) dropped: Arc<Dropped>,
 }
@@ -38,11 +39,12 @@ pub struct Opened<T> {
     pub(super) owner: Owner,
 }
 
-/// Names do not differ by case alone, so the key holds lower case.
-#[derive(PartialEq, Eq, Hash)]
-struct Key {
-    scope: InstrumentationScope,
-    name: String,
+#[derive(Default)]
+struct Known {
+    number: usize,
+    /// By scope and name. Names do not differ by case alone, so these are in
+    /// lower case.
+    by_scope: HashMap<InstrumentationScope, HashMap<String, Instrument>>,
 }
 
 struct Instrument {
@@ -50,7 +52,7 @@ struct Instrument {
     bounds: Option<Vec<f64>>,
     handle: Handle,
     owner: Owner,
-    clash_was_logged: bool,
+    clash_was_logged: AtomicBool,
 }
 
 #[derive(Clone)]
@@ -165,7 +167,7 @@ impl Instruments {
             points,
             limit: limits.instruments,
             series: Series::new(limits.series),
-            known: Mutex::default(),
+            known: RwLock::default(),
             dropped,
         }
     }
@@ -177,48 +179,46 @@ impl Instruments {
         options: wit::InstrumentOptions,
         bounds: Option<Vec<f64>>,
     ) -> Result<Opened<K>, wit::InstrumentError> {
-        check(&name, &options.unit, bounds.as_deref())?;
         let scope = scope(options.scope);
-        let key = Key {
-            scope: scope.clone(),
-            name: name.to_ascii_lowercase(),
-        };
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = known.len();
-        let full = number >= self.limit;
-        let label = name.clone();
-        match known.entry(key) {
-            Entry::Occupied(mut entry) => entry.get_mut().as_kind(&label, &options.unit, &bounds),
-            Entry::Vacant(_) if full => {
-                self.dropped.instruments(1);
-                Err(wit::InstrumentError::LimitReached)
-            }
-            Entry::Vacant(entry) => {
-                let meter = self.meters.meter_with_scope(scope);
-                let handle = K::make(
-                    &meter,
-                    Description {
-                        name,
-                        unit: options.unit.clone(),
-                        description: options.description.map(|text| cut(text, MAX_DESCRIPTION)),
-                        bounds: bounds.clone(),
-                    },
-                );
-                let instrument = entry.insert(Instrument {
-                    unit: options.unit.clone(),
-                    bounds: bounds.clone(),
-                    handle,
-                    owner: Owner {
-                        number,
-                        buckets: K::BUCKETS.map_or(0, |default| {
-                            bounds.as_ref().map_or(default, |bounds| bounds.len() + 1)
-                        }),
-                    },
-                    clash_was_logged: false,
-                });
-                instrument.as_kind(&label, &options.unit, &bounds)
-            }
+        // Nearly always it is there, and then everything about it is in order.
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let found = known
+            .find(&scope, &name)
+            .and_then(|instrument| instrument.same_kind(&options.unit, &bounds));
+        if let Some(found) = found {
+            return Ok(found);
         }
+        drop(known);
+        check(&name, &options.unit, bounds.as_deref())?;
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(instrument) = known.find(&scope, &name) {
+            return instrument.as_kind(&name, &options.unit, &bounds);
+        }
+        let number = known.number;
+        if number >= self.limit {
+            self.dropped.instruments(1);
+            return Err(wit::InstrumentError::LimitReached);
+        }
+        let what = Description {
+            name: name.clone(),
+            unit: options.unit.clone(),
+            description: options.description.map(|text| cut(text, MAX_DESCRIPTION)),
+            bounds: bounds.clone(),
+        };
+        let buckets = K::BUCKETS.map_or(0, |default| {
+            bounds.as_ref().map_or(default, |bounds| bounds.len() + 1)
+        });
+        let meter = self.meters.meter_with_scope(scope.clone());
+        let instrument = Instrument {
+            unit: options.unit,
+            bounds,
+            handle: K::make(&meter, what),
+            owner: Owner { number, buckets },
+            clash_was_logged: AtomicBool::new(false),
+        };
+        let opened = instrument.as_kind(&name, &instrument.unit, &instrument.bounds);
+        known.add(scope, &name, instrument);
+        opened
     }
 
     /// Finds the metric that points of a guest's own belong to, or makes it.
@@ -228,67 +228,85 @@ impl Instruments {
     ) -> Result<(Arc<GuestMetric>, Owner), wit::InstrumentError> {
         let bounds = (what.kind.shape == Shape::Histogram).then_some(&*what.bounds);
         check(&what.name, &what.unit, bounds)?;
-        let key = Key {
-            scope: what.scope.clone(),
-            name: what.name.to_ascii_lowercase(),
-        };
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(instrument) = known.get_mut(&key) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(instrument) = known.find(&what.scope, &what.name) {
             return instrument.as_points(what);
         }
-        if known.len() >= self.limit {
+        let number = known.number;
+        if number >= self.limit {
             self.dropped.instruments(1);
             return Err(wit::InstrumentError::LimitReached);
         }
         let owner = Owner {
-            number: known.len(),
+            number,
             buckets: match what.kind.shape {
                 Shape::Gauge | Shape::Counter | Shape::UpDownCounter => 0,
                 Shape::Histogram => what.bounds.len() + 1,
                 Shape::ExponentialHistogram => 2 * MAX_BUCKETS,
             },
         };
-        let unit = what.unit.clone();
         let bounds = bounds.map(<[f64]>::to_vec);
         let metric = self.points.add(MetricDescription {
             description: cut(what.description.clone(), MAX_DESCRIPTION),
             ..what.clone()
         });
-        known.insert(
-            key,
-            Instrument {
-                unit,
-                bounds,
-                handle: Handle::Points(Arc::clone(&metric)),
-                owner,
-                clash_was_logged: false,
-            },
-        );
+        let instrument = Instrument {
+            unit: what.unit.clone(),
+            bounds,
+            handle: Handle::Points(Arc::clone(&metric)),
+            owner,
+            clash_was_logged: AtomicBool::new(false),
+        };
+        known.add(what.scope.clone(), &what.name, instrument);
         Ok((metric, owner))
+    }
+}
+
+impl Known {
+    fn find(&self, scope: &InstrumentationScope, name: &str) -> Option<&Instrument> {
+        self.by_scope.get(scope)?.get(&*lower_case(name))
+    }
+
+    fn add(&mut self, scope: InstrumentationScope, name: &str, instrument: Instrument) {
+        self.number += 1;
+        let of_scope = self.by_scope.entry(scope).or_default();
+        of_scope.insert(lower_case(name).into_owned(), instrument);
+    }
+}
+
+fn lower_case(name: &str) -> Cow<'_, str> {
+    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(name.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(name)
     }
 }
 
 impl Instrument {
     /// The instrument, where it is what was asked for.
+    fn same_kind<K: Kind>(&self, unit: &str, bounds: &Option<Vec<f64>>) -> Option<Opened<K>> {
+        let same = self.unit == unit && (bounds.is_none() || self.bounds == *bounds);
+        let instrument = same.then(|| K::of(&self.handle)).flatten()?;
+        Some(Opened {
+            instrument,
+            owner: self.owner,
+        })
+    }
+
+    /// The same, or why not.
     fn as_kind<K: Kind>(
-        &mut self,
+        &self,
         name: &str,
         unit: &str,
         bounds: &Option<Vec<f64>>,
     ) -> Result<Opened<K>, wit::InstrumentError> {
-        let same = self.unit == unit && (bounds.is_none() || self.bounds == *bounds);
-        if let Some(instrument) = K::of(&self.handle).filter(|_| same) {
-            return Ok(Opened {
-                instrument,
-                owner: self.owner,
-            });
-        }
-        Err(self.clash(name, K::NAME, unit))
+        self.same_kind(unit, bounds)
+            .ok_or_else(|| self.clash(name, K::NAME, unit))
     }
 
     /// The metric of guests' own points, where it is what was asked for.
     fn as_points(
-        &mut self,
+        &self,
         what: &MetricDescription,
     ) -> Result<(Arc<GuestMetric>, Owner), wit::InstrumentError> {
         match &self.handle {
@@ -304,7 +322,7 @@ impl Instrument {
     }
 
     /// Says what it is to whom asked for something else, and once to the log.
-    fn clash(&mut self, name: &str, asked_for: &str, asked_unit: &str) -> wit::InstrumentError {
+    fn clash(&self, name: &str, asked_for: &str, asked_unit: &str) -> wit::InstrumentError {
         let known = format!(
             "{} with unit {:?} and {}",
             self.handle.kind(),
@@ -314,7 +332,7 @@ impl Instrument {
                 None => "default bounds".to_owned(),
             }
         );
-        if !std::mem::replace(&mut self.clash_was_logged, true) {
+        if !self.clash_was_logged.swap(true, Ordering::Relaxed) {
             ::tracing::warn!(
                 instrument = name,
                 asked_for,
