@@ -49,8 +49,10 @@ pub const PRISTINE: Fixture = Fixture {
 };
 
 const PRISTINE_TEXT: &str = include_str!("fixture/pristine.wat");
+/// What the benchmarks serve.
+pub const USUAL: Fixture = Fixture::new("bench-usual");
 
-const ALL: [Fixture; 11] = [
+const ALL: [Fixture; 13] = [
     DEMO,
     HELLO,
     ECHO,
@@ -62,6 +64,7 @@ const ALL: [Fixture; 11] = [
     COMPOSED,
     GUARDED,
     WASI_OTEL,
+    USUAL,
 ];
 
 impl Fixture {

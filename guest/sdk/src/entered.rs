@@ -12,16 +12,44 @@ use crate::stack::{Enter, EntryId, FutureId, Stack};
 pub(crate) use foreign::{Foreign, exit, topmost};
 
 impl Enter for Arc<raw::Span> {
-    type Scope = raw::Scope;
+    type Scope = Scope;
 
-    fn enter(&self) -> raw::Scope {
-        raw::Span::enter(self)
+    fn enter(&self) -> Scope {
+        Scope::Entered {
+            _handle: raw::Span::enter(self),
+        }
+    }
+}
+
+/// What makes a span the current one on the host, until it is dropped.
+pub(crate) enum Scope {
+    /// The span was entered.
+    Entered { _handle: raw::Scope },
+    /// The span was started as the current one.
+    Started(Arc<raw::Span>),
+}
+
+impl Drop for Scope {
+    fn drop(&mut self) {
+        // Where only the guard is left, it is being dropped, and the span's
+        // handle with it, which leaves as well: a call to the host less.
+        if let Self::Started(handle) = self
+            && Arc::strong_count(handle) > 2
+        {
+            handle.leave();
+        }
     }
 }
 
 /// Makes a span the current one.
 pub(crate) fn enter(handle: &Arc<raw::Span>) -> EntryId {
     STACK.with_borrow_mut(|stack| stack.enter(Arc::clone(handle)))
+}
+
+/// Takes note of a span that was started as the current one.
+pub(crate) fn started(handle: &Arc<raw::Span>) -> EntryId {
+    let scope = Scope::Started(Arc::clone(handle));
+    STACK.with_borrow_mut(|stack| stack.entered(Arc::clone(handle), scope))
 }
 
 /// Leaves a span that was [entered](enter), also while its future does not run.

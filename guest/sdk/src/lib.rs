@@ -19,10 +19,8 @@
 //!         (Method::Get, "/users") => {
 //!             server_span().set_route("/users");
 //!             let users = fetch_users().await;
-//!             counter("users.fetched").u64()?.add(
-//!                 users.len() as u64,
-//!                 &attributes!["endpoint" = "/users"],
-//!             );
+//!             counter("users.fetched")
+//!                 .add_u64(users.len() as u64, &attributes!["endpoint" = "/users"])?;
 //!             Ok(Response::json(&users))
 //!         }
 //!         _ => Ok(Response::text("not here\n").status(404)),
@@ -66,11 +64,12 @@
 //!
 //! # Cost
 //!
-//! A span is four calls to the host (start, enter, leave, end), none of which
-//! waits. What a component does not use of the host it does not import. In a
-//! trace that is not recorded, what is said to a span does not cross to the host,
-//! and the values in [`span!`] are not even computed; [`is_recording`] spares
-//! whatever else is costly.
+//! What costs is the number of calls to the host, none of which waits. A
+//! [`span!`] is two of them, its start and its end; one that is built and then
+//! entered is four. One value for an instrument is one call. In a trace that is
+//! not recorded, what is said to a span does not cross to the host, and the
+//! values in [`span!`] are not even computed; [`is_recording`] spares whatever
+//! else is costly.
 
 pub mod bindings;
 #[cfg(feature = "opentelemetry")]

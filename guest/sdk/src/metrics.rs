@@ -1,13 +1,14 @@
 //! Instruments: counters, histograms and gauges that the host sums up.
 //!
 //! An instrument is found by name, kind, unit and scope; every instance of the
-//! component, in whatever request, adds to the same one.
+//! component, in whatever request, adds to the same one. Where a request has
+//! one value for it, one call to the host finds it and adds that.
 
 use std::marker::PhantomData;
 
 use crate::bindings::fanlight::telemetry::metrics as raw;
 use crate::bindings::fanlight::telemetry::types::InstrumentationScope;
-use crate::value::{Attribute, as_raw};
+use crate::value::{Attribute, with_raw};
 
 /// Describes a sum that only grows.
 ///
@@ -16,8 +17,7 @@ use crate::value::{Attribute, as_raw};
 /// # fn example() -> Result<(), fanlight_guest::InstrumentError> {
 /// counter("app.requests.total")
 ///     .unit("{request}")
-///     .u64()?
-///     .add(1, &attributes!["endpoint" = "/health"]);
+///     .add_u64(1, &attributes!["endpoint" = "/health"])?;
 /// # Ok(())
 /// # }
 /// ```
@@ -35,11 +35,13 @@ pub fn up_down_counter(name: &str) -> Instrument<'_, UpDownCounter> {
 /// ```no_run
 /// # use fanlight_guest::histogram;
 /// # fn example() -> Result<(), fanlight_guest::InstrumentError> {
-/// let duration = histogram("app.request.duration")
+/// let duration = histogram("app.step.duration")
 ///     .unit("ms")
 ///     .bounds(&[10.0, 100.0, 1000.0])
 ///     .f64()?;
-/// duration.record(42.0, &[]);
+/// for step in [42.0, 17.0] {
+///     duration.record(step, &[]);
+/// }
 /// # Ok(())
 /// # }
 /// ```
@@ -54,9 +56,11 @@ pub fn gauge(name: &str) -> Instrument<'_, Gauge> {
 
 /// The description of an instrument, which [`counter`] and its like begin.
 ///
-/// The last word says what it counts in: `u64`, `i64` or `f64`.
+/// The last word says what it counts in: `u64`, `i64` or `f64` open the
+/// instrument, for several values; `add_u64`, `record_f64` and the like are for
+/// one value, and cost one call to the host instead of three.
 #[derive(Clone, Debug)]
-#[must_use = "the instrument is opened by its last word, such as `u64`"]
+#[must_use = "the last word, such as `u64` or `add_u64`, opens the instrument"]
 pub struct Instrument<'a, Kind> {
     name: &'a str,
     options: raw::InstrumentOptions<'a>,
@@ -114,6 +118,17 @@ impl<'a, Kind> Instrument<'a, Kind> {
         });
         self
     }
+
+    fn measure(
+        self,
+        value: raw::Measurement<'_>,
+        attributes: &[Attribute<'_>],
+    ) -> Result<(), InstrumentError> {
+        with_raw(attributes, |attributes| {
+            raw::measure(self.name, self.options, value, attributes)
+        })?;
+        Ok(())
+    }
 }
 
 impl<'a> Instrument<'a, Histogram> {
@@ -132,10 +147,28 @@ impl<'a> Instrument<'a, Histogram> {
         let handle = raw::Histogram::open(self.name, self.options, self.bounds)?;
         Ok(HistogramF64(handle))
     }
+
+    /// Finds or makes the instrument and adds one value to it.
+    ///
+    /// # Errors
+    ///
+    /// Fails when there can be no such instrument: see [`InstrumentError`].
+    pub fn record_f64(
+        self,
+        value: f64,
+        attributes: &[Attribute<'_>],
+    ) -> Result<(), InstrumentError> {
+        let bounds = self.bounds;
+        let value = raw::Measurement::Histogram(raw::HistogramValue { value, bounds });
+        self.measure(value, attributes)
+    }
 }
 
 macro_rules! open {
-    ($kind:ty, $word:ident, $instrument:ident, $handle:ident) => {
+    (
+        $kind:ty, $word:ident, $instrument:ident, $handle:ident,
+        $(#[$once_meta:meta])* $once:ident($number:ty)
+    ) => {
         impl Instrument<'_, $kind> {
             /// Finds or makes the instrument.
             ///
@@ -146,16 +179,54 @@ macro_rules! open {
                 let handle = raw::$handle::open(self.name, self.options)?;
                 Ok($instrument(handle))
             }
+
+            $(#[$once_meta])*
+            ///
+            /// # Errors
+            ///
+            /// Fails when there can be no such instrument: see [`InstrumentError`].
+            pub fn $once(
+                self,
+                value: $number,
+                attributes: &[Attribute<'_>],
+            ) -> Result<(), InstrumentError> {
+                self.measure(raw::Measurement::$handle(value), attributes)
+            }
         }
     };
 }
 
-open!(Counter, u64, CounterU64, CounterU64);
-open!(Counter, f64, CounterF64, CounterF64);
-open!(UpDownCounter, i64, UpDownCounterI64, UpDownCounterS64);
-open!(UpDownCounter, f64, UpDownCounterF64, UpDownCounterF64);
-open!(Gauge, i64, GaugeI64, GaugeS64);
-open!(Gauge, f64, GaugeF64, GaugeF64);
+open! {
+    Counter, u64, CounterU64, CounterU64,
+    /// Finds or makes the instrument and adds to it once.
+    add_u64(u64)
+}
+open! {
+    Counter, f64, CounterF64, CounterF64,
+    /// Finds or makes the instrument and adds to it once; a negative value is
+    /// ignored.
+    add_f64(f64)
+}
+open! {
+    UpDownCounter, i64, UpDownCounterI64, UpDownCounterS64,
+    /// Finds or makes the instrument and adds to it once.
+    add_i64(i64)
+}
+open! {
+    UpDownCounter, f64, UpDownCounterF64, UpDownCounterF64,
+    /// Finds or makes the instrument and adds to it once.
+    add_f64(f64)
+}
+open! {
+    Gauge, i64, GaugeI64, GaugeS64,
+    /// Finds or makes the instrument and says what it is.
+    record_i64(i64)
+}
+open! {
+    Gauge, f64, GaugeF64, GaugeF64,
+    /// Finds or makes the instrument and says what it is.
+    record_f64(f64)
+}
 
 macro_rules! instrument {
     ($(#[$meta:meta])* $name:ident($handle:ident), $(#[$verb_meta:meta])* $verb:ident($number:ty)) => {
@@ -166,7 +237,7 @@ macro_rules! instrument {
         impl $name {
             $(#[$verb_meta])*
             pub fn $verb(&self, value: $number, attributes: &[Attribute<'_>]) {
-                self.0.$verb(value, &as_raw(attributes));
+                with_raw(attributes, |attributes| self.0.$verb(value, attributes));
             }
         }
     };

@@ -25,7 +25,7 @@ use crate::query;
 pub struct Request {
     raw: IncomingRequest,
     method: Method,
-    path_and_query: String,
+    path_and_query: OnceCell<String>,
     headers: OnceCell<Vec<(String, Vec<u8>)>>,
 }
 
@@ -34,7 +34,7 @@ impl Request {
     pub fn from_raw(raw: IncomingRequest) -> Self {
         Self {
             method: raw.method(),
-            path_and_query: raw.path_with_query().unwrap_or_default(),
+            path_and_query: OnceCell::new(),
             headers: OnceCell::new(),
             raw,
         }
@@ -47,10 +47,13 @@ impl Request {
 
     /// Returns the path as it was sent, percent-encoded.
     pub fn path(&self) -> &str {
-        match self.path_and_query.split_once('?') {
-            Some((path, _)) => path,
-            None => &self.path_and_query,
-        }
+        let both = self.path_and_query();
+        both.split_once('?').map_or(both, |(path, _)| path)
+    }
+
+    fn path_and_query(&self) -> &str {
+        self.path_and_query
+            .get_or_init(|| self.raw.path_with_query().unwrap_or_default())
     }
 
     /// Returns the path decoded.
@@ -63,7 +66,9 @@ impl Request {
 
     /// Returns the query as it was sent, without the question mark.
     pub fn query(&self) -> Option<&str> {
-        self.path_and_query.split_once('?').map(|(_, query)| query)
+        self.path_and_query()
+            .split_once('?')
+            .map(|(_, query)| query)
     }
 
     /// Returns the first value of a parameter in the query, decoded.

@@ -38,7 +38,7 @@ impl ServerSpan {
     /// Sets several attributes at once, which is cheaper than one by one.
     pub fn set_attributes(self, attributes: &[Attribute<'_>]) {
         if self.is_recording() {
-            raw::set_server_attributes(&value::as_raw(attributes));
+            value::with_raw(attributes, raw::set_server_attributes);
         }
     }
 

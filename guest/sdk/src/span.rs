@@ -21,7 +21,8 @@ use crate::{SpanContext, SpanKind, Status, entered, recording};
 /// be preceded by the kind: `internal` (the default), `server`, `client`,
 /// `producer` or `consumer`. For everything else there is [`Span::builder`].
 ///
-/// Where the trace is not recorded, the values are not computed.
+/// Where the trace is not recorded, values that are not literals are not
+/// computed.
 ///
 /// ```no_run
 /// # use fanlight_guest::span;
@@ -35,32 +36,40 @@ use crate::{SpanContext, SpanKind, Status, entered, recording};
 /// ```
 #[macro_export]
 macro_rules! span {
-    ($name:expr $(, $key:tt = $value:expr)* $(,)?) => {
-        $crate::span!(@ Internal, $name $(, $key = $value)*)
+    ($name:expr $(, $($attributes:tt)*)?) => {
+        $crate::span!(@ Internal, $name $(, $($attributes)*)?)
     };
-    (internal $name:expr $(, $key:tt = $value:expr)* $(,)?) => {
-        $crate::span!(@ Internal, $name $(, $key = $value)*)
+    (internal $name:expr $(, $($attributes:tt)*)?) => {
+        $crate::span!(@ Internal, $name $(, $($attributes)*)?)
     };
-    (server $name:expr $(, $key:tt = $value:expr)* $(,)?) => {
-        $crate::span!(@ Server, $name $(, $key = $value)*)
+    (server $name:expr $(, $($attributes:tt)*)?) => {
+        $crate::span!(@ Server, $name $(, $($attributes)*)?)
     };
-    (client $name:expr $(, $key:tt = $value:expr)* $(,)?) => {
-        $crate::span!(@ Client, $name $(, $key = $value)*)
+    (client $name:expr $(, $($attributes:tt)*)?) => {
+        $crate::span!(@ Client, $name $(, $($attributes)*)?)
     };
-    (producer $name:expr $(, $key:tt = $value:expr)* $(,)?) => {
-        $crate::span!(@ Producer, $name $(, $key = $value)*)
+    (producer $name:expr $(, $($attributes:tt)*)?) => {
+        $crate::span!(@ Producer, $name $(, $($attributes)*)?)
     };
-    (consumer $name:expr $(, $key:tt = $value:expr)* $(,)?) => {
-        $crate::span!(@ Consumer, $name $(, $key = $value)*)
+    (consumer $name:expr $(, $($attributes:tt)*)?) => {
+        $crate::span!(@ Consumer, $name $(, $($attributes)*)?)
     };
-    (@ $kind:ident, $name:expr) => {
+    (@ $kind:ident, $name:expr $(,)?) => {
         $crate::EnteredSpan::start(
             ::core::convert::AsRef::<str>::as_ref(&$name),
             $crate::SpanKind::$kind,
             &[],
         )
     };
-    (@ $kind:ident, $name:expr $(, $key:tt = $value:expr)+) => {
+    // Literals cost less than the question whether anybody wants them.
+    (@ $kind:ident, $name:expr $(, $key:tt = $value:literal)+ $(,)?) => {
+        $crate::EnteredSpan::start(
+            ::core::convert::AsRef::<str>::as_ref(&$name),
+            $crate::SpanKind::$kind,
+            &$crate::attributes![$($key = $value),+],
+        )
+    };
+    (@ $kind:ident, $name:expr $(, $key:tt = $value:expr)+ $(,)?) => {
         match &$name {
             name => {
                 let name = ::core::convert::AsRef::<str>::as_ref(name);
@@ -82,8 +91,9 @@ macro_rules! span {
 #[derive(Debug)]
 pub struct Span {
     handle: Arc<raw::Span>,
-    /// False where the host is known to keep nothing of what is said to it.
-    is_kept: bool,
+    /// False where the host is known to keep nothing of what is said to it;
+    /// absent where that is as with whatever is started below the current span.
+    is_kept: Option<bool>,
 }
 
 impl Span {
@@ -95,15 +105,23 @@ impl Span {
     pub(crate) fn start(name: &str, options: raw::SpanOptions<'_>) -> Self {
         let is_below_current = matches!(options.parent, raw::SpanParent::Current);
         let handle = raw::Span::start(name, options);
-        // In a trace that is not recorded, a span of another trace may be.
-        let is_kept = recording::may_record() || (!is_below_current && handle.is_recording());
-        if is_kept {
-            recording::note_recorded_span();
-        }
+        let is_kept = (!is_below_current).then(|| {
+            // In a trace that is not recorded, a span of another trace may be.
+            let is_kept = recording::may_record() || handle.is_recording();
+            if is_kept {
+                recording::note_recorded_span();
+            }
+            is_kept
+        });
         Self {
             handle: Arc::new(handle),
             is_kept,
         }
+    }
+
+    /// Whether what is said to it has to cross to the host.
+    fn is_kept(&self) -> bool {
+        self.is_kept.unwrap_or_else(recording::may_record)
     }
 
     pub(crate) fn handle(&self) -> &Arc<raw::Span> {
@@ -129,7 +147,7 @@ impl Span {
 
     /// Sets an attribute; a key that is set already gets the new value.
     pub fn set_attribute<'a>(&self, key: &'a str, value: impl Into<Value<'a>>) {
-        if self.is_kept {
+        if self.is_kept() {
             let attribute = Attribute::new(key, value);
             self.handle.set_attributes(&[attribute.as_raw()]);
         }
@@ -137,14 +155,16 @@ impl Span {
 
     /// Sets several attributes at once, which is cheaper than one by one.
     pub fn set_attributes(&self, attributes: &[Attribute<'_>]) {
-        if self.is_kept {
-            self.handle.set_attributes(&value::as_raw(attributes));
+        if self.is_kept() {
+            value::with_raw(attributes, |attributes| {
+                self.handle.set_attributes(attributes)
+            });
         }
     }
 
     /// Adds an event that happens now.
     pub fn add_event(&self, name: &str, attributes: &[Attribute<'_>]) {
-        if self.is_kept {
+        if self.is_kept() {
             self.handle
                 .add_event(name, &value::as_raw(attributes), None);
         }
@@ -152,7 +172,7 @@ impl Span {
 
     /// Adds an event that happened at another time.
     pub fn add_event_at(&self, name: &str, time: SystemTime, attributes: &[Attribute<'_>]) {
-        if self.is_kept {
+        if self.is_kept() {
             self.handle
                 .add_event(name, &value::as_raw(attributes), Some(time.into()));
         }
@@ -164,7 +184,7 @@ impl Span {
     /// host adds the component's own stack where the exception brings none. The
     /// status stays as it is: see [`set_status`](Span::set_status).
     pub fn record_exception<'a>(&self, exception: impl Into<Exception<'a>>) {
-        if !self.is_kept {
+        if !self.is_kept() {
             return;
         }
         let exception = exception.into();
@@ -177,7 +197,7 @@ impl Span {
 
     /// Records an error under a type's name of its own, such as `ValueError`.
     pub fn record_exception_as(&self, exception_type: &str, message: impl std::fmt::Display) {
-        if self.is_kept {
+        if self.is_kept() {
             self.record_exception(Exception::new(exception_type, message.to_string()));
         }
     }
@@ -186,21 +206,21 @@ impl Span {
     ///
     /// [`Status::Ok`] is final.
     pub fn set_status(&self, status: Status<'_>) {
-        if self.is_kept {
+        if self.is_kept() {
             self.handle.set_status(status);
         }
     }
 
     /// Replaces the name.
     pub fn update_name(&self, name: &str) {
-        if self.is_kept {
+        if self.is_kept() {
             self.handle.update_name(name);
         }
     }
 
     /// Adds a reference to another span.
     pub fn add_link(&self, context: &SpanContext, attributes: &[Attribute<'_>]) {
-        if self.is_kept {
+        if self.is_kept() {
             self.handle.add_link(raw::Link {
                 context,
                 attributes: &value::as_raw(attributes),
@@ -226,19 +246,19 @@ impl Span {
     /// }
     /// ```
     pub fn is_recording(&self) -> bool {
-        self.is_kept && self.handle.is_recording()
+        self.is_kept() && self.handle.is_recording()
     }
 
     /// Ends the span now.
     pub fn end(&self) {
-        if self.is_kept {
+        if self.is_kept() {
             self.handle.end(None);
         }
     }
 
     /// Ends the span at another time.
     pub fn end_at(&self, time: SystemTime) {
-        if self.is_kept {
+        if self.is_kept() {
             self.handle.end(Some(time.into()));
         }
     }
@@ -264,15 +284,16 @@ impl EnteredSpan {
     /// What [`span!`](crate::span!) does.
     #[doc(hidden)]
     pub fn start(name: &str, kind: SpanKind, attributes: &[Attribute<'_>]) -> Self {
-        let options = raw::SpanOptions {
-            kind,
-            attributes: &value::as_raw(attributes),
-            links: &[],
-            parent: raw::SpanParent::Current,
-            start_time: None,
-            scope: None,
+        let handle = value::with_raw(attributes, |attributes| {
+            raw::Span::start_entered(name, kind, attributes)
+        });
+        let handle = Arc::new(handle);
+        let entry = entered::started(&handle);
+        let span = Span {
+            handle,
+            is_kept: None,
         };
-        Span::start(name, options).entered()
+        Self { entry, span }
     }
 }
 

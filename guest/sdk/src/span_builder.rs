@@ -106,7 +106,9 @@ impl<'a> SpanBuilder<'a> {
     ///
     /// Attributes and links that nobody would keep do not cross to the host.
     pub fn start(mut self) -> Span {
-        if matches!(self.parent, raw::SpanParent::Current) && !recording::may_record() {
+        let says_more = !self.attributes.is_empty() || !self.links.is_empty();
+        let is_below_current = matches!(self.parent, raw::SpanParent::Current);
+        if says_more && is_below_current && !recording::may_record() {
             self.attributes.clear();
             self.links.clear();
         }

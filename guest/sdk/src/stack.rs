@@ -100,6 +100,15 @@ impl<S: Enter> Stack<S> {
         id
     }
 
+    /// Takes note of a span that is the current one already.
+    pub(crate) fn entered(&mut self, span: S, scope: S::Scope) -> EntryId {
+        let mut entry = self.entry(span, None);
+        entry.scope = Some(scope);
+        let id = entry.id;
+        self.entries.push(entry);
+        id
+    }
+
     /// Makes a span the current one, or what was entered within it by the same
     /// future and was still held when it was left.
     pub(crate) fn enter_again(&mut self, span: S, foreign: ForeignId) -> EntryId {

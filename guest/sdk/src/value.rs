@@ -77,6 +77,29 @@ pub(crate) fn as_raw<'a>(attributes: &'a [Attribute<'_>]) -> Vec<raw::Attribute<
     attributes.iter().map(Attribute::as_raw).collect()
 }
 
+/// As many attributes as cross to the host without an allocation.
+const FEW: usize = 8;
+
+/// Lends attributes in the form in which they cross to the host.
+pub(crate) fn with_raw<T>(
+    attributes: &[Attribute<'_>],
+    lend: impl FnOnce(&[raw::Attribute<'_>]) -> T,
+) -> T {
+    if attributes.len() > FEW {
+        return lend(&as_raw(attributes));
+    }
+    let mut few = [const {
+        raw::Attribute {
+            key: "",
+            value: raw::Value::Bool(false),
+        }
+    }; FEW];
+    for (place, attribute) in few.iter_mut().zip(attributes) {
+        *place = attribute.as_raw();
+    }
+    lend(&few[..attributes.len()])
+}
+
 /// Makes an array of [`Attribute`]s of `"key" = value` pairs.
 ///
 /// ```

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{Event, SpanContext, Status};
 
+use super::current_span::ScopeHandle;
 use super::room::NoRoom;
 use crate::server_span::{FailureWord, ServerSpan};
 use crate::span::{Span, Tracer};
@@ -26,12 +27,18 @@ pub struct SpanHandle {
     key: Option<usize>,
     /// Shared, as a guest may hold handles by the hundred thousand.
     pub(super) context: Arc<SpanContext>,
+    /// Present where the handle itself makes the span the current one.
+    pub(super) entered: Option<ScopeHandle>,
 }
 
 impl SpanHandle {
     /// Stands for a span that records nothing.
     pub(super) fn non_recording(context: Arc<SpanContext>) -> Self {
-        Self { key: None, context }
+        Self {
+            key: None,
+            context,
+            entered: None,
+        }
     }
 }
 
@@ -106,7 +113,11 @@ impl GuestSpans {
             self.open.push(Some(span));
             self.open.len() - 1
         });
-        SpanHandle { key, context }
+        SpanHandle {
+            key,
+            context,
+            entered: None,
+        }
     }
 
     /// Whether an event of the span would be kept; counts the one that would not.

@@ -46,6 +46,23 @@ impl GuestTelemetryView<'_> {
         })
     }
 
+    /// Adds one value to an instrument that no handle is needed for.
+    fn once<K: Kind>(
+        &self,
+        name: String,
+        options: wit::InstrumentOptions,
+        bounds: Option<Vec<f64>>,
+        attributes: Option<Vec<Attribute>>,
+        add: impl FnOnce(K, &[KeyValue]),
+    ) -> std::result::Result<(), wit::InstrumentError> {
+        let instruments = &self.telemetry.signals.instruments;
+        let opened = instruments.open::<K>(name, options, bounds)?;
+        if let Some(attributes) = attributes {
+            add(opened.instrument, &self.measured(opened.owner, attributes));
+        }
+        Ok(())
+    }
+
     /// The attributes of a point: those of the overflow, where its series
     /// finds no room.
     fn measured(&self, owner: Owner, attributes: Vec<Attribute>) -> Vec<KeyValue> {
@@ -62,10 +79,85 @@ impl GuestTelemetryView<'_> {
     }
 }
 
-impl wit::Host for GuestTelemetryView<'_> {}
+impl wit::Host for GuestTelemetryView<'_> {
+    fn measure(
+        &mut self,
+        name: String,
+        options: wit::InstrumentOptions,
+        value: wit::Measurement,
+        attributes: Vec<Attribute>,
+    ) -> Result<std::result::Result<(), wit::InstrumentError>> {
+        use wit::Measurement;
+        // What an instrument does not take is left out, but the instrument is there.
+        let all = Some(attributes);
+        Ok(match value {
+            Measurement::CounterU64(value) => {
+                self.once(name, options, None, all, |it: Counter<u64>, attributes| {
+                    it.add(value, attributes);
+                })
+            }
+            Measurement::CounterF64(value) => {
+                let all = all.filter(|_| is_growth(value));
+                self.once(name, options, None, all, |it: Counter<f64>, attributes| {
+                    it.add(value, attributes);
+                })
+            }
+            Measurement::UpDownCounterS64(value) => self.once(
+                name,
+                options,
+                None,
+                all,
+                |it: UpDownCounter<i64>, attributes| {
+                    it.add(value, attributes);
+                },
+            ),
+            Measurement::UpDownCounterF64(value) => {
+                let all = all.filter(|_| value.is_finite());
+                self.once(
+                    name,
+                    options,
+                    None,
+                    all,
+                    |it: UpDownCounter<f64>, attributes| {
+                        it.add(value, attributes);
+                    },
+                )
+            }
+            Measurement::Histogram(wit::HistogramValue { value, bounds }) => {
+                let all = all.filter(|_| value.is_finite());
+                self.once(
+                    name,
+                    options,
+                    bounds,
+                    all,
+                    |it: Histogram<f64>, attributes| {
+                        it.record(value, attributes);
+                    },
+                )
+            }
+            Measurement::GaugeS64(value) => {
+                self.once(name, options, None, all, |it: Gauge<i64>, attributes| {
+                    it.record(value, attributes);
+                })
+            }
+            Measurement::GaugeF64(value) => {
+                let all = all.filter(|_| value.is_finite());
+                self.once(name, options, None, all, |it: Gauge<f64>, attributes| {
+                    it.record(value, attributes);
+                })
+            }
+        })
+    }
+}
+
+/// Whether a sum that only grows takes a value: one NaN or infinity would spoil
+/// a sum for ever.
+fn is_growth(value: f64) -> bool {
+    value.is_finite() && value >= 0.0
+}
 
 macro_rules! host_instrument {
-    ($trait:ident, $type:ty, $value:ty, $method:ident, $call:ident, $accepts:expr) => {
+    ($trait:ident, $type:ty, $value:ty, $method:ident, $accepts:expr) => {
         impl wit::$trait for GuestTelemetryView<'_> {
             fn open(
                 &mut self,
@@ -85,7 +177,7 @@ macro_rules! host_instrument {
                 if accepts(&value) {
                     let opened = self.table.get(&instrument)?;
                     let attributes = self.measured(opened.owner, attributes);
-                    opened.instrument.$call(value, &attributes);
+                    opened.instrument.$method(value, &attributes);
                 }
                 Ok(())
             }
@@ -98,29 +190,21 @@ macro_rules! host_instrument {
     };
 }
 
-host_instrument!(HostCounterU64, Counter<u64>, u64, add, add, |_| true);
-// One NaN or infinity would spoil a sum for ever.
-host_instrument!(HostCounterF64, Counter<f64>, f64, add, add, |value| value
-    .is_finite()
-    && *value >= 0.0);
-host_instrument!(
-    HostUpDownCounterS64,
-    UpDownCounter<i64>,
-    i64,
-    add,
-    add,
-    |_| true
-);
+host_instrument!(HostCounterU64, Counter<u64>, u64, add, |_| true);
+host_instrument!(HostCounterF64, Counter<f64>, f64, add, |value| is_growth(
+    *value
+));
+host_instrument!(HostUpDownCounterS64, UpDownCounter<i64>, i64, add, |_| true);
 host_instrument!(
     HostUpDownCounterF64,
     UpDownCounter<f64>,
     f64,
     add,
-    add,
-    |value| { value.is_finite() }
+    |value| value.is_finite()
 );
-host_instrument!(HostGaugeS64, Gauge<i64>, i64, record, record, |_| true);
-host_instrument!(HostGaugeF64, Gauge<f64>, f64, record, record, |_| true);
+host_instrument!(HostGaugeS64, Gauge<i64>, i64, record, |_| true);
+host_instrument!(HostGaugeF64, Gauge<f64>, f64, record, |value| value
+    .is_finite());
 
 impl wit::HostHistogram for GuestTelemetryView<'_> {
     fn open(

@@ -26,6 +26,33 @@ impl wit::HostSpan for GuestTelemetryView<'_> {
         Ok(self.table.push(handle)?)
     }
 
+    fn start_entered(
+        &mut self,
+        name: String,
+        kind: wit::SpanKind,
+        attributes: Vec<Attribute>,
+    ) -> Result<Resource<SpanHandle>> {
+        let options = wit::SpanOptions {
+            kind,
+            attributes,
+            links: Vec::new(),
+            parent: wit::SpanParent::Current,
+            start_time: None,
+            scope: None,
+        };
+        let mut handle = self.telemetry.start_span(name, options);
+        let context = Arc::clone(&handle.context);
+        handle.entered = Some(self.telemetry.current.enter(context));
+        Ok(self.table.push(handle)?)
+    }
+
+    fn leave(&mut self, span: Resource<SpanHandle>) -> Result<()> {
+        if let Some(scope) = self.table.get_mut(&span)?.entered.take() {
+            self.telemetry.current.leave(&scope);
+        }
+        Ok(())
+    }
+
     fn enter(&mut self, span: Resource<SpanHandle>) -> Result<Resource<ScopeHandle>> {
         let context = Arc::clone(&self.table.get(&span)?.context);
         let scope = self.telemetry.current.enter(context);
@@ -121,6 +148,9 @@ impl wit::HostSpan for GuestTelemetryView<'_> {
 
     fn drop(&mut self, span: Resource<SpanHandle>) -> Result<()> {
         let handle = self.table.delete(span)?;
+        if let Some(scope) = &handle.entered {
+            self.telemetry.current.leave(scope);
+        }
         if let Some(mut span) = self.telemetry.spans.take(&handle) {
             span.end(self.telemetry.at(None));
         }

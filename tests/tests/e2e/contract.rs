@@ -395,6 +395,18 @@ async fn the_current_span_is_the_one_entered_last_that_is_not_left() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn spans_that_are_current_from_their_start_are_left_in_any_order() {
+    let told = told("/dropped-guard-order", 6).await;
+    told.demand_parents([
+        ("a", ""),
+        ("b", "a"),
+        ("under_b", "b"),
+        ("under_b_again", "b"),
+        ("under_server", ""),
+    ]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn spans_left_open_by_a_guest_that_returns_are_ended_without_an_error() {
     let told = told("/open-spans?n=3", 4).await;
     let server = told.server();

@@ -75,11 +75,40 @@ async fn instruments_of_seven_kinds_add_up_across_requests() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_value_without_a_handle_adds_to_the_same_instrument() {
+    let (collector, host) = showcase().await;
+    for target in ["/metrics", "/metrics-once"] {
+        let answer = host.get(target).send().await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    for (name, value, count) in [
+        ("showcase.counter", 4.0, 0),
+        ("showcase.counter_f64", 1.0, 0),
+        ("showcase.up_down_counter", 0.0, 0),
+        ("showcase.up_down_counter_f64", 0.0, 0),
+        ("showcase.histogram", 560.5, 5),
+        ("showcase.gauge", -8.0, 0),
+        ("showcase.gauge_f64", 0.75, 0),
+    ] {
+        let all = |points: &[CollectedPoint]| points[0].value == value;
+        let points = collector.points(name, all).await;
+        let [point] = &points[..] else {
+            panic!("{points:#?}")
+        };
+        let attributes = json!({"color": "red", "size": 3});
+        assert_eq!(json!(point.attributes), attributes, "{name}");
+        assert_eq!(point.count, count, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_instrument_that_cannot_be_had_is_an_error_value() {
     let (_collector, host) = showcase().await;
     let expected = "ok\n\
         conflicting instrument: counter-u64 with unit \"\" and default bounds\n\
         invalid instrument: a name begins with a letter\n\
+        invalid instrument: the bounds of a histogram are finite and rise\n\
+        conflicting instrument: counter-u64 with unit \"\" and default bounds\n\
         invalid instrument: the bounds of a histogram are finite and rise\n";
     // The first to open it made it: later requests are told the same.
     for _ in 0..2 {

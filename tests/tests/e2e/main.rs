@@ -25,6 +25,7 @@ mod export;
 mod export_size;
 mod export_trouble;
 mod h2_floods;
+mod host_calls;
 mod host_log;
 mod hostile_clients;
 mod hostile_guests;

@@ -10,9 +10,7 @@ async fn handle(request: Request) -> Result<Response, fanlight_guest::Instrument
     }
     server_span().set_route("/hello");
     let name = request.query_param("name").unwrap_or("world".into());
-    counter("greetings")
-        .u64()?
-        .add(1, &attributes!["language" = "en"]);
+    counter("greetings").add_u64(1, &attributes!["language" = "en"])?;
     let _span = span!("greet", "name.length" = name.len());
     info!("greeting {name}");
     Ok(Response::text(format!("hello, {name}\n")))

@@ -37,6 +37,28 @@ pub(crate) fn one_of_each() -> Result<(), InstrumentError> {
     Ok(())
 }
 
+/// Adds one value to each of the same instruments, without a handle.
+pub(crate) fn one_value_each() -> Result<(), InstrumentError> {
+    let attributes = attributes!["color" = "red", "size" = 3];
+    counter("showcase.counter")
+        .unit("{thing}")
+        .add_u64(2, &attributes)?;
+    let bytes = counter("showcase.counter_f64").unit("By");
+    // A sum that only grows takes no negative value.
+    bytes.clone().add_f64(-9.0, &attributes)?;
+    bytes.add_f64(0.5, &attributes)?;
+    up_down_counter("showcase.up_down_counter").add_i64(-2, &attributes)?;
+    up_down_counter("showcase.up_down_counter_f64").add_f64(-1.5, &attributes)?;
+    histogram("showcase.histogram")
+        .unit("ms")
+        .bounds(&[1.0, 10.0, 100.0])
+        .record_f64(5.0, &attributes)?;
+    gauge("showcase.gauge")
+        .scope("showcase-library", "1.2.3")
+        .record_i64(-8, &attributes)?;
+    gauge("showcase.gauge_f64").record_f64(0.75, &attributes)
+}
+
 /// Opens a name as two kinds, and names that are not allowed.
 pub(crate) fn clash() -> Response {
     let outcomes = [
@@ -46,6 +68,11 @@ pub(crate) fn clash() -> Response {
         histogram("showcase.falling")
             .bounds(&[2.0, 1.0])
             .f64()
+            .err(),
+        gauge("showcase.clash").record_i64(1, &[]).err(),
+        histogram("showcase.falling")
+            .bounds(&[2.0, 1.0])
+            .record_f64(1.0, &[])
             .err(),
     ];
     let lines = outcomes.map(|error| error.map_or("ok\n".into(), |error| format!("{error}\n")));

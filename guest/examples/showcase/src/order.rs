@@ -42,6 +42,20 @@ pub(crate) fn dropped_scope_order() -> Response {
     done()
 }
 
+/// The same by guards of spans that are current from their start. `b` is
+/// entered once more and stays the current one after its first guard.
+pub(crate) fn dropped_guard_order() -> Response {
+    let (in_a, in_b) = (span!("a"), span!("b"));
+    drop(in_a);
+    drop(span!("under_b"));
+    let again = in_b.enter();
+    drop(in_b);
+    drop(span!("under_b_again"));
+    drop(again);
+    drop(span!("under_server"));
+    done()
+}
+
 /// n spans in a row.
 pub(crate) fn many_spans(request: &Request) -> Response {
     for _ in 0..number(request, "n", 10) {

@@ -13,9 +13,7 @@ const MAX_BODY: usize = 1024 * 1024;
 async fn handle(request: Request) -> Result<Response, InstrumentError> {
     server_span().set_route("/");
     let _handle = span!("handle", "step" = 1);
-    counter("bench.requests")
-        .u64()?
-        .add(1, &attributes!["kind" = "usual"]);
+    counter("bench.requests").add_u64(1, &attributes!["kind" = "usual"])?;
     let response = {
         let _answer = span!("answer", "step" = 2);
         match request.method() {
@@ -28,6 +26,6 @@ async fn handle(request: Request) -> Result<Response, InstrumentError> {
             _ => Response::text("hello\n"),
         }
     };
-    histogram("bench.answers").f64()?.record(1.0, &[]);
+    histogram("bench.answers").record_f64(1.0, &[])?;
     Ok(response)
 }
