@@ -64,7 +64,7 @@ impl Connections {
         limits: &ServerLimits,
     ) -> Self {
         Self {
-            builder: builder(requests, limits),
+            builder: builder(requests),
             limits: limits.clone(),
             handler,
             phase: watch::Sender::new(Phase::Serving),
@@ -168,7 +168,12 @@ impl Connections {
                             connection.as_mut().graceful_shutdown();
                             CLOSING
                         }
-                        Finding::Idle | Finding::Stuck => return Ok(()),
+                        // It has a part of a head, or it would be closed by now.
+                        Finding::Idle => {
+                            self.handler.metrics().connection_failed();
+                            return Ok(());
+                        }
+                        Finding::Stuck => return Ok(()),
                     };
                     look.as_mut().reset(tokio::time::Instant::now() + next);
                 }
@@ -188,12 +193,12 @@ impl Connections {
     }
 }
 
-fn builder(requests: &RequestLimits, limits: &ServerLimits) -> auto::Builder<TokioExecutor> {
+fn builder(requests: &RequestLimits) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     let mut http1 = builder.http1();
     http1
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout)
+        // The watchdog's to say: hyper would make a timer for each request.
+        .header_read_timeout(None)
         .max_buf_size(requests.max_header_bytes);
     // Told its own default, hyper would allocate for each request.
     if requests.max_headers != HYPERS_HEADERS {

@@ -52,7 +52,7 @@ const PRISTINE_TEXT: &str = include_str!("fixture/pristine.wat");
 /// What the benchmarks serve.
 pub const USUAL: Fixture = Fixture::new("bench-usual");
 
-const ALL: [Fixture; 13] = [
+const ALL: [Fixture; 12] = [
     DEMO,
     HELLO,
     ECHO,

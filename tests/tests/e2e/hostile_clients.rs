@@ -89,6 +89,29 @@ async fn a_head_that_comes_byte_by_byte_is_not_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn half_a_head_is_a_failed_connection_and_an_idle_one_is_not() {
+    let collector = Collector::start().await;
+    let host = TestHost::serving(HELLO)
+        .exporting_to(&collector)
+        .server(|limits| limits.header_timeout = Duration::from_millis(300))
+        .start()
+        .await;
+    for beginning in [
+        "GET /hello HTTP/1.1\r\nhost: x\r\n\r\n",
+        "GET /hello HTTP/1.1\r\nhost:",
+    ] {
+        let mut stream = saying(host.address, beginning.as_bytes()).await;
+        rest(&mut stream).await;
+    }
+    let failed = collector
+        .points("fanlight.connection.failed", |points| {
+            points[0].value >= 1.0
+        })
+        .await;
+    assert_eq!(failed[0].value, 1.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_connection_without_requests_is_closed_and_one_with_them_kept() {
     let host = weary(10).await;
     let mut kept = saying(host.address, b"").await;
