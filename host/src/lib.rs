@@ -13,6 +13,9 @@
 
 mod activity;
 mod admin;
+#[cfg(any(test, feature = "benchmarks"))]
+#[doc(hidden)]
+pub mod benchmarks;
 mod captured_headers;
 mod cli;
 mod compiler;
@@ -39,6 +42,8 @@ mod memory_limit;
 mod offer;
 mod outbound;
 mod pacer;
+#[cfg(any(test, feature = "benchmarks"))]
+mod pieces;
 mod printable;
 mod probe;
 mod propagation;

@@ -1,5 +1,5 @@
-//! The project's own commands: `cargo xtask run | test | bench | soak | fuzz |
-//! guests | jaeger | otelcol`.
+//! The project's own commands: `cargo xtask run | test | bench | pieces |
+//! soak | fuzz | guests | jaeger | otelcol`.
 //!
 //! Each is what plain cargo does, in the right order; nothing here is needed to
 //! build Fanlight.
@@ -11,6 +11,7 @@ mod fuzz;
 mod go;
 mod jaeger;
 mod otelcol;
+mod pieces;
 mod run;
 mod test;
 mod tool;
@@ -73,6 +74,13 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
     },
+    /// Times the hot pieces of a request one by one, in release
+    Pieces {
+        /// More arguments for Criterion: a part of a piece's name, --quick,
+        /// --save-baseline NAME
+        #[arg(last = true)]
+        criterion: Vec<OsString>,
+    },
     /// Mixes load, swaps, backends that fail, hostile guests and clients
     Soak {
         /// How long
@@ -118,6 +126,7 @@ fn main() -> ExitCode {
             against,
             json,
         } => bench::run(only, &parts, quick, &against, json.as_deref()),
+        Command::Pieces { criterion } => pieces::run(&criterion),
         Command::Soak { minutes, seed } => bench::soak(minutes, seed),
         Command::Fuzz { seconds, target } => fuzz::run(seconds, target),
         Command::Guests => wasm::build_guests().map(|guests| {

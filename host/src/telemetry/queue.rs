@@ -158,6 +158,14 @@ impl<T: Item> ExportQueue<T> {
         batch
     }
 
+    /// Forgets what waits, and tells how many items that were.
+    #[cfg(any(test, feature = "benchmarks"))]
+    pub(super) fn discard(&self) -> usize {
+        let mut pending = self.lock();
+        pending.bytes = 0;
+        std::mem::take(&mut pending.items).len()
+    }
+
     fn release(&self) {
         self.lock().under_way = UnderWay::default();
     }
