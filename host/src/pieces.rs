@@ -1,7 +1,8 @@
 //! The pieces of a request that are measured and need no component.
 //!
-//! What they leave behind waits until it is discarded, so that nothing else runs
-//! meanwhile.
+//! `benches/` times them; `tests/instructions` compiles them with the floors below
+//! alone, and counts. What they leave behind waits until it is discarded, so that
+//! nothing else runs meanwhile.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
