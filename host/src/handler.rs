@@ -10,7 +10,7 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
-use hyper::body::Incoming;
+use http_body::Body;
 use opentelemetry::KeyValue;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -74,11 +74,15 @@ impl Handler {
     ///
     /// # Cancel safety
     /// Dropped, it ends the guest where it stands and the span as cancelled.
-    pub(crate) async fn handle(
+    pub(crate) async fn handle<B>(
         &self,
-        request: Request<Incoming>,
+        request: Request<B>,
         peer: Peer,
-    ) -> Result<Response<SpanBody>, Infallible> {
+    ) -> Result<Response<SpanBody>, Infallible>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<wasmtime_wasi_http::Error> + Send,
+    {
         let span = self.tracer.start(&request, peer);
         let mut cancelled = CancelledOnDrop(Some(span.clone()));
         let version = request.version();
@@ -108,11 +112,15 @@ impl Handler {
         self.tracer.metrics()
     }
 
-    async fn try_handle(
+    async fn try_handle<B>(
         &self,
-        request: Request<Incoming>,
+        request: Request<B>,
         span: &ServerSpan,
-    ) -> Result<Response<GuestBody>, HandleError> {
+    ) -> Result<Response<GuestBody>, HandleError>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<wasmtime_wasi_http::Error> + Send,
+    {
         // From the head on: the wait for a place is part of it.
         let deadline = Instant::now() + self.limits.request_timeout;
         check(&request, span, &self.limits)?;

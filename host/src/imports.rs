@@ -5,6 +5,8 @@
 //! length, or panics on what a guest says. Knows no hyper and no component.
 
 mod attributes;
+#[cfg(any(test, feature = "benchmarks"))]
+pub(crate) mod benchmarks;
 mod contexts;
 mod current_span;
 #[cfg(any(test, feature = "fuzzing"))]

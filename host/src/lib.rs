@@ -14,6 +14,9 @@
 mod activity;
 mod admin;
 mod answer;
+#[cfg(any(test, feature = "benchmarks"))]
+#[doc(hidden)]
+pub mod benchmarks;
 mod captured_headers;
 mod cli;
 mod compiler;
@@ -40,6 +43,8 @@ mod memory_limit;
 mod offer;
 mod outbound;
 mod pacer;
+#[cfg(any(test, feature = "benchmarks"))]
+mod pieces;
 mod printable;
 mod probe;
 mod propagation;

@@ -3,6 +3,8 @@
 //! of them live side by side in one process.
 
 mod announcement;
+#[cfg(any(test, feature = "benchmarks"))]
+pub(crate) mod benchmarks;
 mod client_tls;
 mod config;
 mod console;

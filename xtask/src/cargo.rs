@@ -52,10 +52,22 @@ pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
 pub(crate) fn build<S: AsRef<OsStr>>(
     args: impl IntoIterator<Item = S>,
 ) -> anyhow::Result<Vec<PathBuf>> {
+    build_with(args, &[])
+}
+
+/// The same with variables set.
+///
+/// # Errors
+/// When the build fails; cargo has said why.
+pub(crate) fn build_with<S: AsRef<OsStr>>(
+    args: impl IntoIterator<Item = S>,
+    variables: &[(&str, &str)],
+) -> anyhow::Result<Vec<PathBuf>> {
     let mut command = cargo();
     command
         .arg("build")
         .args(args)
+        .envs(variables.iter().copied())
         .arg("--message-format=json-render-diagnostics");
     let output = command
         .stderr(Stdio::inherit())

@@ -1,5 +1,5 @@
-//! The project's own commands: `cargo xtask run | test | bench | soak | fuzz |
-//! guests | jaeger | otelcol`.
+//! The project's own commands: `cargo xtask run | test | bench | pieces |
+//! instructions | soak | fuzz | guests | jaeger | otelcol`.
 //!
 //! Each is what plain cargo does, in the right order; nothing here is needed to
 //! build Fanlight.
@@ -9,8 +9,10 @@ mod cache;
 mod cargo;
 mod fuzz;
 mod go;
+mod instructions;
 mod jaeger;
 mod otelcol;
+mod pieces;
 mod run;
 mod test;
 mod tool;
@@ -73,6 +75,22 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
     },
+    /// Times the hot pieces of a request one by one, in release
+    Pieces {
+        /// More arguments for Criterion: a part of a piece's name, --quick,
+        /// --save-baseline NAME
+        #[arg(last = true)]
+        criterion: Vec<OsString>,
+    },
+    /// Counts the instructions of hot pieces, and demands what is committed
+    ///
+    /// A count is the same wherever and however often it is taken, so a change of
+    /// 5% is one of the code. Needs Valgrind; without it, it is skipped.
+    Instructions {
+        /// Write the counts as those to be compared with from now on
+        #[arg(long)]
+        renew: bool,
+    },
     /// Mixes load, swaps, backends that fail, hostile guests and clients
     Soak {
         /// How long
@@ -118,6 +136,8 @@ fn main() -> ExitCode {
             against,
             json,
         } => bench::run(only, &parts, quick, &against, json.as_deref()),
+        Command::Pieces { criterion } => pieces::run(&criterion),
+        Command::Instructions { renew } => instructions::run(renew),
         Command::Soak { minutes, seed } => bench::soak(minutes, seed),
         Command::Fuzz { seconds, target } => fuzz::run(seconds, target),
         Command::Guests => wasm::build_guests().map(|guests| {

@@ -214,6 +214,27 @@ impl SpanQueue {
     }
 }
 
+#[cfg(any(test, feature = "benchmarks"))]
+impl SpanQueue {
+    /// Forgets what waits, and tells how many spans those were.
+    pub(crate) fn discard(&self) -> usize {
+        self.done(self.take())
+    }
+
+    /// Gives the room back of parts that were taken out, and their buffers.
+    pub(super) fn done(&self, parts: Vec<Part>) -> usize {
+        let count = parts.iter().map(|part| part.spans).sum();
+        for part in parts {
+            self.give_back(Room {
+                spans: part.spans,
+                bytes: part.room(),
+            });
+            self.reuse(part.bytes);
+        }
+        count
+    }
+}
+
 impl Batches for SpanQueue {
     type Sink = SpanSink;
 
