@@ -1,5 +1,6 @@
 //! The servers that are compared, each as a child on a port of its own.
 
+use std::io::{Read, Seek};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -33,7 +34,8 @@ pub(crate) enum Contestant {
 /// What `wasmtime serve` is told where it is tuned. It serves each request of a
 /// component like this by a fresh instance in any case, and takes instances from
 /// a pool; what these change is how the memory of one is made new. Of all other
-/// flags of `wasmtime serve` and `wasmtime -O help` none made it faster.
+/// flags of `wasmtime serve` and `wasmtime -O help` those that we tried (more warm slots, tables
+/// made at once, decommits in batches, more buffered chunks, no 0.3) made it no faster.
 const WASMTIME_FLAGS: [&str; 3] = [
     // As much as Fanlight keeps: more than the guest touches.
     "-Opooling-memory-keep-resident=2097152",
@@ -177,17 +179,22 @@ impl Other {
         address: SocketAddr,
         name: &str,
     ) -> anyhow::Result<Self> {
+        // What it says goes to a file, for it may say more than a pipe holds.
+        let mut said = tempfile::tempfile()?;
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(said.try_clone()?)
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("cannot run {name}"))?;
         let deadline = Instant::now() + PATIENCE;
         while TcpStream::connect(address).await.is_err() {
             if let Some(status) = child.try_wait()? {
-                anyhow::bail!("{name} ended ({status})");
+                let mut text = String::new();
+                said.rewind()?;
+                said.read_to_string(&mut text)?;
+                anyhow::bail!("{name} ended ({status}): {text}");
             }
             anyhow::ensure!(Instant::now() < deadline, "{name} does not listen");
             tokio::time::sleep(Duration::from_millis(20)).await;

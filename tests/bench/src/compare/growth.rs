@@ -17,7 +17,7 @@ use crate::process::CpuTime;
 use crate::program::Serving;
 use crate::report::Check;
 
-const TWO: [Contestant; 2] = [Contestant::Hyper, Contestant::Fanlight];
+const TWO: [Contestant; 2] = [Contestant::Fanlight, Contestant::Hyper];
 /// What is left of the rate at 64 connections with the most, beside what hyper
 /// has left.
 const CONNECTIONS_BAR: f64 = 0.8;

@@ -14,7 +14,7 @@ use super::{Outcome, Plan, Programs};
 use crate::load::median;
 use crate::report::Check;
 
-const TWO: [Contestant; 2] = [Contestant::Hyper, Contestant::Fanlight];
+const TWO: [Contestant; 2] = [Contestant::Fanlight, Contestant::Hyper];
 /// Of half of the maximum, in percent.
 const HALF: u32 = 50;
 const P99_BAR: f64 = 2.0;

@@ -157,6 +157,7 @@ impl Plot {
         let mut chart = ChartBuilder::on(&area)
             .caption(&self.title, (FONT, 22))
             .margin(18)
+            .margin_right(40)
             .set_label_area_size(LabelAreaPosition::Left, 86)
             .set_label_area_size(LabelAreaPosition::Bottom, 56)
             .build_cartesian_2d(Marks(x.clone()), Marks(y.clone()))

@@ -10,12 +10,23 @@ use super::sink::Expected;
 /// The length of a message's head in gRPC: a flag and four bytes of length.
 const HEAD: usize = 5;
 
-/// How many spans arrived of each trace.
+/// What arrived of each trace.
 #[derive(Debug)]
 pub(crate) struct Traces {
     spans_a_request: u32,
-    spans_of: HashMap<Vec<u8>, u32>,
+    traces: HashMap<Vec<u8>, Trace>,
+    /// Counted along, for they are asked for again and again.
     whole: u64,
+    failed: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Trace {
+    spans: u32,
+    /// Whether one of its spans says that it failed. The load was answered
+    /// without a failure, so this was a request that was cut when it ended, and
+    /// whose guest may not have come to all of its spans.
+    failed: bool,
 }
 
 impl Traces {
@@ -23,12 +34,13 @@ impl Traces {
     pub(crate) fn of(spans_a_request: u32) -> Self {
         Self {
             spans_a_request,
-            spans_of: HashMap::new(),
+            traces: HashMap::new(),
             whole: 0,
+            failed: 0,
         }
     }
 
-    /// How many have all of their spans.
+    /// How many have all of their spans, and did not fail.
     pub(crate) fn whole(&self) -> u64 {
         self.whole
     }
@@ -47,11 +59,21 @@ impl Traces {
         let request = Request::decode(message).context("not OTLP")?;
         let scopes = request.resources.into_iter().flat_map(|it| it.scopes);
         for span in scopes.flat_map(|scope| scope.spans) {
-            let spans = self.spans_of.entry(span.trace_id).or_default();
-            *spans += 1;
-            self.whole += u64::from(*spans == self.spans_a_request);
-            anyhow::ensure!(*spans <= self.spans_a_request, "a trace of too many spans");
+            self.add_span(span)?;
         }
+        Ok(())
+    }
+
+    fn add_span(&mut self, span: Span) -> anyhow::Result<()> {
+        let all = self.spans_a_request;
+        let is_whole = |trace: &Trace| trace.spans == all && !trace.failed;
+        let trace = self.traces.entry(span.trace_id).or_default();
+        let before = *trace;
+        trace.spans += 1;
+        trace.failed |= span.status.is_some_and(|status| status.code == ERROR);
+        anyhow::ensure!(trace.spans <= all, "a trace of too many spans");
+        self.whole = self.whole + u64::from(is_whole(trace)) - u64::from(is_whole(&before));
+        self.failed += u64::from(trace.failed != before.failed);
         Ok(())
     }
 
@@ -60,14 +82,19 @@ impl Traces {
     /// requests.
     pub(crate) fn demand(&self, expected: Expected) -> anyhow::Result<()> {
         let Expected { requests, cut, .. } = expected;
-        let (all, whole) = (self.spans_of.len() as u64, self.whole);
+        let Self { whole, failed, .. } = self;
+        let all = self.traces.len() as u64;
         anyhow::ensure!(
-            whole == all && requests <= all && all <= requests + cut,
-            "{requests} requests (and at most {cut} cut) left {all} traces, {whole} of them whole"
+            whole + failed == all && requests <= *whole && all <= requests + cut,
+            "{requests} requests (and at most {cut} cut) left {all} traces, {whole} of them \
+             whole, {failed} cut"
         );
         Ok(())
     }
 }
+
+/// The code of a span's status that says so.
+const ERROR: i32 = 2;
 
 /// What is read of an `ExportTraceServiceRequest`: to read it all would take
 /// seconds after each round.
@@ -93,23 +120,35 @@ struct ScopeSpans {
 struct Span {
     #[prost(bytes = "vec", tag = "1")]
     trace_id: Vec<u8>,
+    #[prost(message, optional, tag = "15")]
+    status: Option<Status>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Status {
+    #[prost(int32, tag = "3")]
+    code: i32,
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-    use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+    use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status, status};
     use prost::Message;
 
     use super::{Expected, Traces};
 
-    /// A request with so many spans of each trace.
+    /// A request with so many spans of each trace; those from 100 on have failed.
     pub(in super::super) fn request(traces: &[(u8, usize)]) -> ExportTraceServiceRequest {
         let spans = traces.iter().flat_map(|(trace, count)| {
             let span = Span {
                 trace_id: vec![*trace; 16],
                 span_id: vec![7; 8],
                 name: "GET /".to_owned(),
+                status: (*trace >= 100).then(|| Status {
+                    code: status::StatusCode::Error.into(),
+                    message: "cancelled".to_owned(),
+                }),
                 ..Span::default()
             };
             std::iter::repeat_n(span, *count)
@@ -166,11 +205,19 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_request_that_was_cut_may_leave_a_whole_trace_and_no_other() {
+    fn a_request_that_was_cut_may_leave_a_whole_trace_or_one_that_says_so() {
         assert!(arrived(&[&[(1, 3), (2, 3), (3, 3)]]).demand(TWO).is_ok());
+        assert!(arrived(&[&[(1, 3), (2, 3), (100, 1)]]).demand(TWO).is_ok());
         assert!(arrived(&[&[(1, 3), (2, 3), (3, 1)]]).demand(TWO).is_err());
-        let four = arrived(&[&[(1, 3), (2, 3), (3, 3), (4, 3)]]);
+        let four = arrived(&[&[(1, 3), (2, 3), (3, 3), (100, 1)]]);
         assert!(four.demand(TWO).is_err());
+    }
+
+    #[test]
+    fn a_request_that_failed_is_none_that_was_answered() {
+        let traces = arrived(&[&[(1, 3), (100, 3)]]);
+        assert_eq!(traces.whole(), 1);
+        assert!(traces.demand(TWO).is_err());
     }
 
     #[test]
