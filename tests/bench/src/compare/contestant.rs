@@ -33,9 +33,9 @@ pub(crate) enum Contestant {
 
 /// What `wasmtime serve` is told where it is tuned. It serves each request of a
 /// component like this by a fresh instance in any case, and takes instances from
-/// a pool; what these change is how the memory of one is made new. Of all other
-/// flags of `wasmtime serve` and `wasmtime -O help` those that we tried (more warm slots, tables
-/// made at once, decommits in batches, more buffered chunks, no 0.3) made it no faster.
+/// a pool; what these change is how the memory of one is made new. Others that
+/// were tried made it no faster: more warm slots, tables made at once, decommits
+/// in batches, more buffered chunks, no 0.3.
 const WASMTIME_FLAGS: [&str; 3] = [
     // As much as Fanlight keeps: more than the guest touches.
     "-Opooling-memory-keep-resident=2097152",

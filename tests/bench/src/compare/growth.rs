@@ -27,8 +27,8 @@ const REQUESTS_A_SECOND: f64 = 500.0;
 /// Often, so that a round has not to wait for its last spans.
 const EXPORT_EVERY: Duration = Duration::from_millis(200);
 /// Half of the most is among them: see `shape::second_half`.
-const SPANS: [u32; 6] = [0, 10, 50, 100, 150, 200];
-const BYTES: [u32; 5] = [0, 2 * 1024, 4 * 1024, 8 * 1024, 16 * 1024];
+const SPANS: [u32; 5] = [0, 25, 50, 100, 200];
+const BYTES: [u32; 4] = [0, 4 * 1024, 8 * 1024, 16 * 1024];
 
 /// Rounds by what grows.
 type Growing<T> = BTreeMap<u32, T>;
