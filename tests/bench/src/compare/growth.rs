@@ -68,14 +68,20 @@ pub(super) async fn connections(plan: &Plan, programs: &Programs) -> anyhow::Res
             outcome.check(Check::ratio_at_least(&check, CONNECTIONS_BAR, ratio, &said));
         }
     }
-    for (file, title, label, figure) in [
+    for (file, title, y, figure) in [
         (
             "connections",
             "Requests a second",
-            "requests a second",
+            Axis::linear("requests a second"),
             RATE,
         ),
-        ("connections-p99", "p99", "microseconds", P99),
+        // From microseconds to a good part of a second.
+        (
+            "connections-p99",
+            "p99",
+            Axis::doubling("microseconds"),
+            P99,
+        ),
     ] {
         let lines = TWO.map(|contestant| Line {
             name: contestant.name().to_owned(),
@@ -86,7 +92,7 @@ pub(super) async fn connections(plan: &Plan, programs: &Programs) -> anyhow::Res
             Plot {
                 title: format!("{title} by connections, each asking again at once"),
                 x: Axis::doubling("connections"),
-                y: Axis::linear(label),
+                y,
                 lines: lines.into(),
             },
         );

@@ -20,7 +20,7 @@ const HALF: u32 = 50;
 const P99_BAR: f64 = 2.0;
 /// How far a point of the curve of costs may be from hyper's shape.
 const SHAPE_BAR: f64 = 0.15;
-/// The part of a rate that has to be reached for a point to stand at it.
+/// The part of a rate that has to be reached for p99 to be that of the rate.
 const REACHED: f64 = 0.97;
 
 /// The rounds at each rate, in percent of the maximum.
@@ -112,18 +112,23 @@ fn spreads_of_bars(rounds: &ByRate) -> Vec<Spread> {
     all
 }
 
-/// Demands that each rate was asked at, which takes some processor as well.
+/// Says where a rate was not reached: oha takes more of the processors than wrk,
+/// which told the maximum. A cost stands as well at what was reached; p99 does
+/// not, for latency counts from when a request should have been sent.
 fn reached(rounds: &ByRate, most: f64, outcome: &mut Outcome) {
     for (percent, rounds) in rounds {
         let rate = most * f64::from(*percent) / 100.0;
         for (contestant, rounds) in rounds {
             let part = rounds.median(RATE) / rate;
-            if part < REACHED {
-                let name = contestant.name();
-                let check = format!("{name}: the rate is reached at {percent}%");
-                let said = format!("of {rate:.0}/s");
-                outcome.check(Check::ratio_at_least(&check, REACHED, part, &said));
+            if part >= REACHED {
+                continue;
             }
+            let check = format!("{}: part of {percent}% that was reached", contestant.name());
+            let said = format!("of {rate:.0}/s");
+            outcome.check(match *percent == HALF {
+                true => Check::ratio_at_least(&check, REACHED, part, &said),
+                false => Check::shown(&check, &format!("{part:.2}x ({said})")),
+            });
         }
     }
 }
