@@ -59,14 +59,13 @@ pub(super) async fn connections(plan: &Plan, programs: &Programs) -> anyhow::Res
         let most = *all.keys().next_back()?;
         Some((most, rate(most)? / rate(USUAL_CONNECTIONS)?))
     };
-    if let Some((most, ours)) = left(Contestant::Fanlight) {
-        if let Some((_, hypers)) = left(Contestant::Hyper) {
-            let check =
-                format!("requests/s at {most} connections to {USUAL_CONNECTIONS} / bare hyper's");
-            let said = format!("{ours:.2} of {hypers:.2}");
-            let ratio = ours / hypers;
-            outcome.check(Check::ratio_at_least(&check, CONNECTIONS_BAR, ratio, &said));
-        }
+    let (ours, hypers) = (left(Contestant::Fanlight), left(Contestant::Hyper));
+    if let (Some((most, ours)), Some((_, hypers))) = (ours, hypers) {
+        let check =
+            format!("requests/s at {most} connections to {USUAL_CONNECTIONS} / bare hyper's");
+        let said = format!("{ours:.2} of {hypers:.2}");
+        let ratio = ours / hypers;
+        outcome.check(Check::ratio_at_least(&check, CONNECTIONS_BAR, ratio, &said));
     }
     for (file, title, y, figure) in [
         (
