@@ -18,7 +18,8 @@ const TWO: [Contestant; 2] = [Contestant::Fanlight, Contestant::Hyper];
 /// Of half of the maximum, in percent.
 const HALF: u32 = 50;
 const P99_BAR: f64 = 2.0;
-/// How far a point of the curve of costs may be from hyper's shape.
+/// How far a point of the curve of costs may be from hyper's shape: see
+/// `shape::furthest`.
 const SHAPE_BAR: f64 = 0.15;
 /// The part of a rate that has to be reached for p99 to be that of the rate.
 const REACHED: f64 = 0.97;

@@ -4,24 +4,33 @@
 /// Pairs of what is asked for and what it costs, by rising first.
 pub(crate) type Curve = Vec<(f64, f64)>;
 
-/// How far one curve's shape is from another's: each curve in parts of its own
-/// last point, one divided by the other, and of these the one that is furthest
-/// from 1, with where it stands.
+/// How far one curve is from the shape of another: the point that is furthest
+/// off, and what part it is of what it might be.
 ///
-/// The last point is the busiest, where a cost is known best: what is compared
-/// is how much dearer or cheaper a request becomes as the load gets less. That
-/// one server is dearer throughout is no matter here.
+/// Both are held together at their last point, the busiest, where a cost is known
+/// best. A server that does all that the other does and more for each request
+/// costs as much more everywhere, if the rest does not depend on the load; or as
+/// many times more, if the rest depends on it as the other does. What lies between
+/// the two has the same shape: 1. What is above becomes dearer when there is
+/// little to do, what is below when there is much.
 ///
 /// `None` where the curves have not the same points, or none.
 pub(crate) fn furthest(ours: &Curve, theirs: &Curve) -> Option<(f64, f64)> {
     let is_along = ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(a, b)| a.0 == b.0);
     let ((_, our_last), (_, their_last)) = (ours.last()?, theirs.last()?);
-    let ratios = ours.iter().zip(theirs).map(|((at, ours), (_, theirs))| {
-        let ratio = (ours / our_last) / (theirs / their_last);
-        (*at, ratio)
+    let parts = ours.iter().zip(theirs).map(|((at, ours), (_, theirs))| {
+        let moved = theirs + (our_last - their_last);
+        let scaled = theirs * (our_last / their_last);
+        let (least, most) = (moved.min(scaled), moved.max(scaled));
+        let part = match *ours {
+            dear if dear > most => dear / most,
+            cheap if cheap < least => cheap / least,
+            _ => 1.0,
+        };
+        (*at, part)
     });
     // As far below as above: half is as far from 1 as double.
-    let furthest = ratios.max_by(|a, b| a.1.ln().abs().total_cmp(&b.1.ln().abs()));
+    let furthest = parts.max_by(|a, b| a.1.ln().abs().total_cmp(&b.1.ln().abs()));
     furthest.filter(|_| is_along)
 }
 
@@ -59,21 +68,30 @@ mod tests {
             .to_vec()
     }
 
+    fn hyper() -> Vec<(f64, f64)> {
+        vec![(0.1, 30.0), (0.5, 22.0), (0.8, 20.0)]
+    }
+
     #[test]
     fn a_server_that_is_dearer_throughout_has_the_same_shape() {
-        let hyper = vec![(0.1, 30.0), (0.5, 22.0), (0.8, 20.0)];
-        let ours = hyper.iter().map(|(at, cost)| (*at, cost * 2.5)).collect();
-        let (_, ratio) = furthest(&ours, &hyper).unwrap();
-        assert!((ratio - 1.0).abs() < 1e-9);
+        let dearer = |cost: fn(f64) -> f64| {
+            let points = hyper().into_iter().map(|(at, theirs)| (at, cost(theirs)));
+            furthest(&points.collect(), &hyper()).unwrap().1
+        };
+        let costs: [fn(f64) -> f64; 3] = [|it| it * 2.5, |it| it + 30.0, |it| it * 1.5 + 10.0];
+        for cost in costs {
+            let part = dearer(cost);
+            assert!((part - 1.0).abs() < 1e-9, "{part}");
+        }
     }
 
     #[test]
     fn the_point_that_is_furthest_off_is_told() {
-        let hyper = vec![(0.1, 30.0), (0.5, 22.0), (0.8, 20.0)];
-        let dear = vec![(0.1, 60.0), (0.5, 33.0), (0.8, 40.0)];
-        let (at, ratio) = furthest(&dear, &hyper).unwrap();
-        assert_eq!(at, 0.5);
-        assert!((ratio - 0.75).abs() < 1e-9);
+        // Between 50 and 60, and between 42 and 44.
+        let dear_at_rest = vec![(0.1, 90.0), (0.5, 44.0), (0.8, 40.0)];
+        assert_eq!(furthest(&dear_at_rest, &hyper()), Some((0.1, 1.5)));
+        let dear_at_work = vec![(0.1, 40.0), (0.5, 21.0), (0.8, 40.0)];
+        assert_eq!(furthest(&dear_at_work, &hyper()), Some((0.5, 0.5)));
     }
 
     #[test]

@@ -169,10 +169,6 @@ mod tests {
     #[tokio::test]
     async fn what_a_client_of_otlp_sends_is_there_when_it_has_its_answer() {
         let sink = Sink::start().await.unwrap();
-        let stream = tokio::net::TcpStream::connect(sink.address())
-            .await
-            .unwrap();
-        drop(stream);
         let channel = tonic::transport::Endpoint::from_shared(format!("http://{}", sink.address()))
             .unwrap()
             .connect()

@@ -83,7 +83,7 @@ mod tests {
             attempts(3, &[0.2, 0.3, 0.4, 0.5, 0.0]).await,
             (4, 0.5, false)
         );
-        assert_eq!(attempts(0, &[f64::NAN]).await.2, false);
+        assert!(!attempts(0, &[f64::NAN]).await.2);
     }
 
     #[test]
