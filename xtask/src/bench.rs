@@ -1,5 +1,5 @@
-//! The benchmarks: builds the server, what it serves and who asks it, all in
-//! release, and runs them on loopback.
+//! The benchmarks: builds the server, what it serves, who asks it and what it is
+//! compared with, and runs them on loopback.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,6 +7,8 @@ use std::process::Command;
 use anyhow::Context;
 use clap::ValueEnum;
 
+use crate::otelcol::OTELCOL;
+use crate::test::OTELCOL_VARIABLE;
 use crate::tool::Tool;
 use crate::{cargo, wasm};
 
@@ -38,41 +40,66 @@ const OHA: Tool = Tool {
     package: "oha",
     program: "oha",
     version: "1.16.0",
-    // Load goes to this machine alone, without TLS.
-    args: &["--no-default-features"],
+    args: &[],
 };
 
-/// Runs one suite, or all.
+/// What `cargo xtask bench` is told.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// This suite alone [default: both]
+    #[arg(long)]
+    only: Option<Suite>,
+    /// These parts of it alone: throughput, echo, pace, asleep, start, swap,
+    /// connections, spans, attribute, collected; or loops, compile, departure,
+    /// backend, swap, memory, hostile
+    #[arg(long = "part", value_delimiter = ',', requires = "only")]
+    parts: Vec<String>,
+    /// Compare by fewer and shorter rounds, for a look while working
+    #[arg(long)]
+    quick: bool,
+    /// Compare with these alone
+    #[arg(long, value_delimiter = ',', default_values = ["hyper", "wasmtime"])]
+    against: Vec<Peer>,
+    /// What the compared servers are built by; another one than dist builds in
+    /// less time, for a look while working
+    #[arg(long, default_value = "dist")]
+    profile: String,
+    /// Where the comparison's figures and plots go [default: docs/bench, and
+    /// target/bench where it is only a look]
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
+    /// Write what was survived, too
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// Runs one suite, or both: the second even where the first does not reach a
+/// bar.
 ///
 /// # Errors
 /// When a build fails, or something does not reach its bar.
-pub(crate) fn run(
-    only: Option<Suite>,
-    parts: &[String],
-    quick: bool,
-    against: &[Peer],
-    json: Option<&Path>,
-) -> anyhow::Result<()> {
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let mut failed = Vec::new();
     for suite in Suite::value_variants() {
-        if only.is_some_and(|only| only != *suite) {
+        if args.only.is_some_and(|only| only != *suite) {
             continue;
         }
         let mut bench = match suite {
-            Suite::Compare => compare(quick, against)?,
+            Suite::Compare => compare(args)?,
             Suite::Survive => {
                 let mut survive = with_faults("survive", "release")?;
-                for part in parts {
-                    survive.args(["--part", part]);
+                if let Some(json) = &args.json {
+                    survive.arg("--json").arg(std::path::absolute(json)?);
                 }
                 survive
             }
         };
-        if let Some(json) = json {
-            bench.arg("--json").arg(std::path::absolute(json)?);
+        for part in &args.parts {
+            bench.args(["--part", part]);
         }
-        cargo::run(&mut bench)?;
+        failed.extend(cargo::run(&mut bench).err());
     }
-    Ok(())
+    failed.into_iter().next().map_or(Ok(()), Err)
 }
 
 /// Runs everything at once for so many minutes.
@@ -88,7 +115,7 @@ pub(crate) fn soak(minutes: u64, seed: u64) -> anyhow::Result<()> {
 }
 
 /// Builds what is compared as it is shipped, and what it is compared with.
-fn compare(quick: bool, against: &[Peer]) -> anyhow::Result<Command> {
+fn compare(args: &Args) -> anyhow::Result<Command> {
     let guests = wasm::build_bench_guests()?;
     let guest = |name: &str| {
         let mut named = guests.iter().filter(|path| path.ends_with(name));
@@ -96,34 +123,58 @@ fn compare(quick: bool, against: &[Peer]) -> anyhow::Result<Command> {
             .next()
             .with_context(|| format!("cargo built no {name}"))
     };
-    let bare_hyper = build_program("bare-hyper", "dist")?;
-    let mut bench = bench("compare", "dist")?;
-    bench.arg("--bare-hyper").arg(bare_hyper);
+    let server = cargo::build_host(&args.profile)?;
+    let mut bench = Command::new(build_program("fanlight-bench", "release")?);
+    bench.arg("--server").arg(&server).arg("compare");
     bench.arg("--oha").arg(OHA.install()?);
-    bench.arg("--usual").arg(guest("bench_usual.wasm")?);
-    bench.arg("--plain").arg(guest("bench_plain.wasm")?);
-    if against.contains(&Peer::Wasmtime) {
+    for (flag, name) in [
+        ("--usual", "bench_usual.wasm"),
+        ("--plain", "bench_plain.wasm"),
+        ("--varied", "bench_varied.wasm"),
+    ] {
+        bench.arg(flag).arg(guest(name)?);
+    }
+    if args.against.contains(&Peer::Hyper) {
+        let program = build_program("bare-hyper", &args.profile)?;
+        bench.arg("--bare-hyper").arg(program);
+    }
+    if args.against.contains(&Peer::Wasmtime) {
         bench.arg("--wasmtime").arg(WASMTIME.install()?);
     }
-    if quick {
+    if let Some(collector) = OTELCOL.named_or_built(OTELCOL_VARIABLE)? {
+        bench.arg("--collector").arg(collector);
+    }
+    bench.arg("--out").arg(out(args, &server)?);
+    if args.quick {
         bench.arg("--quick");
     }
     Ok(bench)
 }
 
+/// Only what was measured whole, and of what is shipped, is for the documents.
+fn out(args: &Args, server: &Path) -> anyhow::Result<PathBuf> {
+    if let Some(out) = &args.out {
+        return Ok(std::path::absolute(out)?);
+    }
+    let is_whole = !args.quick && args.parts.is_empty() && args.profile == "dist";
+    if is_whole
+        && Peer::value_variants()
+            .iter()
+            .all(|it| args.against.contains(it))
+    {
+        return Ok(cargo::workspace().join("docs/bench"));
+    }
+    let target = server.parent().and_then(Path::parent);
+    Ok(target.context("the server has no place")?.join("bench"))
+}
+
 /// What is tried with the example that does what a component should not.
 fn with_faults(command: &str, profile: &str) -> anyhow::Result<Command> {
     let faults = wasm::build_faults()?;
-    let mut bench = bench(command, profile)?;
-    bench.arg("--faults").arg(faults);
-    Ok(bench)
-}
-
-/// Builds the server and the program that measures it.
-fn bench(command: &str, profile: &str) -> anyhow::Result<Command> {
     let server = cargo::build_host(profile)?;
     let mut bench = Command::new(build_program("fanlight-bench", "release")?);
     bench.arg("--server").arg(server).arg(command);
+    bench.arg("--faults").arg(faults);
     Ok(bench)
 }
 

@@ -41,6 +41,18 @@ impl Program {
         Ok(Some(program))
     }
 
+    /// Gives the program that a variable names, or else this one as
+    /// [`find_or_build`](Self::find_or_build) does.
+    ///
+    /// # Errors
+    /// When it cannot be built.
+    pub(crate) fn named_or_built(&self, variable: &str) -> anyhow::Result<Option<PathBuf>> {
+        match std::env::var_os(variable).filter(|it| !it.is_empty()) {
+            Some(path) => Ok(Some(path.into())),
+            None => self.find_or_build(),
+        }
+    }
+
     /// Gives the program, building it when it is not there.
     ///
     /// # Errors

@@ -20,7 +20,6 @@ mod wasm;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -56,25 +55,9 @@ enum Command {
         #[arg(last = true)]
         cargo: Vec<OsString>,
     },
-    /// Measures the server, in release, and demands what is promised
-    Bench {
-        /// This suite alone
-        #[arg(long)]
-        only: Option<bench::Suite>,
-        /// These parts of it alone: loops, compile, departure, backend, swap,
-        /// memory, hostile
-        #[arg(long = "part", value_delimiter = ',', requires = "only")]
-        parts: Vec<String>,
-        /// Fewer and shorter rounds, for a look while working
-        #[arg(long)]
-        quick: bool,
-        /// Compare with these alone
-        #[arg(long, value_delimiter = ',', default_values = ["hyper", "wasmtime"])]
-        against: Vec<bench::Peer>,
-        /// Write what was measured, too
-        #[arg(long, value_name = "FILE")]
-        json: Option<PathBuf>,
-    },
+    /// Measures the server beside others, and what it survives, and demands what
+    /// is promised
+    Bench(bench::Args),
     /// Times the hot pieces of a request one by one, in release
     Pieces {
         /// More arguments for Criterion: a part of a piece's name, --quick,
@@ -129,13 +112,7 @@ fn main() -> ExitCode {
     let done = match Args::parse().command {
         Command::Run { listen, serve } => run::run(listen, &serve),
         Command::Test { cargo } => test::run(&cargo),
-        Command::Bench {
-            only,
-            parts,
-            quick,
-            against,
-            json,
-        } => bench::run(only, &parts, quick, &against, json.as_deref()),
+        Command::Bench(args) => bench::run(&args),
         Command::Pieces { criterion } => pieces::run(&criterion),
         Command::Instructions { renew } => instructions::run(renew),
         Command::Soak { minutes, seed } => bench::soak(minutes, seed),

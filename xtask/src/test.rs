@@ -7,10 +7,13 @@ use crate::jaeger::JAEGER;
 use crate::otelcol::OTELCOL;
 use crate::{cargo, wasm};
 
+/// Names a Collector to use instead of the one that is built.
+pub(crate) const OTELCOL_VARIABLE: &str = "FANLIGHT_TEST_OTELCOL";
+
 /// The programs that the tests ask, and the variables that name them.
 const BACKENDS: [(&str, Program); 2] = [
     ("FANLIGHT_TEST_JAEGER", JAEGER),
-    ("FANLIGHT_TEST_OTELCOL", OTELCOL),
+    (OTELCOL_VARIABLE, OTELCOL),
 ];
 
 /// Builds what the tests run (guests, Jaeger, the Collector), then tests the
@@ -26,11 +29,7 @@ pub(crate) fn run(args: &[OsString]) -> anyhow::Result<()> {
     let mut tests = cargo::cargo();
     tests.args(["test", "--workspace"]).args(args);
     for (variable, program) in BACKENDS {
-        let path = match std::env::var_os(variable).filter(|it| !it.is_empty()) {
-            Some(path) => Some(path.into()),
-            None => program.find_or_build()?,
-        };
-        match path {
+        match program.named_or_built(variable)? {
             Some(path) => {
                 eprintln!("xtask: testing with {}", path.display());
                 tests.env(variable, path);

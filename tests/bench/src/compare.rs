@@ -1,202 +1,232 @@
 //! Fanlight beside bare hyper and `wasmtime serve`, in one run, in turns.
 //!
+//! | part | modules |
+//! |---|---|
+//! | what is measured | `throughput`, `echo`, `pace`, `asleep`, `start`, `growth`, `collected` |
+//! | who is asked | `contestant`: the servers; `field`: several at once |
+//! | who asks | `generator`: wrk and oha |
+//! | where spans go | `sink`, `traces` |
+//! | what is made of it | `rounds`, `steady`, `shape`, `plot` |
+//!
 //! A round asks each contestant for a while; what counts are the medians of
 //! the rounds and their ratios. A round of Fanlight counts only where the sink
-//! holds three spans for each answered request.
+//! holds all spans of each answered request, and the server has lost none.
 
+mod asleep;
+mod collected;
 mod contestant;
+mod echo;
+mod field;
 mod generator;
+mod growth;
+mod pace;
+mod plot;
 mod rounds;
+mod shape;
 mod sink;
+mod start;
+mod steady;
+mod throughput;
+mod traces;
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
+use clap::ValueEnum;
+use serde::Serialize;
+use serde_json::{Map, Value};
 
 pub use contestant::Programs;
+pub(crate) use rounds::{Figure, Rounds};
 
+use crate::process::machine;
 use crate::report::{Check, Report};
-use contestant::{Contestant, Serving};
-use generator::{Answered, Asked};
-use rounds::{Figures, Rounds};
-use sink::Sink;
+use plot::{Bars, Plot};
 
-/// Connections of the load; as many may be cut when it ends.
-const CONNECTIONS: u32 = 32;
+/// What the second half of the way may add to a cost, for each that the first
+/// half adds: with the square of the work it would be 3.
+const GROWTH_BAR: f64 = 1.5;
+
+/// A part that can be run alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Part {
+    /// Requests a second and p99 of the shortest request
+    Throughput,
+    /// 16 KiB of JSON sent back
+    Echo,
+    /// Cost and p99 at given rates
+    Pace,
+    /// Memory of requests that sleep
+    Asleep,
+    /// From the start of a process to its first answer
+    Start,
+    /// From the upload of a component to its first answer
+    Swap,
+    /// Requests a second and p99 as connections grow
+    Connections,
+    /// Cost as spans grow
+    Spans,
+    /// Cost as an attribute grows
+    Attribute,
+    /// With a real Collector, without a bar
+    Collected,
+}
 
 /// How long and how often.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Plan {
     /// Rounds of each comparison.
-    pub rounds: usize,
-    /// How long each contestant is asked in a round.
-    pub duration: Duration,
+    rounds: usize,
+    /// How often they are run again where they are too far apart.
+    again: usize,
+    /// How long each contestant is asked in a round, in whole seconds.
+    #[serde(rename = "seconds", serialize_with = "seconds")]
+    duration: Duration,
+    /// The rates that are asked at, in percent of what Fanlight can, and how
+    /// long.
+    percents: &'static [u32],
+    #[serde(rename = "pace_seconds", serialize_with = "seconds")]
+    pace_duration: Duration,
+    /// Requests that sleep at once.
+    asleep: usize,
+    /// Starts and swaps in each round.
+    starts: usize,
+    swaps: usize,
+    /// Rounds of what grows.
+    growth_rounds: usize,
+    #[serde(rename = "growth_seconds", serialize_with = "seconds")]
+    growth_duration: Duration,
+    connections: &'static [u32],
 }
 
 impl Plan {
-    /// What figures are published from.
+    /// What figures are published from: some nine minutes where nothing is run
+    /// again.
     pub const FULL: Self = Self {
-        rounds: 7,
-        duration: Duration::from_secs(6),
+        rounds: 5,
+        again: 3,
+        duration: Duration::from_secs(4),
+        percents: &[10, 20, 40, 50, 60, 80],
+        pace_duration: Duration::from_secs(2),
+        asleep: 5_000,
+        starts: 7,
+        swaps: 15,
+        growth_rounds: 3,
+        growth_duration: Duration::from_secs(2),
+        connections: &[1, 8, 64, 512, 4_096],
     };
-    /// For a look while working.
+    /// For a look while working: under three minutes, and not run again.
     pub const QUICK: Self = Self {
         rounds: 3,
+        again: 0,
         duration: Duration::from_secs(2),
+        percents: &[10, 50, 80],
+        pace_duration: Duration::from_secs(1),
+        asleep: 5_000,
+        starts: 3,
+        swaps: 7,
+        growth_rounds: 1,
+        growth_duration: Duration::from_secs(2),
+        connections: &[1, 64, 4_096],
     };
 }
 
-/// Runs the comparison.
-pub async fn run(plan: &Plan, programs: &Programs) -> Report {
+fn seconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(duration.as_secs())
+}
+
+/// What a part came to.
+#[derive(Default)]
+struct Outcome {
+    checks: Vec<Check>,
+    plots: Vec<(&'static str, Plot)>,
+    bars: Vec<(&'static str, Bars)>,
+    details: Map<String, Value>,
+}
+
+impl Outcome {
+    fn check(&mut self, check: Check) {
+        self.checks.push(check);
+    }
+
+    /// A plot and the name of its file, without an ending.
+    fn plot(&mut self, file: &'static str, plot: Plot) {
+        self.plots.push((file, plot));
+    }
+
+    fn bars(&mut self, file: &'static str, bars: Bars) {
+        self.bars.push((file, bars));
+    }
+
+    /// Keeps what was measured, for programs.
+    fn keep(&mut self, name: &str, value: impl Serialize) -> anyhow::Result<()> {
+        self.details
+            .insert(name.to_owned(), serde_json::to_value(value)?);
+        Ok(())
+    }
+
+    fn write_plots(&self, folder: &Path) -> anyhow::Result<()> {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make {}", folder.display()))?;
+        for (file, plot) in &self.plots {
+            plot.write(&folder.join(file).with_extension("svg"))?;
+        }
+        for (file, bars) in &self.bars {
+            bars.write(&folder.join(file).with_extension("svg"))?;
+        }
+        Ok(())
+    }
+}
+
+/// Runs parts one after the other, each on servers of its own; none means all.
+/// Writes what was measured to a folder: `compare.json`, and a plot for each
+/// part that has one.
+///
+/// # Errors
+/// Where the folder cannot be written to. What cannot be measured is a failure
+/// in the report.
+pub async fn run(
+    parts: &[Part],
+    plan: &Plan,
+    programs: &Programs,
+    folder: &Path,
+) -> anyhow::Result<Report> {
     let mut report = Report::default();
-    report.add("throughput", throughput(plan, programs).await);
-    report
-}
-
-/// The servers that run side by side: those that are not asked are idle.
-struct Field<'a> {
-    serving: Vec<(Contestant, Serving)>,
-    sink: Sink,
-    folder: tempfile::TempDir,
-    programs: &'a Programs,
-}
-
-impl<'a> Field<'a> {
-    async fn start(programs: &'a Programs) -> anyhow::Result<Self> {
-        let sink = Sink::start().await?;
-        let folder = tempfile::tempdir()?;
-        let mut all = vec![Contestant::Hyper, Contestant::Fanlight, Contestant::Quiet];
-        if programs.wasmtime.is_some() {
-            all.extend([Contestant::Wasmtime, Contestant::WasmtimeTuned]);
-        }
-        let mut serving = Vec::new();
-        for contestant in all {
-            let one = Serving::start(contestant, programs, sink.address(), folder.path()).await?;
-            serving.push((contestant, one));
-        }
-        Ok(Self {
-            serving,
-            sink,
-            folder,
-            programs,
-        })
+    report.keep("machine", machine())?;
+    report.keep("plan", plan)?;
+    if let Some(wasmtime) = &programs.wasmtime {
+        report.keep("wasmtime", contestant::version(wasmtime))?;
     }
-
-    /// Asks one in a closed loop, and demands its spans.
-    async fn closed(
-        &self,
-        contestant: Contestant,
-        body: Option<PathBuf>,
-        duration: Duration,
-    ) -> anyhow::Result<Figures> {
-        self.measured(contestant, body, duration, None).await
-    }
-
-    async fn measured(
-        &self,
-        contestant: Contestant,
-        body: Option<PathBuf>,
-        duration: Duration,
-        rate: Option<u64>,
-    ) -> anyhow::Result<Figures> {
-        let (_, serving) = self
-            .serving
-            .iter()
-            .find(|(it, _)| *it == contestant)
-            .context("it does not run")?;
-        let asked = Asked {
-            url: format!("http://{}/", serving.address),
-            connections: CONNECTIONS,
-            duration,
-            body,
+    for part in Part::value_variants() {
+        if !parts.is_empty() && !parts.contains(part) {
+            continue;
+        }
+        let name = part.to_possible_value();
+        let name = name.map_or_else(String::new, |value| value.get_name().to_owned());
+        eprintln!("{name}:");
+        let outcome = match part {
+            Part::Throughput => throughput::run(plan, programs).await,
+            Part::Echo => echo::run(plan, programs).await,
+            Part::Pace => pace::run(plan, programs).await,
+            Part::Asleep => asleep::run(plan, programs).await,
+            Part::Start => start::process(plan, programs).await,
+            Part::Swap => start::swap(plan, programs).await,
+            Part::Connections => growth::connections(plan, programs).await,
+            Part::Spans => growth::spans(plan, programs).await,
+            Part::Attribute => growth::attribute(plan, programs).await,
+            Part::Collected => collected::run(plan, programs).await,
         };
-        let before = serving.cpu()?;
-        let answered = match rate {
-            None => generator::closed(&asked, self.folder.path()).await,
-            Some(rate) => generator::open(&self.programs.oha, &asked, rate).await,
+        let checks = match outcome {
+            Ok(outcome) => {
+                outcome.write_plots(folder)?;
+                report.keep(&name, &outcome.details)?;
+                Ok(outcome.checks)
+            }
+            Err(error) => Err(error),
         };
-        let answered = answered.with_context(|| contestant.name())?;
-        if contestant == Contestant::Fanlight {
-            let cut = u64::from(CONNECTIONS);
-            self.sink
-                .demand_whole_traces(answered.requests, cut)
-                .await?;
-        }
-        // With the spans out, all that the requests cost is in it.
-        let cpu = serving.cpu()?.saturating_sub(before);
-        let Answered {
-            requests,
-            per_second,
-            p50,
-            p99,
-        } = answered;
-        Ok(Figures {
-            per_second,
-            p50,
-            p99,
-            cpu_a_request: cpu.div_f64(requests.max(1) as f64),
-            rss_bytes: serving.rss_bytes()?,
-        })
+        report.add(&name, checks);
     }
-}
-
-/// Requests a second, latency and cost of the shortest request.
-async fn throughput(plan: &Plan, programs: &Programs) -> anyhow::Result<Vec<Check>> {
-    let field = Field::start(programs).await?;
-    let contestants: Vec<_> = field.serving.iter().map(|(it, _)| *it).collect();
-    for contestant in &contestants {
-        // Warm: code is compiled, pages are there.
-        field
-            .closed(*contestant, None, Duration::from_secs(1))
-            .await?;
-    }
-    let mut rounds = BTreeMap::<&str, Rounds>::new();
-    for round in 0..plan.rounds {
-        // Each begins another round, so that none has the same neighbour always.
-        for at in 0..contestants.len() {
-            let contestant = contestants[(at + round) % contestants.len()];
-            let figures = field.closed(contestant, None, plan.duration).await?;
-            eprintln!("  {:24} {figures}", contestant.name());
-            rounds.entry(contestant.name()).or_default().push(figures);
-        }
-    }
-    let of = |contestant: Contestant| rounds.get(contestant.name());
-    let rate = |contestant| of(contestant).map(Rounds::per_second);
-    let (Some(ours), Some(hypers), Some(quiet)) = (
-        rate(Contestant::Fanlight),
-        rate(Contestant::Hyper),
-        rate(Contestant::Quiet),
-    ) else {
-        anyhow::bail!("one of the three was not measured");
-    };
-    let ratio = |check: &str, bar, other: f64| {
-        let of = format!("{ours:.0}/s of {other:.0}/s");
-        Check::ratio_at_least(check, bar, ours / other, &of)
-    };
-    let mut checks = vec![
-        ratio("requests/s, of bare hyper's", 0.50, hypers),
-        ratio("requests/s, of those with telemetry off", 0.85, quiet),
-    ];
-    for (contestant, bar) in [
-        (Contestant::Wasmtime, 3.5),
-        (Contestant::WasmtimeTuned, 1.5),
-    ] {
-        if let Some(theirs) = rate(contestant) {
-            let check = format!("requests/s, of {}'s", contestant.name());
-            checks.push(ratio(&check, bar, theirs));
-        }
-    }
-    if let (Some(our), Some(hyper)) = (of(Contestant::Fanlight), of(Contestant::Hyper)) {
-        let bar = 1.2 * hypers / ours;
-        let measured = our.p99().as_secs_f64() / hyper.p99().as_secs_f64();
-        let of = format!("{:?} of {:?}", our.p99(), hyper.p99());
-        let check = "p99 at 32 connections, of bare hyper's";
-        checks.push(Check::ratio_at_most(check, bar, measured, &of));
-    }
-    for (name, rounds) in &rounds {
-        eprintln!("  {name:24} {rounds}");
-    }
-    Ok(checks)
+    report.write_json(&folder.join("compare.json"))?;
+    Ok(report)
 }

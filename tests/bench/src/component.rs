@@ -82,7 +82,7 @@ impl Guests {
 }
 
 /// Replaces the one place where `from` stands by as many bytes.
-fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Option<Vec<u8>> {
     let mut places = bytes.windows(from.len()).enumerate();
     let (at, _) = places.find(|(_, window)| *window == from)?;
     if places.any(|(_, window)| window == from) {

@@ -2,9 +2,9 @@
 //!
 //! | part | modules |
 //! |---|---|
-//! | what is run | [`survive`], [`soak`] |
+//! | what is run | [`compare`], [`survive`], [`soak`] |
 //! | who asks | `connection`, `request`, `load`, `admin` |
-//! | who is asked | `program` is the server as a child; `component` what it serves; `collector` where it exports |
+//! | who is asked | `program` is the server as a child, `process` what it takes; `component` what it serves; `collector` where it exports |
 //! | what is said | `report` |
 //!
 //! The client runs on the same cores as the server, so absolute figures are for
@@ -16,6 +16,7 @@ pub mod compare;
 mod component;
 mod connection;
 mod load;
+mod process;
 mod program;
 mod report;
 mod request;

@@ -46,26 +46,41 @@ enum Command {
         seed: u64,
     },
     /// Measures it beside others
-    Compare {
-        /// The program `bare-hyper` of this package
-        #[arg(long, value_name = "FILE")]
-        bare_hyper: PathBuf,
-        /// The program `wasmtime`; it is left out where none is named
-        #[arg(long, value_name = "FILE")]
-        wasmtime: Option<PathBuf>,
-        /// The program `oha`
-        #[arg(long, value_name = "FILE")]
-        oha: PathBuf,
-        /// The component `bench-usual`
-        #[arg(long, value_name = "FILE")]
-        usual: PathBuf,
-        /// The component `bench-plain`
-        #[arg(long, value_name = "FILE")]
-        plain: PathBuf,
-        /// Fewer and shorter rounds, for a look
-        #[arg(long)]
-        quick: bool,
-    },
+    Compare(Compare),
+}
+
+#[derive(Debug, clap::Args)]
+struct Compare {
+    /// The program `bare-hyper` of this package; left out where none is named
+    #[arg(long, value_name = "FILE")]
+    bare_hyper: Option<PathBuf>,
+    /// The program `wasmtime`; left out where none is named
+    #[arg(long, value_name = "FILE")]
+    wasmtime: Option<PathBuf>,
+    /// The program `oha`
+    #[arg(long, value_name = "FILE")]
+    oha: PathBuf,
+    /// The OpenTelemetry Collector; left out where none is named
+    #[arg(long, value_name = "FILE")]
+    collector: Option<PathBuf>,
+    /// The component `bench-usual`
+    #[arg(long, value_name = "FILE")]
+    usual: PathBuf,
+    /// The component `bench-plain`
+    #[arg(long, value_name = "FILE")]
+    plain: PathBuf,
+    /// The component `bench-varied`
+    #[arg(long, value_name = "FILE")]
+    varied: PathBuf,
+    /// Where `compare.json` and the plots go
+    #[arg(long, value_name = "FOLDER")]
+    out: PathBuf,
+    /// Fewer and shorter rounds, for a look
+    #[arg(long)]
+    quick: bool,
+    /// These parts alone
+    #[arg(long = "part", value_delimiter = ',')]
+    parts: Vec<compare::Part>,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -101,24 +116,19 @@ async fn run(args: &Args) -> anyhow::Result<Report> {
             let duration = Duration::from_secs(minutes * 60);
             soak::run(duration, *seed, &server, &Guests::read(faults)?).await
         }
-        Command::Compare {
-            bare_hyper,
-            wasmtime,
-            oha,
-            usual,
-            plain,
-            quick,
-        } => {
+        Command::Compare(args) => {
             let programs = Programs {
-                fanlight: args.server.clone(),
-                bare_hyper: bare_hyper.clone(),
-                wasmtime: wasmtime.clone(),
-                oha: oha.clone(),
-                usual: usual.clone(),
-                plain: plain.clone(),
+                fanlight: server,
+                bare_hyper: args.bare_hyper.clone(),
+                wasmtime: args.wasmtime.clone(),
+                oha: args.oha.clone(),
+                collector: args.collector.clone(),
+                usual: args.usual.clone(),
+                plain: args.plain.clone(),
+                varied: args.varied.clone(),
             };
-            let plan = if *quick { Plan::QUICK } else { Plan::FULL };
-            compare::run(&plan, &programs).await
+            let plan = if args.quick { Plan::QUICK } else { Plan::FULL };
+            compare::run(&args.parts, &plan, &programs, &args.out).await?
         }
     })
 }

@@ -1,7 +1,7 @@
 //! The server: the real program as a child, on ports of its own.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,8 +11,12 @@ use anyhow::Context;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
+use crate::process::status_bytes;
+
 /// How long it may take to start, and to end.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// A `fanlight serve` that was not started yet.
 #[derive(Clone, Debug)]
@@ -58,30 +62,24 @@ impl Server {
         self
     }
 
+    /// Exports to this address over gRPC, and leaves the rest as it comes.
+    pub(crate) fn exporting_as_usual(mut self, endpoint: SocketAddr) -> Self {
+        self.env = vec![("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{endpoint}"))];
+        self
+    }
+
+    /// Hands its spans on so often.
+    pub(crate) fn exporting_every(mut self, delay: Duration) -> Self {
+        let milliseconds = delay.as_millis().to_string();
+        self.env.push(("OTEL_BSP_SCHEDULE_DELAY", milliseconds));
+        self
+    }
+
     /// Starts it, and waits until it says where it serves.
     pub(crate) async fn serve(self, component: &Path) -> anyhow::Result<Serving> {
-        let mut command = Command::new(&self.program);
-        for (name, _) in std::env::vars_os() {
-            let text = name.to_string_lossy();
-            if text.starts_with("OTEL_") || text.starts_with("FANLIGHT_") {
-                command.env_remove(&name);
-            }
-        }
-        if self.env.is_empty() {
-            command.env("OTEL_SDK_DISABLED", "true");
-        }
-        let mut child = command
-            .arg("serve")
-            .arg(component)
-            .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
-            .arg("--cache-dir")
-            .arg(&self.cache_dir)
-            .args(&self.flags)
-            .envs(self.env)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
+        let mut child = self
+            .command(component, ANY_PORT)
             .stderr(Stdio::piped())
-            .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("cannot run {}", self.program.display()))?;
         let said = Arc::new(Mutex::new(String::new()));
@@ -97,6 +95,34 @@ impl Server {
             address,
             admin,
         })
+    }
+
+    /// The command that serves there, which ends with whoever runs it.
+    pub(crate) fn command(&self, component: &Path, listen: SocketAddr) -> Command {
+        let mut command = Command::new(&self.program);
+        for (name, _) in std::env::vars_os() {
+            let text = name.to_string_lossy();
+            if text.starts_with("OTEL_") || text.starts_with("FANLIGHT_") {
+                command.env_remove(&name);
+            }
+        }
+        if self.env.is_empty() {
+            command.env("OTEL_SDK_DISABLED", "true");
+        }
+        command
+            .arg("serve")
+            .arg(component)
+            .args(["--listen", &listen.to_string()])
+            .args(["--admin", &ANY_PORT.to_string()])
+            .arg("--cache-dir")
+            .arg(&self.cache_dir)
+            .args(&self.flags)
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true);
+        command
     }
 }
 
@@ -146,7 +172,7 @@ async fn address_after(
 pub(crate) struct Serving {
     child: Child,
     said: Arc<Mutex<String>>,
-    id: u32,
+    pub(crate) id: u32,
     pub(crate) address: SocketAddr,
     pub(crate) admin: SocketAddr,
 }
@@ -154,12 +180,12 @@ pub(crate) struct Serving {
 impl Serving {
     /// The memory that it holds now.
     pub(crate) fn rss_bytes(&self) -> anyhow::Result<u64> {
-        self.status_bytes("VmRSS:")
+        status_bytes(self.id, "VmRSS:")
     }
 
     /// The most memory that it ever held.
     pub(crate) fn peak_rss_bytes(&self) -> anyhow::Result<u64> {
-        self.status_bytes("VmHWM:")
+        status_bytes(self.id, "VmHWM:")
     }
 
     /// How many descriptors are open.
@@ -200,13 +226,5 @@ impl Serving {
             self.last_lines()
         );
         Ok(())
-    }
-
-    fn status_bytes(&self, name: &str) -> anyhow::Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id))?;
-        let line = status.lines().find_map(|line| line.strip_prefix(name));
-        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
-        let kib: u64 = kib.with_context(|| format!("no {name}"))?.trim().parse()?;
-        Ok(kib * 1024)
     }
 }

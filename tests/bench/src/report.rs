@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::compare::{Figure, Rounds};
 
 /// One thing that was demanded.
 #[derive(Clone, Debug, Serialize)]
@@ -16,6 +19,9 @@ pub(crate) struct Check {
     passed: bool,
     /// What was measured as a number: seconds, bytes, a count or a ratio.
     value: Option<f64>,
+    /// How far the rounds behind it are apart, as a part of their median.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spread: Option<f64>,
 }
 
 impl Check {
@@ -27,6 +33,7 @@ impl Check {
             measured: milliseconds(measured),
             passed: measured <= bar,
             value: Some(measured.as_secs_f64()),
+            spread: None,
         }
     }
 
@@ -38,6 +45,7 @@ impl Check {
             measured: milliseconds(measured),
             passed: true,
             value: Some(measured.as_secs_f64()),
+            spread: None,
         }
     }
 
@@ -45,10 +53,11 @@ impl Check {
     pub(crate) fn ratio_at_most(check: &str, bar: f64, measured: f64, of: &str) -> Self {
         Self {
             check: check.to_owned(),
-            bar: format!("at most {bar}x"),
+            bar: format!("at most {}x", short(bar)),
             measured: format!("{measured:.2}x ({of})"),
             passed: measured <= bar,
             value: Some(measured),
+            spread: None,
         }
     }
 
@@ -56,23 +65,24 @@ impl Check {
     pub(crate) fn ratio_at_least(check: &str, bar: f64, measured: f64, of: &str) -> Self {
         Self {
             check: check.to_owned(),
-            bar: format!("at least {bar}x"),
+            bar: format!("at least {}x", short(bar)),
             measured: format!("{measured:.2}x ({of})"),
             passed: measured >= bar,
             value: Some(measured),
+            spread: None,
         }
     }
 
     /// Memory that must not be exceeded; none is a negative growth.
     #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^53")]
     pub(crate) fn bytes_at_most(check: &str, bar: u64, measured: i64) -> Self {
-        let mebibytes = |bytes: f64| format!("{:.1} MiB", bytes / 1024.0 / 1024.0);
         Self {
             check: check.to_owned(),
-            bar: format!("at most {}", mebibytes(bar as f64)),
-            measured: mebibytes(measured as f64),
+            bar: format!("at most {}", size(bar as f64)),
+            measured: size(measured as f64),
             passed: i64::try_from(bar).is_ok_and(|bar| measured <= bar),
             value: Some(measured as f64),
+            spread: None,
         }
     }
 
@@ -85,6 +95,7 @@ impl Check {
             measured: measured.to_string(),
             passed: measured == bar,
             value: Some(measured as f64),
+            spread: None,
         }
     }
 
@@ -96,7 +107,96 @@ impl Check {
             passed: seen.is_ok(),
             measured: seen.unwrap_or_else(|error| format!("{error:#}")),
             value: None,
+            spread: None,
         }
+    }
+
+    /// Something that is told, without a bar.
+    pub(crate) fn shown(check: &str, said: &str) -> Self {
+        Self {
+            bar: "-".to_owned(),
+            ..Self::holds(check, "-", Ok(said.to_owned()))
+        }
+    }
+
+    /// The medians of a server's rounds; `figure` is the one that its spread is
+    /// told of.
+    pub(crate) fn figures(name: &str, rounds: &Rounds, figure: Figure) -> Self {
+        Self {
+            value: Some(rounds.median(figure)),
+            ..Self::shown(name, &rounds.to_string()).with_spread(rounds.spread(figure))
+        }
+    }
+
+    /// A ratio that may be so far from 1, as much below as above; `of` says what
+    /// of.
+    pub(crate) fn ratio_within(check: &str, bar: f64, measured: f64, of: &str) -> Self {
+        Self {
+            bar: format!("1 within {:.0}%", bar * 100.0),
+            passed: (measured - 1.0).abs() <= bar,
+            ..Self::ratio_at_most(check, bar, measured, of)
+        }
+    }
+
+    /// What the second half of the way adds to a cost to what the first half
+    /// does; none is a cost that hardly grows.
+    pub(crate) fn growth(check: &str, bar: f64, measured: Option<f64>) -> Self {
+        match measured {
+            Some(ratio) => Self::ratio_at_most(check, bar, ratio, "second half to first"),
+            None => Self {
+                bar: format!("at most {}x", short(bar)),
+                ..Self::shown(check, "hardly any")
+            },
+        }
+    }
+
+    /// The widest spread of what a part's bars rest on, after so many attempts
+    /// that were thrown away.
+    pub(crate) fn spread(part: &str, bar: f64, name: &str, widest: f64, again: usize) -> Self {
+        let percent = |part: f64| format!("{:.1}%", part * 100.0);
+        Self {
+            bar: format!("at most {}", percent(bar)),
+            measured: format!("{} ({name}; run again {again} times)", percent(widest)),
+            passed: widest <= bar,
+            ..Self::holds(&format!("{part}: widest spread"), "", Ok(String::new()))
+        }
+        .with_spread(widest)
+    }
+
+    /// Adds how far the rounds behind it are apart.
+    pub(crate) fn with_spread(self, spread: f64) -> Self {
+        Self {
+            spread: Some(spread),
+            ..self
+        }
+    }
+
+    /// What is said of it in a table: nothing where there is no bar.
+    fn word(&self) -> &'static str {
+        match (self.passed, self.bar.as_str()) {
+            (false, _) => "FAIL",
+            (true, "-") => "",
+            (true, _) => "pass",
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn passed(&self) -> bool {
+        self.passed
+    }
+}
+
+/// A bar with as many digits as it needs, and not more than two behind the point.
+fn short(bar: f64) -> f64 {
+    (bar * 100.0).round() / 100.0
+}
+
+/// Bytes in the unit that suits them.
+fn size(bytes: f64) -> String {
+    const MEBIBYTE: f64 = 1024.0 * 1024.0;
+    match bytes.abs() < MEBIBYTE {
+        true => format!("{:.1} KiB", bytes / 1024.0),
+        false => format!("{:.1} MiB", bytes / MEBIBYTE),
     }
 }
 
@@ -108,6 +208,9 @@ fn milliseconds(duration: Duration) -> String {
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
     checks: Vec<Check>,
+    /// What was measured on and how, and what else came of a part.
+    #[serde(flatten)]
+    details: Map<String, Value>,
 }
 
 impl Report {
@@ -123,7 +226,18 @@ impl Report {
     /// Where the file cannot be written.
     pub fn write_json(&self, path: &Path) -> anyhow::Result<()> {
         let json = serde_json::to_vec_pretty(self)?;
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)
+                .with_context(|| format!("cannot make {}", folder.display()))?;
+        }
         std::fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// Keeps more than the checks, for programs.
+    pub(crate) fn keep(&mut self, name: &str, value: impl Serialize) -> anyhow::Result<()> {
+        let value = serde_json::to_value(value)?;
+        self.details.insert(name.to_owned(), value);
+        Ok(())
     }
 
     /// Takes in what a part measured; where it broke down, that is a failure.
@@ -139,10 +253,10 @@ impl Report {
 
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let passed = if self.passed { "pass" } else { "FAIL" };
+        let word = self.word();
         write!(
             f,
-            "{passed}  {}: {} ({})",
+            "{word}  {}: {} ({})",
             self.check, self.measured, self.bar
         )
     }
@@ -156,13 +270,21 @@ impl fmt::Display for Report {
         };
         let check = width(|it| &it.check, "check");
         let bar = width(|it| &it.bar, "bar");
-        writeln!(f, "{:check$}  {:bar$}  {:4}  measured", "check", "bar", "")?;
+        writeln!(
+            f,
+            "{:check$}  {:bar$}  {:4}  {:6}  measured",
+            "check", "bar", "", "spread"
+        )?;
         for it in &self.checks {
-            let passed = if it.passed { "pass" } else { "FAIL" };
+            let spread = it.spread.map(|spread| format!("{:.1}%", spread * 100.0));
             writeln!(
                 f,
-                "{:check$}  {:bar$}  {passed}  {}",
-                it.check, it.bar, it.measured
+                "{:check$}  {:bar$}  {:4}  {:>6}  {}",
+                it.check,
+                it.bar,
+                it.word(),
+                spread.unwrap_or_default(),
+                it.measured
             )?;
         }
         Ok(())
@@ -192,6 +314,32 @@ mod tests {
         report.add("swaps", Err(anyhow::anyhow!("no server")));
         assert!(!report.passed());
         assert!(report.to_string().contains("no server"));
+    }
+
+    #[test]
+    fn a_ratio_may_be_as_far_below_one_as_above() {
+        let passes = |ratio| Check::ratio_within("shape", 0.15, ratio, "").passed;
+        assert!(passes(0.86) && passes(1.14));
+        assert!(!passes(0.84) && !passes(1.16) && !passes(f64::NAN));
+    }
+
+    #[test]
+    fn what_is_not_a_number_reaches_no_bar() {
+        assert!(!Check::ratio_at_least("rate", 0.5, f64::NAN, "").passed);
+        assert!(!Check::ratio_at_most("p99", 2.0, f64::NAN, "").passed);
+        assert!(!Check::spread("rounds", 0.1, "rate", f64::NAN, 3).passed);
+        assert!(!Check::growth("cost", 1.5, Some(f64::INFINITY)).passed);
+        assert!(Check::growth("cost", 1.5, None).passed);
+    }
+
+    #[test]
+    fn the_table_tells_the_spread_and_what_has_no_bar() {
+        let mut report = Report::default();
+        let ratio = Check::ratio_at_least("rate", 0.5, 0.6, "6 of 10").with_spread(0.034);
+        report.add("rates", Ok(vec![ratio, Check::shown("seen", "a lot")]));
+        let table = report.to_string();
+        assert!(table.contains("pass    3.4%  0.60x (6 of 10)"), "{table}");
+        assert!(!table.lines().last().unwrap().contains("pass"), "{table}");
     }
 
     #[test]

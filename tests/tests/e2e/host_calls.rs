@@ -39,7 +39,7 @@ fn answer(name: &str) -> Answer {
         | "emit"
         | "set-server-route" => Answer::Nothing,
         name if name.starts_with("[resource-drop]") => Answer::Nothing,
-        name => panic!("say here what {name} answers"),
+        name => unreachable!("say here what {name} answers"),
     }
 }
 
@@ -53,7 +53,7 @@ fn core_module(component: &[u8]) -> &[u8] {
             return &component[unchecked_range];
         }
     }
-    panic!("a component without a module")
+    unreachable!("a component without a module")
 }
 
 /// The calls that a component makes from a request to its answer.
@@ -64,7 +64,7 @@ fn calls(fixture: Fixture) -> Vec<String> {
     let mut linker = Linker::new(&engine);
     for import in module.imports() {
         let ExternType::Func(ty) = import.ty() else {
-            panic!("{} is no function", import.name());
+            unreachable!("{} is no function", import.name());
         };
         let name = import.name().to_owned();
         let note =
@@ -83,11 +83,11 @@ fn calls(fixture: Fixture) -> Vec<String> {
                     Answer::Handle => 1_u32,
                 };
                 let [.., Val::I32(pointer)] = parameters else {
-                    panic!("{name} returns nothing through memory");
+                    unreachable!("{name} returns nothing through memory");
                 };
                 let at = usize::try_from(*pointer).unwrap();
                 let Some(Extern::Memory(memory)) = caller.get_export("memory") else {
-                    panic!("no memory");
+                    unreachable!("no memory");
                 };
                 memory.write(&mut caller, at, &[0; 4])?;
                 memory.write(&mut caller, at + 4, &payload.to_le_bytes())?;

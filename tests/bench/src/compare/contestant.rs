@@ -1,7 +1,8 @@
 //! The servers that are compared, each as a child on a port of its own.
 
+use std::io::{Read, Seek};
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -9,30 +10,45 @@ use anyhow::Context;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
+use crate::process::{CpuTime, status_bytes};
+use crate::program::{self, Server};
+
 /// How long one may take until it listens.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What is compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Contestant {
+    /// A server that does nothing else.
+    Hyper,
     /// Fanlight with all its telemetry, exported.
     Fanlight,
     /// Fanlight with `OTEL_SDK_DISABLED=true`.
     Quiet,
-    /// A server that does nothing else.
-    Hyper,
     /// `wasmtime serve` as it comes.
     Wasmtime,
     /// `wasmtime serve` with the flags that suit instances of one request.
     WasmtimeTuned,
 }
 
+/// What `wasmtime serve` is told where it is tuned. It serves each request of a
+/// component like this by a fresh instance in any case, and takes instances from
+/// a pool; what these change is how the memory of one is made new. Others that
+/// were tried made it no faster: more warm slots, tables made at once, decommits
+/// in batches, more buffered chunks, no 0.3.
+const WASMTIME_FLAGS: [&str; 3] = [
+    // As much as Fanlight keeps: more than the guest touches.
+    "-Opooling-memory-keep-resident=2097152",
+    "-Opooling-table-keep-resident=65536",
+    "-Opooling-pagemap-scan=auto",
+];
+
 impl Contestant {
     pub(crate) fn name(self) -> &'static str {
         match self {
+            Self::Hyper => "bare hyper",
             Self::Fanlight => "fanlight",
             Self::Quiet => "fanlight, telemetry off",
-            Self::Hyper => "bare hyper",
             Self::Wasmtime => "wasmtime serve",
             Self::WasmtimeTuned => "wasmtime serve, tuned",
         }
@@ -42,24 +58,47 @@ impl Contestant {
 /// The programs and what they serve.
 #[derive(Clone, Debug)]
 pub struct Programs {
-    /// `fanlight`.
-    pub fanlight: PathBuf,
-    /// `bare-hyper` of this package.
-    pub bare_hyper: PathBuf,
+    /// `fanlight`, with a cache of compiled code.
+    pub fanlight: Server,
+    /// `bare-hyper` of this package, where it is to be compared with.
+    pub bare_hyper: Option<PathBuf>,
     /// `wasmtime`, where it is to be compared with.
     pub wasmtime: Option<PathBuf>,
     /// `oha`, for asking at a rate.
     pub oha: PathBuf,
+    /// The OpenTelemetry Collector, where there is one.
+    pub collector: Option<PathBuf>,
     /// The guest `bench-usual`.
     pub usual: PathBuf,
     /// The same answers by `wasi:http` alone.
     pub plain: PathBuf,
+    /// The guest `bench-varied`.
+    pub varied: PathBuf,
+}
+
+impl Programs {
+    /// Those of these contestants that there is a program for.
+    pub(crate) fn present(&self, contestants: &[Contestant]) -> Vec<Contestant> {
+        let is_present = |contestant: &Contestant| match contestant {
+            Contestant::Fanlight | Contestant::Quiet => true,
+            Contestant::Hyper => self.bare_hyper.is_some(),
+            Contestant::Wasmtime | Contestant::WasmtimeTuned => self.wasmtime.is_some(),
+        };
+        contestants.iter().copied().filter(is_present).collect()
+    }
 }
 
 /// One that serves. It is killed when it is dropped.
-pub(crate) struct Serving {
-    child: Child,
-    pub(crate) address: SocketAddr,
+pub(crate) enum Serving {
+    Fanlight(program::Serving),
+    Other(Other),
+}
+
+/// A server that is not ours.
+pub(crate) struct Other {
+    _child: Child,
+    id: u32,
+    address: SocketAddr,
 }
 
 impl Serving {
@@ -68,97 +107,124 @@ impl Serving {
         contestant: Contestant,
         programs: &Programs,
         sink: SocketAddr,
-        cache: &std::path::Path,
     ) -> anyhow::Result<Self> {
         let address = free_address()?;
-        let mut command = match contestant {
+        let command = match contestant {
+            Contestant::Fanlight => {
+                let server = programs.fanlight.clone().exporting_as_usual(sink);
+                return Ok(Self::Fanlight(server.serve(&programs.usual).await?));
+            }
+            Contestant::Quiet => {
+                let server = programs.fanlight.clone();
+                return Ok(Self::Fanlight(server.serve(&programs.usual).await?));
+            }
             Contestant::Hyper => {
-                let mut command = Command::new(&programs.bare_hyper);
+                let program = programs.bare_hyper.as_ref();
+                let mut command = Command::new(program.context("no bare hyper")?);
                 command.args(["--listen", &address.to_string()]);
                 command
             }
-            Contestant::Fanlight | Contestant::Quiet => {
-                let mut command = Command::new(&programs.fanlight);
-                command
-                    .arg("serve")
-                    .arg(&programs.usual)
-                    .args(["--listen", &address.to_string(), "--admin", "off"])
-                    .arg("--cache-dir")
-                    .arg(cache)
-                    .env("FANLIGHT_LOG", "warn");
-                match contestant {
-                    Contestant::Quiet => command.env("OTEL_SDK_DISABLED", "true"),
-                    _ => command.env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{sink}")),
-                };
-                command
-            }
             Contestant::Wasmtime | Contestant::WasmtimeTuned => {
-                let wasmtime = programs.wasmtime.as_ref();
-                let mut command = Command::new(wasmtime.context("no wasmtime to compare with")?);
+                let program = programs.wasmtime.as_ref();
+                let mut command = Command::new(program.context("no wasmtime")?);
                 command.args(["serve", "--addr", &address.to_string()]);
                 if contestant == Contestant::WasmtimeTuned {
-                    command.args([
-                        "-Opooling-memory-keep-resident=2097152",
-                        "-Opooling-table-keep-resident=65536",
-                        "-Opooling-pagemap-scan=auto",
-                    ]);
+                    command.args(WASMTIME_FLAGS);
                 }
                 command.arg(&programs.plain);
                 command
             }
         };
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .with_context(|| format!("cannot run {}", contestant.name()))?;
-        let mut serving = Self { child, address };
-        serving.listening(contestant).await?;
-        Ok(serving)
+        Ok(Self::Other(
+            Other::start(command, address, contestant.name()).await?,
+        ))
     }
 
-    async fn listening(&mut self, contestant: Contestant) -> anyhow::Result<()> {
-        let deadline = Instant::now() + PATIENCE;
-        while TcpStream::connect(self.address).await.is_err() {
-            if let Some(status) = self.child.try_wait()? {
-                anyhow::bail!("{} ended ({status})", contestant.name());
-            }
-            let waits = Instant::now() < deadline;
-            anyhow::ensure!(waits, "{} does not listen", contestant.name());
-            tokio::time::sleep(Duration::from_millis(20)).await;
+    pub(crate) fn address(&self) -> SocketAddr {
+        match self {
+            Self::Fanlight(serving) => serving.address,
+            Self::Other(other) => other.address,
         }
-        Ok(())
     }
 
-    /// The processor time that it took so far.
-    pub(crate) fn cpu(&self) -> anyhow::Result<Duration> {
-        let id = self.child.id().context("it has ended")?;
-        let stat = std::fs::read_to_string(format!("/proc/{id}/stat"))?;
-        // The name before may hold anything but ends with the last bracket.
-        let (_, fields) = stat.rsplit_once(") ").context("no fields")?;
-        let mut ticks = fields.split(' ').skip(11).map(str::parse::<u64>);
-        let (user, system) = (
-            ticks.next().context("no user time")??,
-            ticks.next().context("no system time")??,
-        );
-        // USER_HZ, the unit of these fields, is 100 on every Linux there is.
-        Ok(Duration::from_millis((user + system) * 10))
+    /// Where its own numbers are.
+    pub(crate) fn admin(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Fanlight(serving) => Some(serving.admin),
+            Self::Other(_) => None,
+        }
+    }
+
+    pub(crate) fn cpu(&self) -> anyhow::Result<CpuTime> {
+        CpuTime::of(self.id())
     }
 
     /// The memory that it holds now, in bytes.
     pub(crate) fn rss_bytes(&self) -> anyhow::Result<u64> {
-        let id = self.child.id().context("it has ended")?;
-        let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
-        let kib: u64 = kib.context("no VmRSS")?.trim().parse()?;
-        Ok(kib * 1024)
+        status_bytes(self.id(), "VmRSS:")
+    }
+
+    fn id(&self) -> u32 {
+        match self {
+            Self::Fanlight(serving) => serving.id,
+            Self::Other(other) => other.id,
+        }
+    }
+}
+
+impl Other {
+    /// Starts it, and waits until it listens there.
+    pub(crate) async fn start(
+        mut command: Command,
+        address: SocketAddr,
+        name: &str,
+    ) -> anyhow::Result<Self> {
+        // What it says goes to a file, for it may say more than a pipe holds.
+        let mut said = tempfile::tempfile()?;
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(said.try_clone()?)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("cannot run {name}"))?;
+        let deadline = Instant::now() + PATIENCE;
+        while TcpStream::connect(address).await.is_err() {
+            if let Some(status) = child.try_wait()? {
+                let mut text = String::new();
+                said.rewind()?;
+                said.read_to_string(&mut text)?;
+                anyhow::bail!("{name} ended ({status}): {text}");
+            }
+            anyhow::ensure!(Instant::now() < deadline, "{name} does not listen");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let id = child.id().with_context(|| format!("{name} ended"))?;
+        Ok(Self {
+            _child: child,
+            id,
+            address,
+        })
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 }
 
 /// An address that was free a moment ago: not every server tells which it took.
-fn free_address() -> anyhow::Result<SocketAddr> {
+pub(crate) fn free_address() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
+
+/// What a program says by `--version`; nothing where it says nothing.
+pub(crate) fn version(program: &Path) -> String {
+    let output = std::process::Command::new(program)
+        .arg("--version")
+        .stdin(Stdio::null())
+        .output();
+    output.map_or_else(
+        |_| String::new(),
+        |output| String::from_utf8_lossy(&output.stdout).trim().to_owned(),
+    )
 }

@@ -1,23 +1,39 @@
 //! What was measured in rounds, and how far the rounds are apart.
 
 use std::fmt;
-use std::time::Duration;
+
+use serde::Serialize;
 
 use crate::load::median;
 
 /// What one round of one server came to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Figures {
+    /// Right answers a second.
     pub(crate) per_second: f64,
-    pub(crate) p50: Duration,
-    pub(crate) p99: Duration,
-    /// Processor time of the server for each request.
-    pub(crate) cpu_a_request: Duration,
+    /// Microseconds from a request to its answer that half of them keep to.
+    pub(crate) p50_us: f64,
+    /// Microseconds that 99 of 100 keep to.
+    pub(crate) p99_us: f64,
+    /// Microseconds of the server's processor time for each request, its
+    /// telemetry on the way to the sink included.
+    pub(crate) cpu_us: f64,
+    /// The server's memory after the round.
     pub(crate) rss_bytes: u64,
 }
 
+/// One of the figures.
+pub(crate) type Figure = fn(&Figures) -> f64;
+pub(crate) const RATE: Figure = |it| it.per_second;
+pub(crate) const P50: Figure = |it| it.p50_us;
+pub(crate) const P99: Figure = |it| it.p99_us;
+pub(crate) const CPU: Figure = |it| it.cpu_us;
+#[expect(clippy::cast_precision_loss, reason = "far fewer than 2^53")]
+pub(crate) const RSS: Figure = |it| it.rss_bytes as f64;
+
 /// All rounds of one server.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(transparent)]
 pub(crate) struct Rounds(Vec<Figures>);
 
 impl Rounds {
@@ -25,61 +41,121 @@ impl Rounds {
         self.0.push(figures);
     }
 
-    /// The median rate.
-    pub(crate) fn per_second(&self) -> f64 {
-        median(self.of(|figures| figures.per_second))
+    pub(crate) fn median(&self, figure: Figure) -> f64 {
+        median(self.of(figure))
     }
 
-    /// The median of the rounds' p99.
-    pub(crate) fn p99(&self) -> Duration {
-        Duration::from_secs_f64(median(self.of(|figures| figures.p99.as_secs_f64())))
+    /// How far a figure is apart: see [`spread`].
+    pub(crate) fn spread(&self, figure: Figure) -> f64 {
+        spread(self.of(figure))
     }
 
-    /// The median cost.
-    pub(crate) fn cpu_a_request(&self) -> Duration {
-        let costs = self.of(|figures| figures.cpu_a_request.as_secs_f64());
-        Duration::from_secs_f64(median(costs))
-    }
-
-    /// How far the middle half of the rates is apart, as a part of the median.
-    pub(crate) fn spread(&self) -> f64 {
-        let mut rates = self.of(|figures| figures.per_second);
-        rates.sort_by(f64::total_cmp);
-        let quarter = rates.len() / 4;
-        match (rates.get(quarter), rates.get(rates.len() - 1 - quarter)) {
-            (Some(low), Some(high)) => (high - low) / median(rates.clone()),
-            _ => f64::NAN,
-        }
-    }
-
-    fn of(&self, figure: impl Fn(&Figures) -> f64) -> Vec<f64> {
+    fn of(&self, figure: Figure) -> Vec<f64> {
         self.0.iter().map(figure).collect()
+    }
+}
+
+impl FromIterator<Figures> for Rounds {
+    fn from_iter<T: IntoIterator<Item = Figures>>(figures: T) -> Self {
+        Self(figures.into_iter().collect())
+    }
+}
+
+/// The spread of a median: how far the middle half of the values is apart (their
+/// interquartile range), as a part of the median. One round that something
+/// disturbed does not count in it; a machine that is now fast and now slow does.
+///
+/// Quartiles lie between two values in proportion, as R and NumPy have them by
+/// default. Not a number where there is no value.
+pub(crate) fn spread(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    (quantile(&values, 0.75) - quantile(&values, 0.25)) / quantile(&values, 0.5)
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a place in a short list"
+)]
+fn quantile(sorted: &[f64], part: f64) -> f64 {
+    let place = part * sorted.len().saturating_sub(1) as f64;
+    let (below, above) = (place.floor() as usize, place.ceil() as usize);
+    match (sorted.get(below), sorted.get(above)) {
+        (Some(low), Some(high)) => low + (high - low) * place.fract(),
+        _ => f64::NAN,
     }
 }
 
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            per_second,
+            p50_us,
+            p99_us,
+            cpu_us,
+            rss_bytes,
+        } = self;
+        let rss = rss_bytes / 1024 / 1024;
         write!(
             f,
-            "{:7.0}/s  p50 {:6.0} us  p99 {:6.0} us  cpu {:5.1} us  rss {:4} MiB",
-            self.per_second,
-            self.p50.as_secs_f64() * 1e6,
-            self.p99.as_secs_f64() * 1e6,
-            self.cpu_a_request.as_secs_f64() * 1e6,
-            self.rss_bytes / 1024 / 1024
+            "{per_second:.0}/s, p50 {p50_us:.0} us, p99 {p99_us:.0} us, cpu {cpu_us:.1} us, \
+             rss {rss} MiB"
         )
     }
 }
 
 impl fmt::Display for Rounds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{:7.0}/s (spread {:.1}%)  p99 {:6.0} us  cpu {:5.1} us",
-            self.per_second(),
-            self.spread() * 100.0,
-            self.p99().as_secs_f64() * 1e6,
-            self.cpu_a_request().as_secs_f64() * 1e6
-        )
+        let medians = Figures {
+            per_second: self.median(RATE),
+            p50_us: self.median(P50),
+            p99_us: self.median(P99),
+            cpu_us: self.median(CPU),
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "it was a count of bytes"
+            )]
+            rss_bytes: self.median(RSS) as u64,
+        };
+        write!(f, "{medians}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Figures, P99, RATE, Rounds, spread};
+
+    #[test]
+    fn the_spread_is_that_of_the_middle_half_to_the_median() {
+        // The quartiles of five are the second and the fourth.
+        assert_eq!(spread(vec![100.0, 90.0, 110.0, 1.0, 900.0]), 0.2);
+        assert_eq!(spread(vec![5.0, 5.0, 5.0]), 0.0);
+        // Between two of four, in proportion.
+        assert_eq!(spread(vec![1.0, 2.0, 3.0, 4.0]), 1.5 / 2.5);
+        assert!(spread(Vec::new()).is_nan());
+    }
+
+    #[test]
+    fn one_disturbed_round_of_five_does_not_count() {
+        assert!(spread(vec![100.0, 101.0, 99.0, 100.0, 10.0]) < 0.02);
+    }
+
+    #[test]
+    fn each_figure_has_a_median_of_its_own() {
+        let rounds: Rounds = [(1.0, 30.0), (2.0, 10.0), (3.0, 20.0)]
+            .map(|(per_second, p99_us)| Figures {
+                per_second,
+                p50_us: 0.0,
+                p99_us,
+                cpu_us: 0.0,
+                rss_bytes: 0,
+            })
+            .into_iter()
+            .collect();
+        assert_eq!(rounds.median(RATE), 2.0);
+        assert_eq!(rounds.median(P99), 20.0);
+        assert_eq!(rounds.spread(RATE), 0.5);
     }
 }

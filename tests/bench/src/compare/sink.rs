@@ -1,43 +1,54 @@
 //! Where a measured server exports to: acknowledges OTLP over gRPC at once,
 //! keeps the bytes, and looks at them only when the load is over.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use anyhow::Context;
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body_util::combinators::WithTrailers;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use prost::Message;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::traces::Traces;
 
 const TRACES: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
-/// The server's, and the guest's two.
-const SPANS_A_REQUEST: u8 = 3;
 /// How long the last spans may be on their way.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A sink on a port of its own.
 pub(crate) struct Sink {
     address: SocketAddr,
-    kept: Arc<Mutex<Vec<Bytes>>>,
+    kept: Kept,
     serving: JoinHandle<()>,
+}
+
+/// Requests for traces, each as the frames that it came in.
+type Kept = Arc<Mutex<Vec<Vec<Bytes>>>>;
+
+/// What must have arrived of a load.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Expected {
+    /// How many requests were answered.
+    pub(crate) requests: u64,
+    /// How many more may have been under way when the load ended: whoever asked
+    /// does not count them.
+    pub(crate) cut: u64,
+    pub(crate) spans_a_request: u32,
 }
 
 impl Sink {
     pub(crate) async fn start() -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let kept = Arc::new(Mutex::new(Vec::new()));
+        let kept = Kept::default();
         let serving = tokio::spawn(serve(listener, Arc::clone(&kept)));
         Ok(Self {
             address,
@@ -50,64 +61,43 @@ impl Sink {
         self.address
     }
 
-    /// Waits until it holds three spans for each of so many requests, looks at
-    /// them and forgets them. `cut` more may have been under way when the load
-    /// ended: whoever asked does not count them.
+    /// Forgets what came late of an earlier load.
+    pub(crate) fn forget(&self) {
+        lock(&self.kept).clear();
+    }
+
+    /// Waits until it holds all spans of all requests, looks at them and forgets
+    /// them.
     ///
     /// # Errors
     /// Where a span is missing, or there is one too many.
-    pub(crate) async fn demand_whole_traces(&self, requests: u64, cut: u64) -> anyhow::Result<()> {
-        let deadline = tokio::time::Instant::now() + PATIENCE;
-        let mut traces = Traces::default();
-        while traces.whole() < requests {
+    pub(crate) async fn demand(&self, expected: Expected) -> anyhow::Result<()> {
+        let traces = self.wait_for(expected, PATIENCE).await?;
+        traces.demand(expected)
+    }
+
+    /// Waits until it holds all spans of all requests, or for so long; gives what
+    /// has arrived.
+    ///
+    /// # Errors
+    /// Where something else than spans has.
+    pub(crate) async fn wait_for(
+        &self,
+        expected: Expected,
+        patience: Duration,
+    ) -> anyhow::Result<Traces> {
+        let deadline = Instant::now() + patience;
+        let mut traces = Traces::of(expected.spans_a_request);
+        loop {
             let kept = std::mem::take(&mut *lock(&self.kept));
-            for request in kept {
-                traces.add(request)?;
+            for frames in kept {
+                traces.add(&frames.concat())?;
             }
-            anyhow::ensure!(
-                tokio::time::Instant::now() < deadline,
-                "{} of {requests} traces arrived whole",
-                traces.whole()
-            );
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            if traces.demand(expected).is_ok() || Instant::now() > deadline {
+                return Ok(traces);
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        let all = traces.spans_of.len() as u64;
-        anyhow::ensure!(
-            all <= requests + cut,
-            "{all} traces arrived of {requests} requests"
-        );
-        Ok(())
-    }
-}
-
-/// How many spans arrived of each trace.
-#[derive(Default)]
-struct Traces {
-    spans_of: HashMap<Vec<u8>, u8>,
-    whole: u64,
-}
-
-impl Traces {
-    fn whole(&self) -> u64 {
-        self.whole
-    }
-
-    /// Takes a request in: a flag, a length, a message.
-    fn add(&mut self, mut request: Bytes) -> anyhow::Result<()> {
-        anyhow::ensure!(request.len() >= 5, "a request without a message");
-        anyhow::ensure!(request.get_u8() == 0, "a request that is compressed");
-        let length = request.get_u32() as usize;
-        anyhow::ensure!(request.len() == length, "more than one message");
-        let request = ExportTraceServiceRequest::decode(request).context("not OTLP")?;
-        let resources = request.resource_spans.into_iter();
-        let scopes = resources.flat_map(|it| it.scope_spans);
-        for span in scopes.flat_map(|scope| scope.spans) {
-            let spans = self.spans_of.entry(span.trace_id).or_default();
-            *spans += 1;
-            self.whole += u64::from(*spans == SPANS_A_REQUEST);
-            anyhow::ensure!(*spans <= SPANS_A_REQUEST, "a trace of too many spans");
-        }
-        Ok(())
     }
 }
 
@@ -117,7 +107,7 @@ impl Drop for Sink {
     }
 }
 
-async fn serve(listener: TcpListener, kept: Arc<Mutex<Vec<Bytes>>>) {
+async fn serve(listener: TcpListener, kept: Kept) {
     while let Ok((stream, _)) = listener.accept().await {
         let kept = Arc::clone(&kept);
         tokio::spawn(async move {
@@ -137,12 +127,19 @@ type Acknowledgement =
 
 async fn acknowledge(
     request: Request<Incoming>,
-    kept: Arc<Mutex<Vec<Bytes>>>,
+    kept: Kept,
 ) -> Result<Response<Acknowledgement>, hyper::Error> {
     let is_traces = request.uri().path() == TRACES;
-    let body = request.into_body().collect().await?.to_bytes();
+    let mut body = request.into_body();
+    let mut frames = Vec::new();
+    while let Some(frame) = body.frame().await {
+        // Trailers say nothing here.
+        if let Ok(data) = frame?.into_data() {
+            frames.push(data);
+        }
+    }
     if is_traces {
-        lock(&kept).push(body);
+        lock(&kept).push(frames);
     }
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", HeaderValue::from_static("0"));
@@ -158,4 +155,38 @@ async fn acknowledge(
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
+
+    use super::super::traces::tests::request;
+    use super::{Expected, Sink};
+
+    #[tokio::test]
+    async fn what_a_client_of_otlp_sends_is_there_when_it_has_its_answer() {
+        let sink = Sink::start().await.unwrap();
+        let channel = tonic::transport::Endpoint::from_shared(format!("http://{}", sink.address()))
+            .unwrap()
+            .connect()
+            .await
+            .unwrap();
+        let mut client = TraceServiceClient::new(channel);
+        client.export(request(&[(1, 3), (2, 2)])).await.unwrap();
+        let expected = |requests| Expected {
+            requests,
+            cut: 0,
+            spans_a_request: 3,
+        };
+        let patience = Duration::from_millis(1);
+        let traces = sink.wait_for(expected(2), patience).await.unwrap();
+        assert!(traces.demand(expected(2)).is_err());
+        assert_eq!(traces.whole(), 1);
+
+        client.export(request(&[(3, 3)])).await.unwrap();
+        sink.demand(expected(1)).await.unwrap();
+    }
 }
