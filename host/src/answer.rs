@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, Full};
 use wasmtime::Result;
 use wasmtime::component::{HasData, Linker, Resource};
 use wasmtime_wasi_http::p2::types::HostResponseOutparam;
-use wasmtime_wasi_http::{FieldMap, WasiHttpCtxView, WasiHttpView};
+use wasmtime_wasi_http::{FieldMap, FieldMapError, WasiHttpCtxView, WasiHttpView};
 
 use crate::state::State;
 use bindings::fanlight::http::answer::{self, Refusal};
@@ -82,8 +82,13 @@ impl answer::Host for AnswerView<'_> {
         };
         let mut fields = FieldMap::new_mutable(MAX_FIELDS);
         for (name, value) in headers {
-            if fields.append(self.0.hooks, name, value).is_err() {
-                return Ok(Err(Refusal::Header));
+            match fields.append(self.0.hooks, name, value) {
+                Ok(_) => {}
+                // Too many and too large ones trap there as well.
+                Err(error @ (FieldMapError::TooManyFields | FieldMapError::TotalSizeTooBig)) => {
+                    return Err(wasmtime::Error::new(error));
+                }
+                Err(_) => return Ok(Err(Refusal::Header)),
             }
         }
         let body = Full::new(Bytes::from(body));

@@ -147,6 +147,10 @@ impl Body for GuestBody {
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(HandleError::BodyAborted))),
+            // Whoever counts would wait for the rest, or take it for whole.
+            Poll::Ready(None) if self.promised.is_some_and(|all| self.handed_over < all) => {
+                Poll::Ready(Some(Err(HandleError::BodyAborted)))
+            }
             Poll::Ready(None) => {
                 self.finished = true;
                 self.detach();

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use wasmtime::component::{Linker, ResourceTable};
+use wasmtime::StoreContextMut;
+use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 use wasmtime_wasi::cli::{WasiCli, WasiCliCtx, WasiCliCtxView};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksCtx, WasiClocksCtxView};
+use wasmtime_wasi::p2::DynOutputStream;
 use wasmtime_wasi::p2::bindings::{cli, clocks};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+use wasmtime_wasi_io::bindings::wasi::io;
 
 use crate::answer;
 use crate::holdings;
@@ -75,20 +78,47 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
     imports::add_to_linker(linker, State::telemetry_view)
 }
 
-/// Has what guests ask for as they start answered without a [`WasiCtx`]: to
-/// make one seeds random generators and takes a microsecond or two.
+/// Has what nearly all guests ask for answered without a [`WasiCtx`]: to make
+/// one seeds random generators and takes a microsecond or two. The stock ways to
+/// streams lead through it though they need the table alone.
 fn lighten(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
+    io::error::add_to_linker::<State, Table>(linker, State::table)?;
+    io::poll::add_to_linker::<State, Table>(linker, State::table)?;
+    io::streams::add_to_linker::<State, Table>(linker, State::table)?;
     cli::environment::add_to_linker::<State, WasiCli>(linker, State::bare)?;
     cli::exit::add_to_linker::<State, WasiCli>(linker, State::bare)?;
     cli::stdin::add_to_linker::<State, WasiCli>(linker, State::bare)?;
     cli::terminal_stdin::add_to_linker::<State, WasiCli>(linker, State::bare)?;
     cli::terminal_stdout::add_to_linker::<State, WasiCli>(linker, State::bare)?;
     cli::terminal_stderr::add_to_linker::<State, WasiCli>(linker, State::bare)?;
+    linker
+        .instance("wasi:cli/stdout@0.2.12")?
+        .func_wrap("get-stdout", |store, (): ()| printed(store, Stream::Stdout))?;
+    linker
+        .instance("wasi:cli/stderr@0.2.12")?
+        .func_wrap("get-stderr", |store, (): ()| printed(store, Stream::Stderr))?;
     clocks::wall_clock::add_to_linker::<State, WasiClocks>(linker, State::clocks)?;
     clocks::monotonic_clock::add_to_linker::<State, WasiClocks>(linker, State::clocks)?;
     linker.allow_shadowing(false);
     Ok(())
+}
+
+/// Marks the table in the linker.
+struct Table;
+
+impl HasData for Table {
+    type Data<'a> = &'a mut ResourceTable;
+}
+
+/// A stream for what the guest prints.
+fn printed(
+    mut store: StoreContextMut<'_, State>,
+    stream: Stream,
+) -> wasmtime::Result<(Resource<DynOutputStream>,)> {
+    let state = store.data_mut();
+    let stream: DynOutputStream = Box::new(state.telemetry.stdio(stream));
+    Ok((state.table.push(stream)?,))
 }
 
 impl State {
@@ -130,11 +160,8 @@ impl State {
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let telemetry = &self.telemetry;
         let ctx = self.wasi.get_or_insert_with(|| {
             let context = WasiCtx::builder()
-                .stdout(telemetry.stdio(Stream::Stdout))
-                .stderr(telemetry.stdio(Stream::Stderr))
                 .allow_tcp(false)
                 .allow_udp(false)
                 .max_random_size(MAX_RANDOM_BYTES)

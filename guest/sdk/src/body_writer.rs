@@ -9,9 +9,6 @@ use crate::bindings::wasi::http::types::{Fields, OutgoingBody};
 use crate::bindings::wasi::io::streams::{OutputStream, StreamError};
 use crate::executor::Subscription;
 
-/// The most bytes that `blocking-write-and-flush` of `wasi:io` takes.
-const MAX_BLOCKING_WRITE: usize = 4096;
-
 /// The body of a streamed answer, given to the closure of
 /// [`Response::stream`](crate::Response::stream).
 #[derive(Debug)]
@@ -54,17 +51,6 @@ impl BodyWriter {
             rest = later;
         }
         Ok(())
-    }
-
-    /// Writes a body that is whole.
-    ///
-    /// A small one takes one call to the host. That waits in its place, but
-    /// there is always room for what is first.
-    pub(crate) async fn write_whole(&mut self, body: &[u8]) -> Result<(), WriteError> {
-        if body.len() <= MAX_BLOCKING_WRITE {
-            return Ok(self.stream.blocking_write_and_flush(body)?);
-        }
-        self.write(body).await
     }
 
     /// Waits until everything written is on its way to the client.

@@ -281,7 +281,7 @@ impl Response {
                 let Some(mut writer) = BodyWriter::from_raw(body) else {
                     return;
                 };
-                let result = writer.write_whole(&bytes).await.map_err(Into::into);
+                let result = writer.write(bytes).await.map_err(Into::into);
                 (writer, result)
             }
             Content::Stream(produce) => {

@@ -1,17 +1,12 @@
 //! What a guest prints: each line becomes a log record with the ids of the
 //! span that was current, and a line of the host's own log.
 
-use std::io;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use opentelemetry::logs::Severity;
 use opentelemetry::{InstrumentationScope, KeyValue, Value};
-use tokio::io::AsyncWrite;
-use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
 use super::GuestSignals;
@@ -192,7 +187,6 @@ impl StdioShared {
 }
 
 /// One of the guest's streams, as WASI writes to it. It is always ready.
-#[derive(Clone)]
 pub(crate) struct GuestStdio {
     shared: Arc<StdioShared>,
     stream: Stream,
@@ -201,22 +195,6 @@ pub(crate) struct GuestStdio {
 impl GuestStdio {
     pub(super) fn new(shared: Arc<StdioShared>, stream: Stream) -> Self {
         Self { shared, stream }
-    }
-}
-
-impl IsTerminal for GuestStdio {
-    fn is_terminal(&self) -> bool {
-        false
-    }
-}
-
-impl StdoutStream for GuestStdio {
-    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
-        Box::new(self.clone())
-    }
-
-    fn p2_stream(&self) -> Box<dyn OutputStream> {
-        Box::new(self.clone())
     }
 }
 
@@ -242,23 +220,4 @@ impl OutputStream for GuestStdio {
 #[wasmtime_wasi::async_trait]
 impl Pollable for GuestStdio {
     async fn ready(&mut self) {}
-}
-
-impl AsyncWrite for GuestStdio {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        _context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.shared.write(self.stream, bytes);
-        Poll::Ready(Ok(bytes.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
 }

@@ -397,10 +397,10 @@ mod tests {
 
     #[test]
     fn a_request_is_cut_by_bytes_and_a_large_span_goes_alone() {
-        const MIB: usize = 1024 * 1024;
+        const KIB: usize = 1024;
         let (queue, _) = queue(BatchConfig::default());
-        for mebibytes in [1, 1, 5, 1, 1] {
-            queue.push(&span("a", mebibytes * MIB));
+        for kibibytes in [400, 400, 5_000, 400, 400] {
+            queue.push(&span("a", kibibytes * KIB));
         }
         let sizes: Vec<_> = requests(&queue).iter().map(|it| spans(it)).collect();
         assert_eq!(sizes, [2, 1, 2]);

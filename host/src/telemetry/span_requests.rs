@@ -10,12 +10,14 @@ use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
 use opentelemetry_sdk::Resource;
 use prost::Message as _;
 
-use super::otlp::{EncodedTraces, MAX_REQUEST_BYTES, bytes_field, put_header};
+use super::otlp::{EncodedTraces, bytes_field, put_header};
 use super::output::Output;
 use super::span_queue::{Part, Room, SpanQueue};
 
-/// Room in a request for what is told of the resource and of each library.
-const HEADERS_BYTES: usize = 64 * 1024;
+/// The most bytes of spans in a request, unless one span is larger. Collectors
+/// take four times as much, but whoever wants JSON has a request in memory as a
+/// tree, which is ten times as large and more.
+const REQUEST_BYTES: usize = 1024 * 1024;
 
 /// Parts, in as many requests as it takes.
 pub(super) struct Requests {
@@ -38,9 +40,7 @@ impl Requests {
         let first = self.parts.next()?;
         let (mut spans, mut bytes) = (first.spans, first.room());
         let mut parts = vec![first];
-        let fits = |spans: usize, bytes: usize| {
-            spans <= self.max_spans && bytes <= MAX_REQUEST_BYTES - HEADERS_BYTES
-        };
+        let fits = |spans: usize, bytes: usize| spans <= self.max_spans && bytes <= REQUEST_BYTES;
         while let Some(next) = self
             .parts
             .next_if(|next| fits(spans + next.spans, bytes + next.room()))

@@ -6,6 +6,7 @@
 )]
 
 mod admin;
+mod answers;
 mod bodies;
 mod body_limit;
 mod composed;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use fanlight_guest::bindings::wasi::http::types::{ErrorCode, IncomingRequest, ResponseOutparam};
 use fanlight_guest::{Request, Response, Scheme, block_on, sleep, span};
 
+mod answers;
 mod flood;
 mod forgery;
 mod greed;
@@ -29,6 +30,7 @@ fn handle(request: IncomingRequest, outparam: ResponseOutparam) {
             drop(outparam);
             block_on(sleep(milliseconds(&request)));
         }
+        "/answer" => answers::refused(&request, outparam),
         "/error-code" => {
             let code = error_code(&request.query_param("code").unwrap_or_default());
             ResponseOutparam::set(outparam, Err(code));

@@ -1,0 +1,36 @@
+//! Answers in one call that the host refuses, and what comes after them.
+
+use fanlight_guest::Request;
+use fanlight_guest::bindings::fanlight::http::answer::{Refusal, send};
+use fanlight_guest::bindings::wasi::http::types::ResponseOutparam;
+
+/// What the host takes at once, in bytes.
+const MAX_BODY: usize = 64 * 1024;
+
+/// Tries what the query says, and tells what the host said to that: where it took
+/// it, nobody is there who would hear.
+pub(crate) fn refused(request: &Request, outparam: ResponseOutparam) {
+    let (long, just_right) = (vec![b'x'; MAX_BODY + 1], vec![b'x'; MAX_BODY]);
+    let header = |name: &'static str, value: &'static [u8]| [(name, value)];
+    let tried = match &*request.query_param("what").unwrap_or_default() {
+        "status" => send(&outparam, 99, &[], b""),
+        "name" => send(&outparam, 200, &header("not a name", b"x"), b""),
+        "value" => send(&outparam, 200, &header("x-value", b"a\r\nx-more: b"), b""),
+        "connection" => send(&outparam, 200, &header("connection", b"close"), b""),
+        "large" => send(&outparam, 200, &[], &long),
+        "largest" => send(&outparam, 200, &[], &just_right),
+        "twice" => {
+            send(&outparam, 200, &[], b"first\n").ok();
+            send(&outparam, 500, &[], b"second\n")
+        }
+        "short" => send(&outparam, 200, &header("content-length", b"5"), b"four"),
+        _ => return,
+    };
+    let said = match tried {
+        Ok(()) => "taken",
+        Err(Refusal::Status) => "status",
+        Err(Refusal::Header) => "header",
+        Err(Refusal::TooLarge) => "too large",
+    };
+    send(&outparam, 200, &[], said.as_bytes()).ok();
+}
