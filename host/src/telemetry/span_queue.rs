@@ -37,14 +37,37 @@ const MAX_SCRATCH: usize = 64 * 1024;
 #[derive(Debug)]
 pub(crate) struct SpanQueue {
     shards: Box<[Mutex<Shard>]>,
-    /// What waits or is under way.
-    spans: AtomicUsize,
-    bytes: AtomicUsize,
+    /// What waits or is under way: the bounds hold for it.
+    held: Amount,
+    /// What waits: enough of it is a batch, whatever else is under way.
+    waiting: Amount,
     spare: Mutex<Vec<Vec<u8>>>,
     full_batch: Notify,
     config: BatchConfig,
     counts: Arc<Exported>,
     enabled: bool,
+}
+
+/// How much there is of something, counted by all threads.
+#[derive(Debug, Default)]
+struct Amount {
+    spans: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+impl Amount {
+    /// Adds some, and tells what was there before.
+    fn add(&self, room: Room) -> Room {
+        Room {
+            spans: self.spans.fetch_add(room.spans, Ordering::Relaxed),
+            bytes: self.bytes.fetch_add(room.bytes, Ordering::Relaxed),
+        }
+    }
+
+    fn subtract(&self, room: Room) {
+        self.spans.fetch_sub(room.spans, Ordering::Relaxed);
+        self.bytes.fetch_sub(room.bytes, Ordering::Relaxed);
+    }
 }
 
 /// What the threads have written that share it.
@@ -65,8 +88,11 @@ pub(super) struct Part {
 
 impl Part {
     /// The room that it takes in the queue.
-    pub(super) fn room(&self) -> usize {
-        part_overhead(&self.scope) + self.bytes.len()
+    pub(super) fn taken(&self) -> Room {
+        Room {
+            spans: self.spans,
+            bytes: part_overhead(&self.scope) + self.bytes.len(),
+        }
     }
 }
 
@@ -104,8 +130,8 @@ impl SpanQueue {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             shards: (0..threads).map(|_| Mutex::default()).collect(),
-            spans: AtomicUsize::new(0),
-            bytes: AtomicUsize::new(0),
+            held: Amount::default(),
+            waiting: Amount::default(),
             spare: Mutex::default(),
             full_batch: Notify::new(),
             config,
@@ -133,15 +159,18 @@ impl SpanQueue {
         let max_batch = self.config.max_batch;
         let mut shard = lock(&self.shards[thread_number() % self.shards.len()]);
         let part = shard.part_for(scope, span.len(), max_batch);
-        let room = match part {
-            Some(_) => span.len(),
-            None => span.len() + part_overhead(scope),
+        let room = Room {
+            spans: 1,
+            bytes: match part {
+                Some(_) => span.len(),
+                None => span.len() + part_overhead(scope),
+            },
         };
-        let Some(before) = self.take_room(room) else {
+        if !self.take_room(room) {
             drop(shard);
             self.counts.queue_full(1);
             return;
-        };
+        }
         let at = part.unwrap_or_else(|| {
             let at = shard.parts.len();
             shard.open.insert(scope.clone(), at);
@@ -155,37 +184,32 @@ impl SpanQueue {
         let part = &mut shard.parts[at];
         part.bytes.extend_from_slice(span);
         part.spans += 1;
+        // Under the lock: whoever takes the part out subtracts it as well.
+        let before = self.waiting.add(room);
         drop(shard);
-        let is_full = |before: usize, now: usize, full: usize| before < full && now >= full;
-        if is_full(before.bytes, before.bytes + room, FULL_BATCH_BYTES)
-            || is_full(before.spans, before.spans + 1, max_batch)
+        let is_full =
+            |before: usize, more: usize, full: usize| before < full && before + more >= full;
+        if is_full(before.bytes, room.bytes, FULL_BATCH_BYTES)
+            || is_full(before.spans, room.spans, max_batch)
         {
             self.full_batch.notify_one();
         }
     }
 
-    /// Takes room for a span, and tells what was taken before.
-    fn take_room(&self, bytes: usize) -> Option<Room> {
-        let spans = self.spans.fetch_add(1, Ordering::Relaxed);
-        if spans >= self.config.max_items {
-            self.spans.fetch_sub(1, Ordering::Relaxed);
-            return None;
+    /// Takes room, where there is.
+    fn take_room(&self, room: Room) -> bool {
+        let before = self.held.add(room);
+        let fits = before.spans < self.config.max_items
+            && before.bytes + room.bytes <= self.config.max_bytes;
+        if !fits {
+            self.held.subtract(room);
         }
-        let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        if before + bytes > self.config.max_bytes {
-            self.give_back(Room { spans: 1, bytes });
-            return None;
-        }
-        Some(Room {
-            spans,
-            bytes: before,
-        })
+        fits
     }
 
     /// Gives the room back of what has left or is lost.
     pub(super) fn give_back(&self, room: Room) {
-        self.spans.fetch_sub(room.spans, Ordering::Relaxed);
-        self.bytes.fetch_sub(room.bytes, Ordering::Relaxed);
+        self.held.subtract(room);
     }
 
     /// Keeps a buffer for a part to come.
@@ -199,7 +223,7 @@ impl SpanQueue {
 
     /// Spans that wait or are under way.
     pub(crate) fn len(&self) -> usize {
-        self.spans.load(Ordering::Relaxed)
+        self.held.spans.load(Ordering::Relaxed)
     }
 
     /// Takes out what waits; it keeps its room until that is given back.
@@ -208,7 +232,11 @@ impl SpanQueue {
         let taken = shards.flat_map(|shard| {
             let mut shard = lock(shard);
             shard.open.clear();
-            std::mem::take(&mut shard.parts)
+            let parts = std::mem::take(&mut shard.parts);
+            for part in &parts {
+                self.waiting.subtract(part.taken());
+            }
+            parts
         });
         taken.collect()
     }
@@ -225,10 +253,7 @@ impl SpanQueue {
     pub(super) fn done(&self, parts: Vec<Part>) -> usize {
         let count = parts.iter().map(|part| part.spans).sum();
         for part in parts {
-            self.give_back(Room {
-                spans: part.spans,
-                bytes: part.room(),
-            });
+            self.give_back(part.taken());
             self.reuse(part.bytes);
         }
         count
@@ -350,12 +375,12 @@ mod tests {
         queue.push(&span("a", 4_000));
         assert_eq!(queue.len(), 1, "what is under way, and no more");
         for part in &under_way {
-            queue.give_back(Room {
-                spans: part.spans,
-                bytes: part.room(),
-            });
+            queue.give_back(part.taken());
         }
-        assert_eq!((queue.len(), queue.bytes.load(Ordering::Relaxed)), (0, 0));
+        assert_eq!(
+            (queue.len(), queue.held.bytes.load(Ordering::Relaxed)),
+            (0, 0)
+        );
         for _ in 0..3 {
             queue.push(&span("a", 1));
         }
@@ -434,6 +459,13 @@ mod tests {
             large.push(&span("a", FULL_BATCH_BYTES / 4));
         }
         woken(&large).await;
+        // What is under way is no reason to leave the next batch where it is.
+        let under_way = large.take();
+        for _ in 0..4 {
+            large.push(&span("a", FULL_BATCH_BYTES / 4));
+        }
+        woken(&large).await;
+        drop(under_way);
         let (many, _) = queue(BatchConfig {
             max_batch: 4,
             ..BatchConfig::default()

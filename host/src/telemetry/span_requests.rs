@@ -38,15 +38,18 @@ impl Requests {
     /// The parts of the next request. One that is too large goes alone.
     pub(super) fn next(&mut self) -> Option<Vec<Part>> {
         let first = self.parts.next()?;
-        let (mut spans, mut bytes) = (first.spans, first.room());
+        let Room {
+            mut spans,
+            mut bytes,
+        } = first.taken();
         let mut parts = vec![first];
         let fits = |spans: usize, bytes: usize| spans <= self.max_spans && bytes <= REQUEST_BYTES;
         while let Some(next) = self
             .parts
-            .next_if(|next| fits(spans + next.spans, bytes + next.room()))
+            .next_if(|next| fits(spans + next.spans, bytes + next.taken().bytes))
         {
             spans += next.spans;
-            bytes += next.room();
+            bytes += next.taken().bytes;
             parts.push(next);
         }
         Some(parts)
@@ -79,7 +82,7 @@ impl SpanSink {
     pub(super) async fn export(&self, queue: &SpanQueue, parts: Vec<Part>) {
         let room = Room {
             spans: parts.iter().map(|part| part.spans).sum(),
-            bytes: parts.iter().map(Part::room).sum(),
+            bytes: parts.iter().map(|part| part.taken().bytes).sum(),
         };
         let request = self.request(&parts);
         for part in parts {
