@@ -117,6 +117,11 @@ impl Invocation {
             {
                 end = Some(ended);
             }
+            // Not by a poll, which finds nothing once the task has used up its turn
+            // by tokio's account; and without an answer the guest's end says why.
+            if end.is_some() {
+                return Poll::Ready(self.head.try_recv().ok());
+            }
             if may_answer {
                 match Pin::new(&mut self.head).poll(context) {
                     Poll::Ready(Ok(head)) => return Poll::Ready(Some(head)),
@@ -124,12 +129,7 @@ impl Invocation {
                     Poll::Pending => {}
                 }
             }
-            // Without an answer the guest's end says why.
-            if end.is_some() {
-                Poll::Ready(None)
-            } else {
-                Poll::Pending
-            }
+            Poll::Pending
         })
         .await;
         let Some(head) = head else {
