@@ -4,15 +4,18 @@
 //! not read holds back the guest that writes for it. A guest that trapped
 //! never ends its body cleanly, unless it had finished it before.
 
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame};
+use tokio::task::unconstrained;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use wasmtime_wasi_http::Error;
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
 use crate::error::HandleError;
@@ -82,6 +85,22 @@ impl GuestBody {
         }
     }
 
+    /// What the guest has written. Once it has ended, "not yet" means "never":
+    /// then tokio must not say it only because the task has used up its turn.
+    fn poll_inner(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let inner = &mut self.inner;
+        match self.guest {
+            Progress::Running(_) => Pin::new(inner).poll_frame(context),
+            Progress::Ended(_) => {
+                let next = poll_fn(|context| Pin::new(&mut *inner).poll_frame(context));
+                pin!(unconstrained(next)).poll(context)
+            }
+        }
+    }
+
     /// Lets the guest go on for its time after the answer.
     fn detach(&mut self) {
         let Some(Afterlife {
@@ -137,7 +156,7 @@ impl Body for GuestBody {
         {
             self.guest = Progress::Ended(end);
         }
-        match Pin::new(&mut self.inner).poll_frame(context) {
+        match self.poll_inner(context) {
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(data) = frame.data_ref() {
                     self.handed_over += data.len() as u64;
@@ -180,5 +199,57 @@ impl Drop for GuestBody {
         if self.is_complete() {
             self.detach();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::turn;
+
+    struct Written(mpsc::Receiver<Bytes>);
+
+    impl Body for Written {
+        type Data = Bytes;
+        type Error = Error;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+            let next = self.0.poll_recv(context);
+            next.map(|next| next.map(|bytes| Ok(Frame::data(bytes))))
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_guest_has_written_is_there_whatever_the_turn_of_the_task() {
+        let (sender, receiver) = mpsc::channel(1);
+        sender.send(Bytes::from_static(b"all")).await.unwrap();
+        drop(sender);
+        let mut body = GuestBody {
+            inner: Written(receiver).boxed_unsync(),
+            guest: Progress::Ended(GuestEnd::default()),
+            finished: false,
+            promised: None,
+            handed_over: 0,
+            afterlife: None,
+        };
+        let mut next = async || {
+            poll_fn(|context| {
+                turn::use_up(context);
+                match Pin::new(&mut body).poll_frame(context) {
+                    Poll::Ready(next) => Poll::Ready(next.transpose()),
+                    Poll::Pending => panic!("a guest that has ended writes no more"),
+                }
+            })
+            .await
+        };
+        let frame = next().await.unwrap().unwrap();
+        assert_eq!(frame.into_data().unwrap(), "all");
+        assert!(next().await.unwrap().is_none());
     }
 }

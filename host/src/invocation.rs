@@ -295,3 +295,28 @@ async fn call(
         .await
         .map_err(CallError::Guest)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::turn;
+
+    #[tokio::test]
+    async fn an_answer_of_a_guest_that_has_ended_is_there_whatever_the_turn_of_the_task() {
+        let (sender, head) = oneshot::channel();
+        let mut sender = Some(sender);
+        let guest = poll_fn(move |context| {
+            if let Some(sender) = sender.take() {
+                let _ = sender.send(Err(ErrorCode::ConnectionRefused));
+            }
+            turn::use_up(context);
+            Poll::Ready(GuestEnd::default())
+        });
+        let invocation = Invocation {
+            guest: Box::pin(guest),
+            head,
+        };
+        let answer = invocation.head().await;
+        assert!(matches!(answer, Err(HandleError::ErrorCode(_))));
+    }
+}

@@ -67,6 +67,8 @@ mod swap_trace;
 mod telemetry;
 mod tls;
 mod trusted_proxies;
+#[cfg(test)]
+mod turn;
 mod watch;
 mod watched_io;
 

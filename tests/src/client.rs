@@ -171,6 +171,8 @@ pub async fn raw(address: SocketAddr, request: &[u8]) -> Vec<u8> {
     tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer))
         .await
         .expect("the server closes")
+        // What came before it may be enough; where it is not, this says why.
+        .inspect_err(|error| eprintln!("the connection broke: {error}"))
         .ok();
     answer
 }
