@@ -19,7 +19,7 @@ pub(crate) struct Check {
     passed: bool,
     /// What was measured as a number: seconds, bytes, a count or a ratio.
     value: Option<f64>,
-    /// How far the rounds behind it are apart, as a part of their median.
+    /// How sure it is: the spread of the median behind it, as a part of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     spread: Option<f64>,
 }
@@ -150,8 +150,8 @@ impl Check {
         }
     }
 
-    /// The widest spread of what a part's bars rest on, after so many attempts
-    /// that were thrown away.
+    /// The widest spread of what a part's bars rest on, after its rounds were run
+    /// again so many times.
     pub(crate) fn spread(part: &str, bar: f64, name: &str, widest: f64, again: usize) -> Self {
         let percent = |part: f64| format!("{:.1}%", part * 100.0);
         Self {

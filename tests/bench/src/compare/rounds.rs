@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::steady::TakeIn;
 use crate::load::median;
 
 /// What one round of one server came to.
@@ -31,6 +32,9 @@ pub(crate) const CPU: Figure = |it| it.cpu_us;
 #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^53")]
 pub(crate) const RSS: Figure = |it| it.rss_bytes as f64;
 
+/// What makes an interquartile range a notch: see [`spread`].
+const NOTCH: f64 = 1.57;
+
 /// All rounds of one server.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(transparent)]
@@ -55,21 +59,32 @@ impl Rounds {
     }
 }
 
+impl TakeIn for Rounds {
+    fn take_in(&mut self, more: Self) {
+        self.0.take_in(more.0);
+    }
+}
+
 impl FromIterator<Figures> for Rounds {
     fn from_iter<T: IntoIterator<Item = Figures>>(figures: T) -> Self {
         Self(figures.into_iter().collect())
     }
 }
 
-/// The spread of a median: how far the middle half of the values is apart (their
-/// interquartile range), as a part of the median. One round that something
-/// disturbed does not count in it; a machine that is now fast and now slow does.
+/// The spread of a median: how far from it the true one may be, as a part of it.
+/// It is the notch of a box plot, 1.57 times the interquartile range by the root
+/// of the number of values: medians whose notches do not overlap differ, at a
+/// level of 95% (McGill, Tukey and Larsen, Variations of Box Plots, 1978). One
+/// round that something disturbed does not count in it; a machine that is now
+/// fast and now slow does, and asks for more rounds.
 ///
 /// Quartiles lie between two values in proportion, as R and NumPy have them by
 /// default. Not a number where there is no value.
+#[expect(clippy::cast_precision_loss, reason = "the length of a short list")]
 pub(crate) fn spread(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
-    (quantile(&values, 0.75) - quantile(&values, 0.25)) / quantile(&values, 0.5)
+    let range = quantile(&values, 0.75) - quantile(&values, 0.25);
+    NOTCH * range / (values.len() as f64).sqrt() / quantile(&values, 0.5)
 }
 
 #[expect(
@@ -125,21 +140,43 @@ impl fmt::Display for Rounds {
 
 #[cfg(test)]
 mod tests {
-    use super::{Figures, P99, RATE, Rounds, spread};
+    use super::{Figures, NOTCH, P99, RATE, Rounds, TakeIn as _, spread};
 
     #[test]
-    fn the_spread_is_that_of_the_middle_half_to_the_median() {
+    fn the_spread_is_that_of_the_middle_half_by_the_root_of_their_number() {
         // The quartiles of five are the second and the fourth.
-        assert_eq!(spread(vec![100.0, 90.0, 110.0, 1.0, 900.0]), 0.2);
+        let five = spread(vec![100.0, 90.0, 110.0, 1.0, 900.0]);
+        assert_eq!(five, NOTCH * 20.0 / 5_f64.sqrt() / 100.0);
         assert_eq!(spread(vec![5.0, 5.0, 5.0]), 0.0);
         // Between two of four, in proportion.
-        assert_eq!(spread(vec![1.0, 2.0, 3.0, 4.0]), 1.5 / 2.5);
+        assert_eq!(spread(vec![1.0, 2.0, 3.0, 4.0]), NOTCH * 1.5 / 2.0 / 2.5);
         assert!(spread(Vec::new()).is_nan());
     }
 
     #[test]
     fn one_disturbed_round_of_five_does_not_count() {
         assert!(spread(vec![100.0, 101.0, 99.0, 100.0, 10.0]) < 0.02);
+    }
+
+    #[test]
+    fn more_rounds_that_are_no_further_apart_make_a_median_surer() {
+        let figures = |per_second| Figures {
+            per_second,
+            p50_us: 0.0,
+            p99_us: 0.0,
+            cpu_us: 0.0,
+            rss_bytes: 0,
+        };
+        let attempt = || -> Rounds {
+            let rates = [90.0, 95.0, 100.0, 105.0, 110.0];
+            rates.into_iter().map(figures).collect()
+        };
+        let mut rounds = attempt();
+        let before = rounds.spread(RATE);
+        rounds.take_in(attempt());
+        rounds.take_in(attempt());
+        assert!(rounds.spread(RATE) < before);
+        assert_eq!(rounds.median(RATE), 100.0);
     }
 
     #[test]
@@ -156,6 +193,6 @@ mod tests {
             .collect();
         assert_eq!(rounds.median(RATE), 2.0);
         assert_eq!(rounds.median(P99), 20.0);
-        assert_eq!(rounds.spread(RATE), 0.5);
+        assert_eq!(rounds.spread(RATE), NOTCH * 1.0 / 3_f64.sqrt() / 2.0);
     }
 }

@@ -1,5 +1,8 @@
-//! When a median may be believed: where the rounds are too far apart they are
-//! run again, and in the end the benchmark says that it does not know.
+//! When a median may be believed: where the rounds are too far apart for their
+//! number more of them are run, and in the end the benchmark says that it does
+//! not know.
+
+use std::collections::BTreeMap;
 
 use crate::report::Check;
 
@@ -9,23 +12,47 @@ pub(crate) const STEADY: f64 = 0.10;
 /// A median by its name, and its spread.
 pub(crate) type Spread = (String, f64);
 
+/// What is measured again and again.
+pub(crate) trait TakeIn {
+    /// Adds what was measured later.
+    fn take_in(&mut self, more: Self);
+}
+
+impl<T> TakeIn for Vec<T> {
+    fn take_in(&mut self, more: Self) {
+        self.extend(more);
+    }
+}
+
+impl<K: Ord, V: TakeIn> TakeIn for BTreeMap<K, V> {
+    fn take_in(&mut self, more: Self) {
+        for (key, more) in more {
+            if let Some(present) = self.get_mut(&key) {
+                present.take_in(more);
+            } else {
+                self.insert(key, more);
+            }
+        }
+    }
+}
+
 /// Measures until every spread is within [`STEADY`], and again at most so many
-/// times. What an unsteady attempt has measured is thrown away whole: to keep
-/// its better half would be to choose.
+/// times. All that was measured counts: to keep the steadiest attempt would be
+/// to choose.
 ///
-/// Gives the last attempt, and the check that it was steady.
+/// Gives it, and the check that it was steady.
 ///
 /// # Errors
 /// Where it cannot be measured.
-pub(crate) async fn until_steady<T>(
+pub(crate) async fn until_steady<T: TakeIn>(
     part: &str,
     again: usize,
     mut measure: impl AsyncFnMut() -> anyhow::Result<T>,
     spreads: impl Fn(&T) -> Vec<Spread>,
 ) -> anyhow::Result<(T, Check)> {
+    let mut measured = measure().await?;
     let mut attempt = 0;
     loop {
-        let measured = measure().await?;
         let (name, widest) = widest(spreads(&measured));
         // What is not a number is not steady.
         let is_steady = widest <= STEADY;
@@ -34,9 +61,10 @@ pub(crate) async fn until_steady<T>(
             return Ok((measured, check));
         }
         eprintln!(
-            "  not steady: the rounds of {name} are {:.0}% apart; again",
+            "  not steady: the median of {name} is sure to {:.0}%; again",
             widest * 100.0
         );
+        measured.take_in(measure().await?);
         attempt += 1;
     }
 }
@@ -48,42 +76,50 @@ fn widest(spreads: Vec<Spread>) -> Spread {
 
 #[cfg(test)]
 mod tests {
-    use super::{until_steady, widest};
+    use super::{BTreeMap, TakeIn as _, until_steady, widest};
 
-    async fn attempts(again: usize, spreads: &[f64]) -> (usize, f64, bool) {
+    async fn attempts(again: usize, spreads: &[f64]) -> (Vec<f64>, bool) {
         let mut attempts = spreads.iter().copied();
-        let mut made = 0;
-        let (last, check) = until_steady(
+        let (all, check) = until_steady(
             "rounds",
             again,
-            async || {
-                made += 1;
-                attempts.next().ok_or_else(|| anyhow::anyhow!("no more"))
+            async || Ok(Vec::from_iter(attempts.next())),
+            |all: &Vec<f64>| {
+                let last = all.last().copied().unwrap_or_default();
+                vec![("a".to_owned(), 0.01), ("b".to_owned(), last)]
             },
-            |spread| vec![("a".to_owned(), 0.01), ("b".to_owned(), *spread)],
         )
         .await
         .unwrap();
-        (made, last, check.passed())
+        (all, check.passed())
     }
 
     #[tokio::test]
     async fn what_is_steady_is_measured_once() {
-        assert_eq!(attempts(3, &[0.10, 0.0]).await, (1, 0.10, true));
+        assert_eq!(attempts(3, &[0.10, 0.0]).await, (vec![0.10], true));
     }
 
     #[tokio::test]
-    async fn what_is_not_is_measured_again_until_it_is() {
-        assert_eq!(attempts(3, &[0.2, 0.3, 0.05]).await, (3, 0.05, true));
+    async fn what_is_not_is_measured_again_until_it_is_and_all_of_it_counts() {
+        let all = vec![0.2, 0.3, 0.05];
+        assert_eq!(attempts(3, &all).await, (all, true));
     }
 
     #[tokio::test]
     async fn after_three_times_more_it_fails_and_says_so() {
+        let spreads = [0.2, 0.3, 0.4, 0.5, 0.0];
+        assert_eq!(attempts(3, &spreads).await, (spreads[..4].to_vec(), false));
+        assert!(!attempts(0, &[f64::NAN]).await.1);
+    }
+
+    #[test]
+    fn what_is_measured_later_goes_to_what_has_its_name() {
+        let mut all = BTreeMap::from([("a", vec![1]), ("b", vec![2])]);
+        all.take_in(BTreeMap::from([("b", vec![3]), ("c", vec![4])]));
         assert_eq!(
-            attempts(3, &[0.2, 0.3, 0.4, 0.5, 0.0]).await,
-            (4, 0.5, false)
+            all,
+            BTreeMap::from([("a", vec![1]), ("b", vec![2, 3]), ("c", vec![4])])
         );
-        assert!(!attempts(0, &[f64::NAN]).await.2);
     }
 
     #[test]
