@@ -142,15 +142,18 @@ impl Handler {
         let telemetry = GuestTelemetry::new(Arc::clone(&self.signals), span.clone());
         let ticks = component.pacer().pace().ticks();
         let state = State::new(telemetry, ticks, self.limits.max_memory_bytes);
-        let mut head = pin!(Invocation::new(component, state, request).head());
-        let mut too_late = pin!(self.too_late(deadline));
-        // The guest first: most have answered by then, and neither the timer nor
-        // what all requests share is touched for them.
-        let outcome = poll_fn(|context| match head.as_mut().poll(context) {
-            Poll::Ready(answered) => Poll::Ready(answered),
-            Poll::Pending => too_late.as_mut().poll(context).map(Err),
-        })
-        .await;
+        let mut invocation = Invocation::new(component, state, request);
+        let outcome = {
+            let mut head = pin!(invocation.head());
+            let mut too_late = pin!(self.too_late(deadline));
+            // The guest first: most have answered by then, and neither the timer
+            // nor what all requests share is touched for them.
+            poll_fn(|context| match head.as_mut().poll(context) {
+                Poll::Ready(answered) => Poll::Ready(answered),
+                Poll::Pending => too_late.as_mut().poll(context).map(Err),
+            })
+            .await
+        };
         // As long as nothing is on its way to the client, the reason for which
         // the guest could not read on is a better answer than what it made of it.
         let outcome = if cut.happened() {
@@ -159,7 +162,8 @@ impl Handler {
             outcome
         };
         // Said before the guest is dropped: its open spans tell the reason.
-        let (response, guest) = outcome.inspect_err(|error| span.fail(error))?;
+        let response = outcome.inspect_err(|error| span.fail(error))?;
+        let guest = invocation.into_guest();
         let promised = promised_bytes(&response, is_head);
         let afterlife = Afterlife {
             linger: self.limits.linger,

@@ -1,8 +1,11 @@
-//! Answers in one call that the host refuses, and what comes after them.
+//! Answers in one call that the host refuses, and what comes after them;
+//! answers that are none.
 
-use fanlight_guest::Request;
+use std::time::Duration;
+
 use fanlight_guest::bindings::fanlight::http::answer::{Refusal, send};
-use fanlight_guest::bindings::wasi::http::types::ResponseOutparam;
+use fanlight_guest::bindings::wasi::http::types::{ErrorCode, ResponseOutparam};
+use fanlight_guest::{Request, block_on, sleep, span};
 
 /// What the host takes at once, in bytes.
 const MAX_BODY: usize = 64 * 1024;
@@ -33,4 +36,16 @@ pub(crate) fn refused(request: &Request, outparam: ResponseOutparam) {
         Err(Refusal::TooLarge) => "too large",
     };
     send(&outparam, 200, &[], said.as_bytes()).ok();
+}
+
+/// Gives an answer that is none, and goes on with a span open.
+pub(crate) fn none_and_on(request: &Request, outparam: ResponseOutparam) {
+    let _span = span!("open_at_answer");
+    match &*request.query_param("what").unwrap_or_default() {
+        "error-code" => ResponseOutparam::set(outparam, Err(ErrorCode::ConfigurationError)),
+        _ => {
+            send(&outparam, 103, &[], b"").ok();
+        }
+    }
+    block_on(sleep(Duration::from_secs(600)));
 }

@@ -31,6 +31,7 @@ fn handle(request: IncomingRequest, outparam: ResponseOutparam) {
             block_on(sleep(milliseconds(&request)));
         }
         "/answer" => answers::refused(&request, outparam),
+        "/none-and-on" => answers::none_and_on(&request, outparam),
         "/error-code" => {
             let code = error_code(&request.query_param("code").unwrap_or_default());
             ResponseOutparam::set(outparam, Err(code));
