@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::{Response, Version};
 use http_body::{Body, Frame};
 use tokio::task::unconstrained;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use wasmtime_wasi_http::Error;
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
+use crate::body_length::{Asked, BodyLength};
 use crate::error::HandleError;
 use crate::instances::Place;
 use crate::invocation::{GuestEnd, Progress};
@@ -43,33 +45,48 @@ pub(crate) struct GuestBody {
     guest: Progress,
     /// The guest's body ended as it should.
     finished: bool,
-    /// What the client is promised by `content-length`; zero where the answer
-    /// has no body by its method or status.
-    promised: Option<u64>,
+    /// What the client is promised.
+    length: BodyLength,
+    /// There is no body, and hyper does not know: on HTTP/2 it looks neither at
+    /// the method nor at the status. On HTTP/1.1 it does, and would take the
+    /// `content-length` away from a 304 whose body it is told to be none.
+    ends_with_head: bool,
     handed_over: u64,
     afterlife: Option<Afterlife>,
 }
 
 impl GuestBody {
-    pub(crate) fn new(
-        inner: HyperOutgoingBody,
+    /// Puts a guest behind the answer that it is writing.
+    pub(crate) fn behind(
+        response: Response<HyperOutgoingBody>,
         guest: Progress,
-        promised: Option<u64>,
+        asked: Asked,
         afterlife: Afterlife,
-    ) -> Self {
-        Self {
+    ) -> Response<Self> {
+        let length = BodyLength::of(&response, asked);
+        response.map(|inner| Self {
             inner,
             guest,
             finished: false,
-            promised,
+            length,
+            ends_with_head: length == BodyLength::Absent && asked.version == Version::HTTP_2,
             handed_over: 0,
             afterlife: Some(afterlife),
-        }
+        })
     }
 
     /// Whether the client has, or is about to have, all that it was promised.
     pub(crate) fn is_complete(&self) -> bool {
-        self.finished || self.promised == Some(self.handed_over)
+        match self.length {
+            BodyLength::Absent => true,
+            BodyLength::Bytes(all) => self.finished || self.handed_over == all,
+            BodyLength::Open => self.finished,
+        }
+    }
+
+    /// Whether the client was promised more than it has.
+    fn lacks_bytes(&self) -> bool {
+        matches!(self.length, BodyLength::Bytes(all) if self.handed_over < all)
     }
 
     pub(crate) fn bytes(&self) -> u64 {
@@ -148,7 +165,7 @@ impl Body for GuestBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, HandleError>>> {
-        if self.finished {
+        if self.finished || self.length == BodyLength::Absent {
             return Poll::Ready(None);
         }
         if let Progress::Running(guest) = &mut self.guest
@@ -167,7 +184,7 @@ impl Body for GuestBody {
             }
             Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(HandleError::BodyAborted))),
             // Whoever counts would wait for the rest, or take it for whole.
-            Poll::Ready(None) if self.promised.is_some_and(|all| self.handed_over < all) => {
+            Poll::Ready(None) if self.lacks_bytes() => {
                 Poll::Ready(Some(Err(HandleError::BodyAborted)))
             }
             Poll::Ready(None) => {
@@ -188,7 +205,7 @@ impl Body for GuestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.finished
+        self.finished || self.ends_with_head
     }
 }
 
@@ -234,7 +251,8 @@ mod tests {
             inner: Written(receiver).boxed_unsync(),
             guest: Progress::Ended(GuestEnd::default()),
             finished: false,
-            promised: None,
+            length: BodyLength::Open,
+            ends_with_head: false,
             handed_over: 0,
             afterlife: None,
         };

@@ -27,6 +27,8 @@ pub(crate) fn refused(request: &Request, outparam: ResponseOutparam) {
             send(&outparam, 500, &[], b"second\n")
         }
         "short" => send(&outparam, 200, &header("content-length", b"5"), b"four"),
+        "204" => send(&outparam, 204, &[], b"four"),
+        "304" => send(&outparam, 304, &header("content-length", b"5"), b"four"),
         _ => return,
     };
     let said = match tried {

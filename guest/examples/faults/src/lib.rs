@@ -157,7 +157,8 @@ fn late(duration: Duration) -> Response {
 fn stream(request: &Request) -> Response {
     let chunks = number(request, "chunks", 3);
     let delay = Duration::from_millis(number(request, "delay_ms", 100));
-    Response::stream(200, async move |body| {
+    let status = u16::try_from(number(request, "code", 200)).unwrap_or(0);
+    Response::stream(status, async move |body| {
         for chunk in 0..chunks {
             sleep(delay).await;
             body.write(format!("chunk {chunk}\n")).await?;
