@@ -1,6 +1,6 @@
 //! How long an answer's body is, as the request and the answer's head have it.
 
-use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 
 /// What the length of an answer's body depends on besides the answer.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,48 +32,63 @@ pub(crate) enum BodyLength {
 }
 
 impl BodyLength {
-    pub(crate) fn of<B>(response: &Response<B>, asked: Asked) -> Self {
+    /// Reads it; there is none where `content-length` is no number.
+    pub(crate) fn of<B>(response: &Response<B>, asked: Asked) -> Option<Self> {
+        let said = match response.headers().get(header::CONTENT_LENGTH) {
+            Some(length) => Self::Bytes(number(length)?),
+            None => Self::Open,
+        };
         let no_body = matches!(
             response.status(),
             StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
         );
         if asked.is_head || no_body {
-            return Self::Absent;
+            return Some(Self::Absent);
         }
-        match content_length(response.headers()) {
-            Some(length) => Self::Bytes(length),
-            None => Self::Open,
-        }
+        Some(said)
     }
 }
 
-fn content_length(headers: &HeaderMap) -> Option<u64> {
-    let length = headers.get(header::CONTENT_LENGTH)?;
-    length.to_str().ok()?.parse().ok()
+/// Reads digits alone (RFC 9110 §8.6): `parse` takes a sign as well.
+fn number(value: &HeaderValue) -> Option<u64> {
+    let digits = value.to_str().ok()?;
+    let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits.parse().ok().filter(|_| is_number)
 }
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
+
+    fn length(response: &Response<()>, method: Method) -> Option<BodyLength> {
+        let request = Request::builder().method(method).body(()).unwrap();
+        BodyLength::of(response, Asked::by(&request))
+    }
 
     #[test]
     fn answers_to_head_and_those_of_some_statuses_have_no_body_whatever_they_say() {
         let mut response = Response::new(());
-        let length = |response: &Response<()>, method: Method| {
-            let request = Request::builder().method(method).body(()).unwrap();
-            BodyLength::of(response, Asked::by(&request))
-        };
-        assert_eq!(length(&response, Method::GET), BodyLength::Open);
+        assert_eq!(length(&response, Method::GET), Some(BodyLength::Open));
         response
             .headers_mut()
             .insert(header::CONTENT_LENGTH, HeaderValue::from_static("5"));
-        assert_eq!(length(&response, Method::GET), BodyLength::Bytes(5));
-        assert_eq!(length(&response, Method::HEAD), BodyLength::Absent);
+        assert_eq!(length(&response, Method::GET), Some(BodyLength::Bytes(5)));
+        assert_eq!(length(&response, Method::HEAD), Some(BodyLength::Absent));
         for status in [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED] {
             *response.status_mut() = status;
-            assert_eq!(length(&response, Method::GET), BodyLength::Absent);
+            assert_eq!(length(&response, Method::GET), Some(BodyLength::Absent));
+        }
+    }
+
+    #[test]
+    fn a_content_length_that_is_no_number_says_nothing() {
+        for value in ["", "+5", "-5", "5 ", "5, 5", "five", "18446744073709551616"] {
+            let mut response = Response::new(());
+            response
+                .headers_mut()
+                .insert(header::CONTENT_LENGTH, HeaderValue::from_static(value));
+            assert_eq!(length(&response, Method::GET), None, "{value}");
+            assert_eq!(length(&response, Method::HEAD), None, "{value}");
         }
     }
 }

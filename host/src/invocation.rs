@@ -20,6 +20,7 @@ use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme as GuestsS
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 use wasmtime_wasi_http::p2::types::{HostIncomingRequest, HostResponseOutparam};
 
+use crate::body_length::Asked;
 use crate::component::LoadedComponent;
 use crate::error::{ErrorCodeError, GuestTrap, HandleError, InstantiateError};
 use crate::imports::SpansEnded;
@@ -205,6 +206,7 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<wasmtime_wasi_http::Error>,
 {
+    state.asked = Asked::by(&request);
     let span = state.telemetry.server_span().clone();
     let scheme = match span.scheme() {
         Scheme::Http => GuestsScheme::Http,

@@ -1,11 +1,13 @@
-//! Answers in one call that the host refuses, and what comes after them;
-//! answers that are none.
+//! Answers in one call that the host refuses, and what comes after them; answers
+//! that are not as long as they say, and those that are none.
 
 use std::time::Duration;
 
 use fanlight_guest::bindings::fanlight::http::answer::{Refusal, send};
-use fanlight_guest::bindings::wasi::http::types::{ErrorCode, ResponseOutparam};
-use fanlight_guest::{Request, block_on, sleep, span};
+use fanlight_guest::bindings::wasi::http::types::{
+    ErrorCode, Fields, OutgoingResponse, ResponseOutparam,
+};
+use fanlight_guest::{Request, Response, block_on, sleep, span};
 
 /// What the host takes at once, in bytes.
 const MAX_BODY: usize = 64 * 1024;
@@ -27,6 +29,8 @@ pub(crate) fn refused(request: &Request, outparam: ResponseOutparam) {
             send(&outparam, 500, &[], b"second\n")
         }
         "short" => send(&outparam, 200, &header("content-length", b"5"), b"four"),
+        "long" => send(&outparam, 200, &header("content-length", b"3"), b"four"),
+        "no-number" => send(&outparam, 200, &header("content-length", b"+4"), b"four"),
         "204" => send(&outparam, 204, &[], b"four"),
         "304" => send(&outparam, 304, &header("content-length", b"5"), b"four"),
         _ => return,
@@ -38,6 +42,23 @@ pub(crate) fn refused(request: &Request, outparam: ResponseOutparam) {
         Err(Refusal::TooLarge) => "too large",
     };
     send(&outparam, 200, &[], said.as_bytes()).ok();
+}
+
+/// Says that there are more bytes than it writes, by `wasi:http`, which hears of
+/// a body's length where one is opened: here none is.
+pub(crate) fn unwritten(outparam: ResponseOutparam) {
+    if let Ok(fields) = Fields::from_list(&[("content-length", b"5")]) {
+        ResponseOutparam::set(outparam, Ok(OutgoingResponse::new(fields)));
+    }
+}
+
+/// Writes more bytes than it has said, by `wasi:http`.
+pub(crate) fn overlong() -> Response {
+    let response = Response::stream(200, async |body| {
+        body.write("four").await?;
+        Ok(())
+    });
+    response.header("content-length", "3")
 }
 
 /// Gives an answer that is none, and goes on with a span open.

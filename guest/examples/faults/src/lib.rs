@@ -31,6 +31,7 @@ fn handle(request: IncomingRequest, outparam: ResponseOutparam) {
             block_on(sleep(milliseconds(&request)));
         }
         "/answer" => answers::refused(&request, outparam),
+        "/unwritten" => answers::unwritten(outparam),
         "/none-and-on" => answers::none_and_on(&request, outparam),
         "/error-code" => {
             let code = error_code(&request.query_param("code").unwrap_or_default());
@@ -61,6 +62,7 @@ async fn answer(request: Request) -> Response {
         }
         "/late" => late(milliseconds(&request)),
         "/stream" => stream(&request),
+        "/overlong" => answers::overlong(),
         "/loss" => loss::lose(&request).await,
         "/forge" => {
             forgery::forge();
