@@ -1,7 +1,8 @@
 //! `fanlight:http/answer`: a whole answer in one call.
 //!
-//! What is checked is what `wasi:http` checks, by its own code. The body needs
-//! no channel between guest and connection: it is all there.
+//! What is checked is what `wasi:http` checks, by its own code but for the body's
+//! length: that is known here before anything is sent. The body needs no channel
+//! between guest and connection: it is all there.
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -11,6 +12,7 @@ use wasmtime::component::{HasData, Linker, Resource};
 use wasmtime_wasi_http::p2::types::HostResponseOutparam;
 use wasmtime_wasi_http::{FieldMap, FieldMapError, WasiHttpCtxView, WasiHttpView};
 
+use crate::body_length::{Asked, BodyLength};
 use crate::state::State;
 use bindings::fanlight::http::answer::{self, Refusal};
 
@@ -53,7 +55,10 @@ mod bindings {
 /// # Errors
 /// Where it is there already.
 pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
-    answer::add_to_linker::<State, Answers>(linker, |state| AnswerView(state.http()))
+    answer::add_to_linker::<State, Answers>(linker, |state| AnswerView {
+        asked: state.asked,
+        http: state.http(),
+    })
 }
 
 /// Marks the view in the linker.
@@ -64,7 +69,10 @@ impl HasData for Answers {
 }
 
 /// A request's HTTP, borrowed for a call.
-struct AnswerView<'a>(WasiHttpCtxView<'a>);
+struct AnswerView<'a> {
+    asked: Asked,
+    http: WasiHttpCtxView<'a>,
+}
 
 impl answer::Host for AnswerView<'_> {
     fn send(
@@ -82,7 +90,7 @@ impl answer::Host for AnswerView<'_> {
         };
         let mut fields = FieldMap::new_mutable(MAX_FIELDS);
         for (name, value) in headers {
-            match fields.append(self.0.hooks, name, value) {
+            match fields.append(self.http.hooks, name, value) {
                 Ok(_) => {}
                 // Too many and too large ones trap there as well.
                 Err(error @ (FieldMapError::TooManyFields | FieldMapError::TotalSizeTooBig)) => {
@@ -91,11 +99,21 @@ impl answer::Host for AnswerView<'_> {
                 Err(_) => return Ok(Err(Refusal::Header)),
             }
         }
+        let bytes = body.len() as u64;
         let body = Full::new(Bytes::from(body));
         let mut response = Response::new(body.map_err(|never| match never {}).boxed_unsync());
         *response.status_mut() = status;
         *response.headers_mut() = fields.into();
-        let out = self.0.table.get_mut(&out)?;
+        // An answer that has no body may well tell the length of one that has.
+        let is_as_long_as_said = match BodyLength::of(&response, self.asked) {
+            Some(BodyLength::Bytes(said)) => said == bytes,
+            Some(BodyLength::Absent | BodyLength::Open) => true,
+            None => false,
+        };
+        if !is_as_long_as_said {
+            return Ok(Err(Refusal::Header));
+        }
+        let out = self.http.table.get_mut(&out)?;
         // A second answer finds nobody who waits, as a second `set` cannot be.
         let send = std::mem::replace(&mut out.send, Box::new(|_| {}));
         send(Ok(response));

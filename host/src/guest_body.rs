@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::{Response, Version};
 use http_body::{Body, Frame};
 use tokio::task::unconstrained;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use wasmtime_wasi_http::Error;
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
+use crate::body_length::{Asked, BodyLength};
 use crate::error::HandleError;
 use crate::instances::Place;
 use crate::invocation::{GuestEnd, Progress};
@@ -37,39 +39,65 @@ pub(crate) struct Afterlife {
     pub(crate) span: ServerSpan,
 }
 
+/// How far a guest's body has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Course {
+    /// It goes on.
+    Open,
+    /// It ended as it should.
+    Finished,
+    /// It broke off: nothing makes it whole any more.
+    Failed,
+}
+
 /// A body and the guest that writes it.
 pub(crate) struct GuestBody {
     inner: HyperOutgoingBody,
     guest: Progress,
-    /// The guest's body ended as it should.
-    finished: bool,
-    /// What the client is promised by `content-length`; zero where the answer
-    /// has no body by its method or status.
-    promised: Option<u64>,
+    course: Course,
+    /// What the client is promised.
+    length: BodyLength,
+    /// There is no body, and hyper does not know: on HTTP/2 it looks neither at
+    /// the method nor at the status. On HTTP/1.1 it does, and would take the
+    /// `content-length` away from a 304 whose body it is told to be none.
+    ends_with_head: bool,
     handed_over: u64,
     afterlife: Option<Afterlife>,
 }
 
 impl GuestBody {
-    pub(crate) fn new(
-        inner: HyperOutgoingBody,
+    /// Puts a guest behind the answer that it is writing.
+    pub(crate) fn behind(
+        response: Response<HyperOutgoingBody>,
         guest: Progress,
-        promised: Option<u64>,
+        asked: Asked,
         afterlife: Afterlife,
-    ) -> Self {
-        Self {
+    ) -> Response<Self> {
+        // Where it says nothing, `wasi:http` has given the guest no body to write.
+        let length = BodyLength::of(&response, asked).unwrap_or(BodyLength::Open);
+        response.map(|inner| Self {
             inner,
             guest,
-            finished: false,
-            promised,
+            course: Course::Open,
+            length,
+            ends_with_head: length == BodyLength::Absent && asked.version == Version::HTTP_2,
             handed_over: 0,
             afterlife: Some(afterlife),
-        }
+        })
     }
 
     /// Whether the client has, or is about to have, all that it was promised.
     pub(crate) fn is_complete(&self) -> bool {
-        self.finished || self.promised == Some(self.handed_over)
+        match (self.course, self.length) {
+            (Course::Finished, _) | (Course::Open, BodyLength::Absent) => true,
+            (Course::Open, BodyLength::Bytes(all)) => self.handed_over == all,
+            (Course::Open, BodyLength::Open) | (Course::Failed, _) => false,
+        }
+    }
+
+    /// Whether the client was promised more than it has.
+    fn lacks_bytes(&self) -> bool {
+        matches!(self.length, BodyLength::Bytes(all) if self.handed_over < all)
     }
 
     pub(crate) fn bytes(&self) -> u64 {
@@ -82,6 +110,58 @@ impl GuestBody {
         match &self.afterlife {
             Some(afterlife) if afterlife.stopped.is_cancelled() => HandleError::Unavailable,
             Some(_) | None => HandleError::Cancelled,
+        }
+    }
+
+    /// Whether a client that was promised so much would be given more.
+    fn is_too_much(&self, more: u64) -> bool {
+        matches!(self.length, BodyLength::Bytes(all) if self.handed_over + more > all)
+    }
+
+    /// The next of the body, by way of its guest.
+    fn poll_next(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, HandleError>>> {
+        if let Progress::Running(guest) = &mut self.guest
+            && let Poll::Ready(end) = guest.as_mut().poll(context)
+        {
+            self.guest = Progress::Ended(end);
+        }
+        match self.poll_inner(context) {
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(data) = frame.data_ref() {
+                    let bytes = data.len() as u64;
+                    // hyper would send all of it on HTTP/2, and on HTTP/1.1 as
+                    // much as was promised, as if that were all.
+                    if self.is_too_much(bytes) {
+                        return Poll::Ready(Some(Err(HandleError::BodyAborted)));
+                    }
+                    self.handed_over += bytes;
+                } else {
+                    self.course = Course::Finished;
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(HandleError::BodyAborted))),
+            // Whoever counts would wait for the rest, or take it for whole.
+            Poll::Ready(None) if self.lacks_bytes() => {
+                Poll::Ready(Some(Err(HandleError::BodyAborted)))
+            }
+            Poll::Ready(None) => {
+                self.course = Course::Finished;
+                self.detach();
+                Poll::Ready(None)
+            }
+            Poll::Pending => match &mut self.guest {
+                Progress::Running(_) => Poll::Pending,
+                // What a trapped guest holds is kept with its end: were the
+                // body finished, it would have said so by now.
+                Progress::Ended(end) => match end.failure.take() {
+                    Some(failure) => Poll::Ready(Some(Err(failure))),
+                    None => Poll::Ready(Some(Err(HandleError::BodyAborted))),
+                },
+            },
         }
     }
 
@@ -148,47 +228,18 @@ impl Body for GuestBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, HandleError>>> {
-        if self.finished {
+        if self.course == Course::Finished || self.length == BodyLength::Absent {
             return Poll::Ready(None);
         }
-        if let Progress::Running(guest) = &mut self.guest
-            && let Poll::Ready(end) = guest.as_mut().poll(context)
-        {
-            self.guest = Progress::Ended(end);
+        let next = self.poll_next(context);
+        if matches!(next, Poll::Ready(Some(Err(_)))) {
+            self.course = Course::Failed;
         }
-        match self.poll_inner(context) {
-            Poll::Ready(Some(Ok(frame))) => {
-                if let Some(data) = frame.data_ref() {
-                    self.handed_over += data.len() as u64;
-                } else {
-                    self.finished = true;
-                }
-                Poll::Ready(Some(Ok(frame)))
-            }
-            Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(HandleError::BodyAborted))),
-            // Whoever counts would wait for the rest, or take it for whole.
-            Poll::Ready(None) if self.promised.is_some_and(|all| self.handed_over < all) => {
-                Poll::Ready(Some(Err(HandleError::BodyAborted)))
-            }
-            Poll::Ready(None) => {
-                self.finished = true;
-                self.detach();
-                Poll::Ready(None)
-            }
-            Poll::Pending => match &mut self.guest {
-                Progress::Running(_) => Poll::Pending,
-                // What a trapped guest holds is kept with its end: were the
-                // body finished, it would have said so by now.
-                Progress::Ended(end) => match end.failure.take() {
-                    Some(failure) => Poll::Ready(Some(Err(failure))),
-                    None => Poll::Ready(Some(Err(HandleError::BodyAborted))),
-                },
-            },
-        }
+        next
     }
 
     fn is_end_stream(&self) -> bool {
-        self.finished
+        self.course == Course::Finished || self.ends_with_head
     }
 }
 
@@ -233,8 +284,9 @@ mod tests {
         let mut body = GuestBody {
             inner: Written(receiver).boxed_unsync(),
             guest: Progress::Ended(GuestEnd::default()),
-            finished: false,
-            promised: None,
+            course: Course::Open,
+            length: BodyLength::Open,
+            ends_with_head: false,
             handed_over: 0,
             afterlife: None,
         };

@@ -9,13 +9,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header};
 use http_body::Body;
 use opentelemetry::KeyValue;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::body_length::Asked;
 use crate::component::{ComponentSlot, LoadedComponent};
 use crate::config::RequestLimits;
 use crate::error::HandleError;
@@ -85,10 +86,10 @@ impl Handler {
     {
         let span = self.tracer.start(&request, peer);
         let mut cancelled = CancelledOnDrop(Some(span.clone()));
-        let version = request.version();
+        let asked = Asked::by(&request);
         let result = self.try_handle(request, &span).await;
         cancelled.0 = None;
-        Ok(self.respond(result, span, version))
+        Ok(self.respond(result, span, asked))
     }
 
     /// From now on answers on HTTP/1.1 carry `connection: close`.
@@ -138,19 +139,22 @@ impl Handler {
         let place = self.instances.place(&self.stopped).await?;
         let component = self.slot.current();
         identify(span, &component);
-        let is_head = request.method() == Method::HEAD;
+        let asked = Asked::by(&request);
         let telemetry = GuestTelemetry::new(Arc::clone(&self.signals), span.clone());
         let ticks = component.pacer().pace().ticks();
         let state = State::new(telemetry, ticks, self.limits.max_memory_bytes);
-        let mut head = pin!(Invocation::new(component, state, request).head());
-        let mut too_late = pin!(self.too_late(deadline));
-        // The guest first: most have answered by then, and neither the timer nor
-        // what all requests share is touched for them.
-        let outcome = poll_fn(|context| match head.as_mut().poll(context) {
-            Poll::Ready(answered) => Poll::Ready(answered),
-            Poll::Pending => too_late.as_mut().poll(context).map(Err),
-        })
-        .await;
+        let mut invocation = Invocation::new(component, state, request);
+        let outcome = {
+            let mut head = pin!(invocation.head());
+            let mut too_late = pin!(self.too_late(deadline));
+            // The guest first: most have answered by then, and neither the timer
+            // nor what all requests share is touched for them.
+            poll_fn(|context| match head.as_mut().poll(context) {
+                Poll::Ready(answered) => Poll::Ready(answered),
+                Poll::Pending => too_late.as_mut().poll(context).map(Err),
+            })
+            .await
+        };
         // As long as nothing is on its way to the client, the reason for which
         // the guest could not read on is a better answer than what it made of it.
         let outcome = if cut.happened() {
@@ -159,8 +163,8 @@ impl Handler {
             outcome
         };
         // Said before the guest is dropped: its open spans tell the reason.
-        let (response, guest) = outcome.inspect_err(|error| span.fail(error))?;
-        let promised = promised_bytes(&response, is_head);
+        let response = outcome.inspect_err(|error| span.fail(error))?;
+        let guest = invocation.into_guest();
         let afterlife = Afterlife {
             linger: self.limits.linger,
             tasks: self.afterlives.clone(),
@@ -168,7 +172,7 @@ impl Handler {
             stopped: Arc::clone(&self.stopped),
             span: span.clone(),
         };
-        Ok(response.map(|body| GuestBody::new(body, guest, promised, afterlife)))
+        Ok(GuestBody::behind(response, guest, asked, afterlife))
     }
 
     /// Waits for the time when an answer is none any more.
@@ -185,7 +189,7 @@ impl Handler {
         &self,
         result: Result<Response<GuestBody>, HandleError>,
         span: ServerSpan,
-        version: Version,
+        asked: Asked,
     ) -> Response<SpanBody> {
         let mut closing = self.closing.load(Ordering::Relaxed);
         let mut response = match result {
@@ -207,7 +211,7 @@ impl Handler {
                 );
                 span.fail(&error);
                 span.set_status_code(error.status());
-                problem(&error, &span)
+                problem(&error, &span, asked)
             }
         };
         let headers = response.headers_mut();
@@ -216,7 +220,7 @@ impl Handler {
         {
             headers.insert(&TRACERESPONSE, value);
         }
-        if closing && version <= Version::HTTP_11 {
+        if closing && asked.version <= Version::HTTP_11 {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         span.set_response_headers(headers);
@@ -301,21 +305,8 @@ fn identify(span: &ServerSpan, component: &LoadedComponent) {
     ]);
 }
 
-/// How many bytes the client will get, where that is known beforehand.
-fn promised_bytes<B>(response: &Response<B>, is_head: bool) -> Option<u64> {
-    let no_body = matches!(
-        response.status(),
-        StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
-    );
-    if is_head || no_body {
-        return Some(0);
-    }
-    let length = response.headers().get(header::CONTENT_LENGTH)?;
-    length.to_str().ok()?.parse().ok()
-}
-
 /// The host's own answer, as RFC 9457 has it. Nothing internal is told.
-fn problem(error: &HandleError, span: &ServerSpan) -> Response<SpanBody> {
+fn problem(error: &HandleError, span: &ServerSpan, asked: Asked) -> Response<SpanBody> {
     // Titles and words hold no character that JSON escapes.
     let body = format!(
         "{{\"type\":\"urn:fanlight:problem:{}\",\"title\":\"{}\",\"status\":{},\"trace_id\":\"{}\"}}\n",
@@ -324,11 +315,19 @@ fn problem(error: &HandleError, span: &ServerSpan) -> Response<SpanBody> {
         error.status().as_u16(),
         span.context().trace_id(),
     );
-    let mut response = Response::new(SpanBody::host(Bytes::from(body), span.clone()));
+    let length = HeaderValue::from(body.len());
+    // HEAD is told the length that GET would see.
+    let body = if asked.is_head {
+        Bytes::new()
+    } else {
+        Bytes::from(body)
+    };
+    let mut response = Response::new(SpanBody::host(body, span.clone()));
     *response.status_mut() = error.status();
     let headers = response.headers_mut();
     let json = HeaderValue::from_static("application/problem+json");
     headers.insert(header::CONTENT_TYPE, json);
+    headers.insert(header::CONTENT_LENGTH, length);
     if matches!(error, HandleError::Overloaded) {
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
@@ -350,17 +349,5 @@ mod tests {
         assert!(!upgrade("h2c"));
         assert!(upgrade("websocket"));
         assert!(upgrade("h2c, websocket"));
-    }
-
-    #[test]
-    fn answers_without_a_body_promise_nothing() {
-        let mut response = Response::new(());
-        response
-            .headers_mut()
-            .insert(header::CONTENT_LENGTH, HeaderValue::from_static("5"));
-        assert_eq!(promised_bytes(&response, false), Some(5));
-        assert_eq!(promised_bytes(&response, true), Some(0));
-        *response.status_mut() = StatusCode::NO_CONTENT;
-        assert_eq!(promised_bytes(&response, false), Some(0));
     }
 }

@@ -20,6 +20,7 @@ use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme as GuestsS
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 use wasmtime_wasi_http::p2::types::{HostIncomingRequest, HostResponseOutparam};
 
+use crate::body_length::Asked;
 use crate::component::LoadedComponent;
 use crate::error::{ErrorCodeError, GuestTrap, HandleError, InstantiateError};
 use crate::imports::SpansEnded;
@@ -76,10 +77,12 @@ pub(crate) struct GuestEnd {
 /// What a guest gives as the head of its answer.
 type Head = Result<Response<HyperOutgoingBody>, ErrorCode>;
 
-/// A guest on its way to the head of its answer.
+/// A guest on its way to the head of its answer. Dropped, it ends where it stands.
 pub(crate) struct Invocation {
     guest: Guest,
     head: oneshot::Receiver<Head>,
+    /// How the guest ended, if it has by now.
+    end: Option<GuestEnd>,
 }
 
 impl Invocation {
@@ -96,55 +99,54 @@ impl Invocation {
         Self {
             guest: Box::pin(Paced::new(guest, pace)),
             head,
+            end: None,
         }
     }
 
-    /// Runs the guest until it has set the head of its answer; gives back the
-    /// guest, which may still be writing the body.
+    /// Runs the guest until it has set the head of its answer. A guest whose
+    /// answer is an error may go on as well: whoever drops it says why before.
     ///
     /// # Cancel safety
-    /// Dropped, it ends the guest where it stands.
-    pub(crate) async fn head(
-        mut self,
-    ) -> Result<(Response<HyperOutgoingBody>, Progress), HandleError> {
-        let mut end = None;
-        // A guest may drop the means to answer and go on: then only its end is
-        // waited for, and a receiver that has failed must not be polled again.
-        let mut may_answer = true;
+    /// Dropped, it leaves the guest where it stands.
+    pub(crate) async fn head(&mut self) -> Result<Response<HyperOutgoingBody>, HandleError> {
         let head = poll_fn(|context| {
-            if end.is_none()
+            if self.end.is_none()
                 && let Poll::Ready(ended) = self.guest.as_mut().poll(context)
             {
-                end = Some(ended);
+                self.end = Some(ended);
             }
             // Not by a poll, which finds nothing once the task has used up its turn
             // by tokio's account; and without an answer the guest's end says why.
-            if end.is_some() {
+            if self.end.is_some() {
                 return Poll::Ready(self.head.try_recv().ok());
             }
-            if may_answer {
-                match Pin::new(&mut self.head).poll(context) {
-                    Poll::Ready(Ok(head)) => return Poll::Ready(Some(head)),
-                    Poll::Ready(Err(_)) => may_answer = false,
-                    Poll::Pending => {}
-                }
+            // A guest may drop the means to answer and go on: then only its end is
+            // waited for, and a receiver that has failed must not be polled again.
+            if !self.head.is_terminated()
+                && let Poll::Ready(Ok(head)) = Pin::new(&mut self.head).poll(context)
+            {
+                return Poll::Ready(Some(head));
             }
             Poll::Pending
         })
         .await;
         let Some(head) = head else {
-            let failure = end.and_then(|end| end.failure);
+            let failure = self.end.as_mut().and_then(|end| end.failure.take());
             return Err(failure.unwrap_or(HandleError::NoResponse));
         };
         let response = head.map_err(|code| HandleError::ErrorCode(ErrorCodeError(code)))?;
         if response.status().is_informational() {
             return Err(HandleError::InvalidResponse(response.status().as_u16()));
         }
-        let guest = match end {
+        Ok(response)
+    }
+
+    /// The guest, which may still be writing the body of its answer.
+    pub(crate) fn into_guest(self) -> Progress {
+        match self.end {
             Some(end) => Progress::Ended(end),
             None => Progress::Running(self.guest),
-        };
-        Ok((response, guest))
+        }
     }
 }
 
@@ -204,6 +206,7 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<wasmtime_wasi_http::Error>,
 {
+    state.asked = Asked::by(&request);
     let span = state.telemetry.server_span().clone();
     let scheme = match span.scheme() {
         Scheme::Http => GuestsScheme::Http,
@@ -312,9 +315,10 @@ mod tests {
             turn::use_up(context);
             Poll::Ready(GuestEnd::default())
         });
-        let invocation = Invocation {
+        let mut invocation = Invocation {
             guest: Box::pin(guest),
             head,
+            end: None,
         };
         let answer = invocation.head().await;
         assert!(matches!(answer, Err(HandleError::ErrorCode(_))));

@@ -17,6 +17,7 @@ mod answer;
 #[cfg(any(test, feature = "benchmarks"))]
 #[doc(hidden)]
 pub mod benchmarks;
+mod body_length;
 mod captured_headers;
 mod cli;
 mod compiler;

@@ -104,8 +104,9 @@ impl Probe {
         let state = State::new(telemetry, ticks, self.max_memory_bytes);
         // Dropped with this future where the time is over: the span says so.
         let mut ending = EndOnDrop { span, bytes: 0 };
-        let head = Invocation::new(component, state, request).head().await;
-        let (response, guest) = head.map_err(|error| {
+        let mut invocation = Invocation::new(component, state, request);
+        let head = invocation.head().await;
+        let response = head.map_err(|error| {
             ending.span.fail(&error);
             ending.span.set_status_code(error.status());
             reason(&error)
@@ -114,7 +115,7 @@ impl Probe {
         ending.span.set_status_code(status);
         ending.span.set_response_headers(response.headers());
         let mut body = response.into_body();
-        let mut guest = guest.end();
+        let mut guest = invocation.into_guest().end();
         let mut running = true;
         loop {
             tokio::select! {

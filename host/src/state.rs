@@ -13,6 +13,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use wasmtime_wasi_io::bindings::wasi::io;
 
 use crate::answer;
+use crate::body_length::Asked;
 use crate::holdings;
 use crate::http_error_code;
 use crate::imports::{self, GuestTelemetry, GuestTelemetryView, Stream};
@@ -43,6 +44,8 @@ pub(crate) struct State {
     pub(crate) telemetry: GuestTelemetry,
     pub(crate) memory: MemoryLimit,
     pub(crate) ticks: Ticks,
+    /// What an answer's length depends on.
+    pub(crate) asked: Asked,
 }
 
 impl State {
@@ -58,6 +61,7 @@ impl State {
             telemetry,
             memory: MemoryLimit::new(max_memory_bytes, usage),
             ticks,
+            asked: Asked::default(),
         }
     }
 }

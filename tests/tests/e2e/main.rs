@@ -8,6 +8,7 @@
 mod admin;
 mod answers;
 mod bodies;
+mod bodiless;
 mod body_limit;
 mod composed;
 mod concurrency;

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use fanlight_runner::span::Status;
+use fanlight_tests::client::trace_of;
 use fanlight_tests::collected::{CollectedPoint, CollectedSpan};
 use fanlight_tests::collector::Collector;
 use fanlight_tests::eventually_async;
@@ -85,6 +86,25 @@ async fn a_trap_loses_nothing_whenever_it_comes() {
         }
         host.stop().await;
         demand_all(&collector, "trap").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_goes_on_after_an_answer_that_is_none_leaves_spans_that_tell_why() {
+    let (collector, host) = faults(|host| host).await;
+    for (what, cause) in [
+        ("error-code", "configuration-error"),
+        ("informational", "invalid_response"),
+    ] {
+        let target = format!("/none-and-on?what={what}");
+        let answer = host.get(&target).send().await;
+        assert_eq!(answer.status, 500, "{what}");
+        let spans = collector.trace(&trace_of(&answer).trace_id, 2).await;
+        for span in spans {
+            assert_eq!(span.attribute("error.type"), json!(cause), "{span:#?}");
+            let is_open = (span.name == "open_at_answer").then_some(true);
+            assert_eq!(span.attribute("fanlight.span.unfinished"), json!(is_open));
+        }
     }
 }
 

@@ -1,8 +1,13 @@
-//! Answers in one call that the host refuses, and what comes after them.
+//! Answers in one call that the host refuses, and what comes after them; answers
+//! that are not as long as they say, and those that are none.
 
-use fanlight_guest::Request;
+use std::time::Duration;
+
 use fanlight_guest::bindings::fanlight::http::answer::{Refusal, send};
-use fanlight_guest::bindings::wasi::http::types::ResponseOutparam;
+use fanlight_guest::bindings::wasi::http::types::{
+    ErrorCode, Fields, OutgoingResponse, ResponseOutparam,
+};
+use fanlight_guest::{Request, Response, block_on, sleep, span};
 
 /// What the host takes at once, in bytes.
 const MAX_BODY: usize = 64 * 1024;
@@ -24,6 +29,10 @@ pub(crate) fn refused(request: &Request, outparam: ResponseOutparam) {
             send(&outparam, 500, &[], b"second\n")
         }
         "short" => send(&outparam, 200, &header("content-length", b"5"), b"four"),
+        "long" => send(&outparam, 200, &header("content-length", b"3"), b"four"),
+        "no-number" => send(&outparam, 200, &header("content-length", b"+4"), b"four"),
+        "204" => send(&outparam, 204, &[], b"four"),
+        "304" => send(&outparam, 304, &header("content-length", b"5"), b"four"),
         _ => return,
     };
     let said = match tried {
@@ -33,4 +42,33 @@ pub(crate) fn refused(request: &Request, outparam: ResponseOutparam) {
         Err(Refusal::TooLarge) => "too large",
     };
     send(&outparam, 200, &[], said.as_bytes()).ok();
+}
+
+/// Says that there are more bytes than it writes, by `wasi:http`, which hears of
+/// a body's length where one is opened: here none is.
+pub(crate) fn unwritten(outparam: ResponseOutparam) {
+    if let Ok(fields) = Fields::from_list(&[("content-length", b"5")]) {
+        ResponseOutparam::set(outparam, Ok(OutgoingResponse::new(fields)));
+    }
+}
+
+/// Writes more bytes than it has said, by `wasi:http`.
+pub(crate) fn overlong() -> Response {
+    let response = Response::stream(200, async |body| {
+        body.write("four").await?;
+        Ok(())
+    });
+    response.header("content-length", "3")
+}
+
+/// Gives an answer that is none, and goes on with a span open.
+pub(crate) fn none_and_on(request: &Request, outparam: ResponseOutparam) {
+    let _span = span!("open_at_answer");
+    match &*request.query_param("what").unwrap_or_default() {
+        "error-code" => ResponseOutparam::set(outparam, Err(ErrorCode::ConfigurationError)),
+        _ => {
+            send(&outparam, 103, &[], b"").ok();
+        }
+    }
+    block_on(sleep(Duration::from_secs(600)));
 }

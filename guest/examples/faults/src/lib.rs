@@ -31,6 +31,8 @@ fn handle(request: IncomingRequest, outparam: ResponseOutparam) {
             block_on(sleep(milliseconds(&request)));
         }
         "/answer" => answers::refused(&request, outparam),
+        "/unwritten" => answers::unwritten(outparam),
+        "/none-and-on" => answers::none_and_on(&request, outparam),
         "/error-code" => {
             let code = error_code(&request.query_param("code").unwrap_or_default());
             ResponseOutparam::set(outparam, Err(code));
@@ -60,6 +62,7 @@ async fn answer(request: Request) -> Response {
         }
         "/late" => late(milliseconds(&request)),
         "/stream" => stream(&request),
+        "/overlong" => answers::overlong(),
         "/loss" => loss::lose(&request).await,
         "/forge" => {
             forgery::forge();
@@ -156,7 +159,8 @@ fn late(duration: Duration) -> Response {
 fn stream(request: &Request) -> Response {
     let chunks = number(request, "chunks", 3);
     let delay = Duration::from_millis(number(request, "delay_ms", 100));
-    Response::stream(200, async move |body| {
+    let status = u16::try_from(number(request, "code", 200)).unwrap_or(0);
+    Response::stream(status, async move |body| {
         for chunk in 0..chunks {
             sleep(delay).await;
             body.write(format!("chunk {chunk}\n")).await?;
