@@ -3,7 +3,7 @@
 //!
 //! For eyes and `jq`; the specification leaves the form to us.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -20,18 +20,17 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use opentelemetry_proto::tonic::trace::v1::{Span, span, status};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use tokio::sync::Semaphore;
+use tokio::sync::Mutex;
 
 /// The longest that a write is waited for, where exports have no end.
 const LONGEST_WRITE: Duration = Duration::from_secs(10);
 
 /// Standard output.
-#[derive(Debug)]
 pub(crate) struct Console {
     timeout: Duration,
     /// Held by a write until it has ended, however long that takes: threads that
     /// wait for one reader would become ever more.
-    turn: Arc<Semaphore>,
+    output: Arc<Mutex<dyn io::Write + Send>>,
 }
 
 /// Why lines were not written.
@@ -50,7 +49,7 @@ impl Console {
     pub(crate) fn new(timeout: Duration) -> Self {
         Self {
             timeout: timeout.min(LONGEST_WRITE),
-            turn: Arc::new(Semaphore::new(1)),
+            output: Arc::new(Mutex::new(io::stdout())),
         }
     }
 
@@ -61,20 +60,32 @@ impl Console {
     /// Where nobody reads it any more, or nobody did in time. As long as an
     /// earlier write still waits for its reader, none is tried.
     pub(crate) async fn write(&self, request: &impl ConsoleLines) -> Result<(), ConsoleError> {
-        let turn = Arc::clone(&self.turn).try_acquire_owned();
-        let turn = turn.map_err(|_| ConsoleError::Blocked)?;
+        let output = Arc::clone(&self.output).try_lock_owned();
+        let mut output = output.map_err(|_| ConsoleError::Blocked)?;
         let mut text = Vec::new();
         request.lines(&mut text).map_err(ConsoleError::Broken)?;
+        // In one write: that of another signal goes before it or behind.
         let written = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            let mut stdout = io::stdout().lock();
-            stdout.write_all(&text).and_then(|()| stdout.flush())
+            output.write_all(&text).and_then(|()| output.flush())
         });
         match tokio::time::timeout(self.timeout, written).await {
             Ok(Ok(written)) => written.map_err(ConsoleError::Broken),
             Ok(Err(ended)) => Err(ConsoleError::Broken(io::Error::other(ended))),
             Err(_) => Err(ConsoleError::Blocked),
         }
+    }
+}
+
+#[cfg(test)]
+impl Console {
+    /// Writes into memory, and gives what is written.
+    pub(crate) fn in_memory() -> (Self, Arc<Mutex<Vec<u8>>>) {
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let console = Self {
+            timeout: Duration::from_secs(60),
+            output: Arc::clone(&written) as _,
+        };
+        (console, written)
     }
 }
 
