@@ -72,6 +72,13 @@ impl Amount {
         }
     }
 
+    fn now(&self) -> Room {
+        Room {
+            spans: self.spans.load(Ordering::Relaxed),
+            bytes: self.bytes.load(Ordering::Relaxed),
+        }
+    }
+
     fn subtract(&self, room: Room) {
         self.spans.fetch_sub(room.spans, Ordering::Relaxed);
         self.bytes.fetch_sub(room.bytes, Ordering::Relaxed);
@@ -314,7 +321,14 @@ impl SpanQueue {
             }
             parts
         });
-        taken.collect()
+        let taken = taken.collect();
+        // One shard can fill while the others are emptied: what waits was a batch
+        // all along then, and whoever added to it told nobody.
+        let waiting = self.waiting.now();
+        if waiting.bytes >= FULL_BATCH_BYTES || waiting.spans >= self.config.max_batch {
+            self.full_batch.notify_one();
+        }
+        taken
     }
 }
 

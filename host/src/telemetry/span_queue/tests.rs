@@ -161,6 +161,41 @@ fn a_buffer_that_was_used_before_leaves_no_span_without_room() {
 }
 
 #[test]
+fn a_shard_that_fills_while_others_are_emptied_waits_for_no_delay() {
+    let (mut queue, _) = queue(BatchConfig {
+        max_batch: 2,
+        ..BatchConfig::default()
+    });
+    queue.shards = [(); 2].map(|()| Mutex::default()).into();
+    let told = || {
+        let told = std::pin::pin!(queue.full_batch.notified());
+        let mut nobody = std::task::Context::from_waker(std::task::Waker::noop());
+        told.poll(&mut nobody).is_ready()
+    };
+    let push_into = |shard: usize| {
+        NUMBER.set(Some(shard));
+        queue.push(&span("a", 1));
+    };
+    for shard in [0, 1, 1, 1] {
+        push_into(shard);
+    }
+    assert!(told());
+    std::thread::scope(|scope| {
+        let last = lock(&queue.shards[1]);
+        let exporter = scope.spawn(|| queue.take().len());
+        while !lock(&queue.shards[0]).parts.is_empty() {
+            std::thread::yield_now();
+        }
+        push_into(0);
+        push_into(0);
+        assert!(!told(), "there was a batch all along");
+        drop(last);
+        assert_eq!(exporter.join().unwrap(), 3);
+    });
+    assert!(told(), "a batch waits, and nobody was told");
+}
+
+#[test]
 fn a_request_has_no_more_spans_than_were_asked_for() {
     let (queue, _) = queue(BatchConfig {
         max_batch: 3,
