@@ -24,7 +24,8 @@ pub struct BatchConfig {
     /// The most items that wait or are under way; bounded in bytes alone where
     /// nobody set it.
     pub max_items: usize,
-    /// The most bytes that wait or are under way, as estimated.
+    /// The most bytes that wait or are under way: of spans the memory that they
+    /// take, of log records an estimate of it.
     pub max_bytes: usize,
     /// How long one export may take.
     pub export_timeout: Duration,
@@ -95,7 +96,7 @@ struct Pending<T> {
     under_way: UnderWay,
 }
 
-/// The batch that is being sent: it takes room as long as it may come back.
+/// The batch that is being sent: it takes room until it is known what became of it.
 #[derive(Clone, Copy, Debug, Default)]
 struct UnderWay {
     items: usize,

@@ -1,10 +1,10 @@
 //! The way of ended spans to their exporter.
 //!
 //! A span is written as OTLP has it when it ends, and what waits here is bytes:
-//! they are bounded as what they are, and cost the exporter one copy. Each
-//! thread that serves has a shard of its own, so that requests do not meet at a
-//! lock. A request never waits for export: where there is no room, the span is
-//! lost and counted.
+//! they are bounded by the memory that they take, and the exporter has but to
+//! copy them. Each thread that serves has a shard of its own, so that requests
+//! do not meet at a lock. A request never waits for export: where there is no
+//! room, the span is lost and counted.
 
 #[cfg(test)]
 mod tests;
