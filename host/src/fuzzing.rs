@@ -5,24 +5,22 @@
 //! below call the same functions, so that what was found once is tried by every
 //! `cargo test`.
 
+mod uploads;
+
 use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroU32;
-use std::sync::OnceLock;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 use opentelemetry::Value;
 use opentelemetry::trace::SpanContext;
 
-use crate::compiler::Compiler;
-use crate::engine::{EngineConfig, TickingEngine};
 use crate::imports;
 use crate::known_methods::KnownMethods;
-use crate::load_error::LoadError;
 use crate::propagation::trace_context::extract;
 use crate::propagation::{self, Caller, Propagators, baggage, format_traceparent};
 use crate::request_facts::{Peer, RequestFacts, Scheme, request_attributes};
 use crate::telemetry::guest_points;
 use crate::trusted_proxies::{ProxyHeaders, TrustedProxies};
+pub use uploads::admin_upload;
 
 /// Each line is a `traceparent` header. One that is taken is written back the
 /// same, but for the flags that version 00 does not have.
@@ -228,72 +226,6 @@ pub fn otel_value(data: &[u8]) {
 /// takes few buckets.
 pub fn exponential_histograms(data: &[u8]) {
     let _ = guest_points::fuzzing::exponential_histograms(data);
-}
-
-/// A file that somebody uploads: it is loaded with its digest, or refused with
-/// a reason that can be shown.
-pub fn admin_upload(data: &[u8]) {
-    let compiler = &uploads().compiler;
-    match compiler.compile(data).and_then(|it| compiler.link(it)) {
-        Ok(linked) => {
-            assert!(data.len() <= MAX_UPLOAD_BYTES);
-            assert!(data.starts_with(b"\0asm\x0d\0\x01\0"));
-            let identity = linked.identity;
-            let Some(digits) = identity.digest.strip_prefix("sha256:") else {
-                unreachable!("{} is no digest", identity.digest);
-            };
-            assert_eq!(digits.len(), 64);
-            assert_eq!(identity.bytes, data.len());
-            // It stands in headers, logs and labels.
-            let version = &*identity.version;
-            assert!((1..=64).contains(&version.len()), "{version:?}");
-            assert!(
-                version.bytes().all(|it| it.is_ascii_graphic()),
-                "{version:?}"
-            );
-        }
-        Err(LoadError::Read { .. } | LoadError::Probe { .. }) => unreachable!("neither is done"),
-        Err(error) => {
-            let reason = error.reason();
-            assert!(
-                !reason.is_empty() && !reason.contains("panicked"),
-                "{reason}"
-            );
-            // It quotes names from the file, never much more than there is.
-            assert!(reason.len() <= 16 * 1024 + data.len() * 8, "{reason}");
-        }
-    }
-}
-
-/// Larger than the inputs, so that what is checked is not the size.
-const MAX_UPLOAD_BYTES: usize = 64 * 1024;
-
-/// What takes uploads, with a pool of one: nothing here is instantiated.
-struct Uploads {
-    compiler: Compiler,
-    _engine: TickingEngine,
-}
-
-fn uploads() -> &'static Uploads {
-    static UPLOADS: OnceLock<Uploads> = OnceLock::new();
-    UPLOADS.get_or_init(|| {
-        let config = EngineConfig {
-            max_instances: NonZeroU32::MIN,
-            max_memory_bytes: 64 * 1024 * 1024,
-            max_component_bytes: MAX_UPLOAD_BYTES,
-            cache_dir: None,
-        };
-        let made = TickingEngine::new(&config).and_then(|engine| {
-            Ok(Uploads {
-                compiler: Compiler::new(engine.engine().clone(), config.max_component_bytes)?,
-                _engine: engine,
-            })
-        });
-        match made {
-            Ok(uploads) => uploads,
-            Err(error) => unreachable!("no engine: {error:#}"),
-        }
-    })
 }
 
 /// One header of this name for each line that can be one.

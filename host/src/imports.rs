@@ -12,6 +12,7 @@ mod current_span;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
 mod guest_spans;
+mod instrument_kinds;
 mod instrument_rules;
 mod instruments;
 mod logs;

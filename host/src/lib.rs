@@ -65,6 +65,7 @@ mod stream_body;
 mod stream_drop;
 mod swap_error;
 mod swap_trace;
+mod swapped;
 mod telemetry;
 mod tls;
 mod trusted_proxies;
@@ -88,11 +89,12 @@ pub use load_error::LoadError;
 pub use offer::Offer;
 pub use probe::Probe;
 pub use propagation::Propagators;
-pub use reload::{Outcome, Reloader, Swapped};
+pub use reload::Reloader;
 pub use server::{Readiness, Server};
 pub use span::Tracer;
 pub use span_limits::{AttributeLimits, SpanLimits};
 pub use swap_error::SwapError;
+pub use swapped::{Outcome, Swapped};
 pub use telemetry::{
     BatchConfig, ClientTls, Compression, PrometheusText, Protocol, ServiceIdentity, SignalConfig,
     Telemetry, TelemetryConfig,

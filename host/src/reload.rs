@@ -21,6 +21,7 @@ use crate::probe::Probe;
 use crate::span::Tracer;
 use crate::swap_error::SwapError;
 use crate::swap_trace::{Ending, SwapTrace};
+use crate::swapped::{Concluded, Outcome, Refusal, Swapped};
 use crate::telemetry::Telemetry;
 
 /// Replaces what a slot holds.
@@ -44,61 +45,6 @@ struct Shared {
     /// Held while it is decided what is served next.
     deciding: Mutex<()>,
     last_refusal: Mutex<Option<Refusal>>,
-}
-
-/// What a swap did.
-#[derive(Clone)]
-pub struct Swapped {
-    /// How it ended.
-    pub outcome: Outcome,
-    /// What is served now.
-    pub now: Arc<LoadedComponent>,
-}
-
-/// How an offer ended, and the trace that tells it.
-pub(crate) struct Concluded {
-    pub(crate) swapped: Result<Swapped, SwapError>,
-    /// None where the server ended before the swap did.
-    pub(crate) trace: Option<SpanContext>,
-}
-
-/// How a swap ended that was not refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// The component is served from now on.
-    Swapped,
-    /// It was served already; nothing changed.
-    Unchanged,
-    /// The previous component is served again.
-    RolledBack,
-}
-
-/// What was refused last.
-#[derive(Clone, Debug)]
-pub(crate) struct Refusal {
-    pub(crate) at: SystemTime,
-    pub(crate) source: Source,
-    pub(crate) error_type: &'static str,
-    pub(crate) reason: String,
-}
-
-impl Outcome {
-    /// The word for it in answers, spans and metrics.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Swapped => "swapped",
-            Self::Unchanged => "unchanged",
-            Self::RolledBack => "rolled_back",
-        }
-    }
-
-    fn sentence(self) -> &'static str {
-        match self {
-            Self::Swapped => "swapped the component",
-            Self::Unchanged => "the component is served already",
-            Self::RolledBack => "rolled back to the previous component",
-        }
-    }
 }
 
 impl Reloader {
@@ -165,15 +111,6 @@ impl Reloader {
     /// The largest component that is taken, in bytes.
     pub(crate) fn max_bytes(&self) -> usize {
         self.shared.slot.compiler().max_bytes()
-    }
-}
-
-impl Concluded {
-    fn ended() -> Self {
-        Self {
-            swapped: Err(SwapError::Ended),
-            trace: None,
-        }
     }
 }
 

@@ -164,20 +164,44 @@ impl<'a> Instrument<'a, Histogram> {
     }
 }
 
-macro_rules! open {
+/// An instrument that values are told to, by a verb. Where it is said what opens
+/// it, so does one word of its description, and another one tells it one value.
+macro_rules! instrument {
     (
-        $kind:ty, $word:ident, $instrument:ident, $handle:ident,
-        $(#[$once_meta:meta])* $once:ident($number:ty)
+        $(#[$meta:meta])* $name:ident($handle:ident),
+        $(#[$verb_meta:meta])* $verb:ident($number:ty)
     ) => {
+        $(#[$meta])*
+        #[derive(Debug)]
+        pub struct $name(raw::$handle);
+
+        impl $name {
+            $(#[$verb_meta])*
+            pub fn $verb(&self, value: $number, attributes: &[Attribute<'_>]) {
+                with_raw(attributes, |attributes| self.0.$verb(value, attributes));
+            }
+        }
+    };
+    (
+        $(#[$meta:meta])* $name:ident($handle:ident),
+        $(#[$verb_meta:meta])* $verb:ident($number:ty),
+        opened by $kind:ident::$word:ident,
+        $(#[$once_meta:meta])* $once:ident
+    ) => {
+        instrument! {
+            $(#[$meta])* $name($handle),
+            $(#[$verb_meta])* $verb($number)
+        }
+
         impl Instrument<'_, $kind> {
             /// Finds or makes the instrument.
             ///
             /// # Errors
             ///
             /// Fails when there can be no such instrument: see [`InstrumentError`].
-            pub fn $word(self) -> Result<$instrument, InstrumentError> {
+            pub fn $word(self) -> Result<$name, InstrumentError> {
                 let handle = raw::$handle::open(self.name, self.options)?;
-                Ok($instrument(handle))
+                Ok($name(handle))
             }
 
             $(#[$once_meta])*
@@ -196,79 +220,45 @@ macro_rules! open {
     };
 }
 
-open! {
-    Counter, u64, CounterU64, CounterU64,
-    /// Finds or makes the instrument and adds to it once.
-    add_u64(u64)
-}
-open! {
-    Counter, f64, CounterF64, CounterF64,
-    /// Finds or makes the instrument and adds to it once; a negative value is
-    /// ignored.
-    add_f64(f64)
-}
-open! {
-    UpDownCounter, i64, UpDownCounterI64, UpDownCounterS64,
-    /// Finds or makes the instrument and adds to it once.
-    add_i64(i64)
-}
-open! {
-    UpDownCounter, f64, UpDownCounterF64, UpDownCounterF64,
-    /// Finds or makes the instrument and adds to it once.
-    add_f64(f64)
-}
-open! {
-    Gauge, i64, GaugeI64, GaugeS64,
-    /// Finds or makes the instrument and says what it is.
-    record_i64(i64)
-}
-open! {
-    Gauge, f64, GaugeF64, GaugeF64,
-    /// Finds or makes the instrument and says what it is.
-    record_f64(f64)
-}
-
-macro_rules! instrument {
-    ($(#[$meta:meta])* $name:ident($handle:ident), $(#[$verb_meta:meta])* $verb:ident($number:ty)) => {
-        $(#[$meta])*
-        #[derive(Debug)]
-        pub struct $name(raw::$handle);
-
-        impl $name {
-            $(#[$verb_meta])*
-            pub fn $verb(&self, value: $number, attributes: &[Attribute<'_>]) {
-                with_raw(attributes, |attributes| self.0.$verb(value, attributes));
-            }
-        }
-    };
-}
-
 instrument! {
     /// A sum that only grows, of whole numbers.
     CounterU64(CounterU64),
     /// Adds to it.
-    add(u64)
+    add(u64),
+    opened by Counter::u64,
+    /// Finds or makes the instrument and adds to it once.
+    add_u64
 }
 
 instrument! {
     /// A sum that only grows, of fractions.
     CounterF64(CounterF64),
     /// Adds to it; negative values are ignored.
-    add(f64)
+    add(f64),
+    opened by Counter::f64,
+    /// Finds or makes the instrument and adds to it once; a negative value is
+    /// ignored.
+    add_f64
 }
 
 instrument! {
     /// A sum that goes up and down, of whole numbers.
     UpDownCounterI64(UpDownCounterS64),
     /// Adds to it.
-    add(i64)
+    add(i64),
+    opened by UpDownCounter::i64,
+    /// Finds or makes the instrument and adds to it once.
+    add_i64
 }
 
 instrument! {
     /// A sum that goes up and down, of fractions.
     UpDownCounterF64(UpDownCounterF64),
     /// Adds to it.
-    add(f64)
+    add(f64),
+    opened by UpDownCounter::f64,
+    /// Finds or makes the instrument and adds to it once.
+    add_f64
 }
 
 instrument! {
@@ -282,14 +272,20 @@ instrument! {
     /// A value that is what it was last said to be, a whole number.
     GaugeI64(GaugeS64),
     /// Says what it is.
-    record(i64)
+    record(i64),
+    opened by Gauge::i64,
+    /// Finds or makes the instrument and says what it is.
+    record_i64
 }
 
 instrument! {
     /// A value that is what it was last said to be, a fraction.
     GaugeF64(GaugeF64),
     /// Says what it is.
-    record(f64)
+    record(f64),
+    opened by Gauge::f64,
+    /// Finds or makes the instrument and says what it is.
+    record_f64
 }
 
 /// Why there is no such instrument.

@@ -13,8 +13,9 @@ use super::answers::{self, Problem};
 use crate::component::InUse;
 use crate::offer::Offer;
 use crate::propagation::{TRACERESPONSE, format_traceparent, trace_context};
-use crate::reload::{Concluded, Refusal, Reloader};
+use crate::reload::Reloader;
 use crate::swap_error::SwapError;
+use crate::swapped::{Concluded, Refusal};
 
 /// Uploads read at once: each may hold as much memory as a component may have.
 const MAX_UPLOADS: usize = 4;

@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 use opentelemetry::InstrumentationScope;
-use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter, MeterProvider, UpDownCounter};
+use opentelemetry::metrics::MeterProvider;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 
 use super::attributes::cut;
 use super::bindings::fanlight::telemetry::metrics as wit;
+use super::instrument_kinds::{Description, Handle, Kind};
 use super::instrument_rules::check;
 use super::series::{Owner, Series};
 use super::{GuestLimits, scope};
@@ -68,109 +69,6 @@ struct Instrument {
     handle: Handle,
     owner: Owner,
     clash_was_logged: bool,
-}
-
-#[derive(Clone)]
-pub(super) enum Handle {
-    CounterU64(Counter<u64>),
-    CounterF64(Counter<f64>),
-    UpDownCounterS64(UpDownCounter<i64>),
-    UpDownCounterF64(UpDownCounter<f64>),
-    Histogram(Histogram<f64>),
-    GaugeS64(Gauge<i64>),
-    GaugeF64(Gauge<f64>),
-    /// What guests have aggregated themselves.
-    Points(Arc<GuestMetric>),
-}
-
-impl Handle {
-    fn kind(&self) -> &'static str {
-        match self {
-            Self::CounterU64(_) => "counter-u64",
-            Self::CounterF64(_) => "counter-f64",
-            Self::UpDownCounterS64(_) => "up-down-counter-s64",
-            Self::UpDownCounterF64(_) => "up-down-counter-f64",
-            Self::Histogram(_) => "histogram",
-            Self::GaugeS64(_) => "gauge-s64",
-            Self::GaugeF64(_) => "gauge-f64",
-            Self::Points(metric) => metric.what().kind.name(),
-        }
-    }
-}
-
-/// One kind of instrument: how it is made, and how it is told from others.
-pub(super) trait Kind: Sized {
-    const NAME: &'static str;
-    /// How many buckets it has in each series where nobody said.
-    const BUCKETS: Option<usize> = None;
-
-    /// Makes one, for whoever asks and for those who ask later.
-    fn make(meter: &Meter, what: Description) -> (Self, Handle);
-    fn of(handle: &Handle) -> Option<Self>;
-}
-
-pub(super) struct Description {
-    name: String,
-    unit: String,
-    description: Option<String>,
-    bounds: Option<Vec<f64>>,
-}
-
-macro_rules! kinds {
-    ($($type:ty, $variant:ident, $name:literal, $builder:ident;)*) => {$(
-        impl Kind for $type {
-            const NAME: &'static str = $name;
-
-            fn make(meter: &Meter, what: Description) -> (Self, Handle) {
-                let mut builder = meter.$builder(what.name).with_unit(what.unit);
-                if let Some(description) = what.description {
-                    builder = builder.with_description(description);
-                }
-                let made = builder.build();
-                (made.clone(), Handle::$variant(made))
-            }
-
-            fn of(handle: &Handle) -> Option<Self> {
-                match handle {
-                    Handle::$variant(instrument) => Some(instrument.clone()),
-                    _ => None,
-                }
-            }
-        }
-    )*};
-}
-
-kinds! {
-    Counter<u64>, CounterU64, "counter-u64", u64_counter;
-    Counter<f64>, CounterF64, "counter-f64", f64_counter;
-    UpDownCounter<i64>, UpDownCounterS64, "up-down-counter-s64", i64_up_down_counter;
-    UpDownCounter<f64>, UpDownCounterF64, "up-down-counter-f64", f64_up_down_counter;
-    Gauge<i64>, GaugeS64, "gauge-s64", i64_gauge;
-    Gauge<f64>, GaugeF64, "gauge-f64", f64_gauge;
-}
-
-impl Kind for Histogram<f64> {
-    const NAME: &'static str = "histogram";
-    const BUCKETS: Option<usize> = Some(16);
-
-    fn make(meter: &Meter, what: Description) -> (Self, Handle) {
-        let mut builder = meter.f64_histogram(what.name).with_unit(what.unit);
-        if let Some(description) = what.description {
-            builder = builder.with_description(description);
-        }
-        if let Some(bounds) = what.bounds {
-            builder = builder.with_boundaries(bounds);
-        }
-        let made = builder.build();
-        (made.clone(), Handle::Histogram(made))
-    }
-
-    fn of(handle: &Handle) -> Option<Self> {
-        match handle {
-            Handle::Histogram(instrument) => Some(instrument.clone()),
-            _ => None,
-        }
-    }
 }
 
 impl Instruments {
@@ -358,6 +256,7 @@ impl Instrument {
 
 #[cfg(test)]
 mod tests {
+    use opentelemetry::metrics::{Counter, Gauge};
     use opentelemetry_sdk::Resource;
     use opentelemetry_sdk::metrics::Temporality;
 

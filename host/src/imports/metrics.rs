@@ -10,7 +10,8 @@ use wasmtime::component::Resource;
 use super::attributes::convert;
 use super::bindings::fanlight::telemetry::metrics as wit;
 use super::bindings::fanlight::telemetry::types::Attribute;
-use super::instruments::{Kind, Opened};
+use super::instrument_kinds::Kind;
+use super::instruments::Opened;
 use super::series::Owner;
 use super::{GuestTelemetryView, OVERFLOW};
 use crate::span_limits::AttributeLimits;
@@ -46,21 +47,27 @@ impl GuestTelemetryView<'_> {
         })
     }
 
-    /// Adds one value to an instrument that no handle is needed for.
+    /// Tells one value to an instrument that no handle is needed for.
     fn once<K: Kind>(
         &self,
         name: String,
         options: wit::InstrumentOptions,
         bounds: Option<Vec<f64>>,
-        attributes: Option<Vec<Attribute>>,
-        add: impl FnOnce(K, &[KeyValue]),
+        value: K::Value,
+        attributes: Vec<Attribute>,
     ) -> std::result::Result<(), wit::InstrumentError> {
         let instruments = &self.telemetry.signals.instruments;
         let opened = instruments.open::<K>(name, options, bounds)?;
-        if let Some(attributes) = attributes {
-            add(opened.instrument, &self.measured(opened.owner, attributes));
-        }
+        self.tell(&opened, value, attributes);
         Ok(())
+    }
+
+    /// Tells a value to an instrument. One that it does not take is left out.
+    fn tell<K: Kind>(&self, opened: &Opened<K>, value: K::Value, attributes: Vec<Attribute>) {
+        if K::takes(value) {
+            let attributes = self.measured(opened.owner, attributes);
+            opened.instrument.tell(value, &attributes);
+        }
     }
 
     /// The attributes of a point: those of the overflow, where its series
@@ -87,102 +94,50 @@ impl wit::Host for GuestTelemetryView<'_> {
         value: wit::Measurement,
         attributes: Vec<Attribute>,
     ) -> Result<std::result::Result<(), wit::InstrumentError>> {
-        use wit::Measurement;
-        // What an instrument does not take is left out, but the instrument is there.
-        let all = Some(attributes);
+        use wit::Measurement as M;
         Ok(match value {
-            Measurement::CounterU64(value) => {
-                self.once(name, options, None, all, |it: Counter<u64>, attributes| {
-                    it.add(value, attributes);
-                })
+            M::CounterU64(it) => self.once::<Counter<u64>>(name, options, None, it, attributes),
+            M::CounterF64(it) => self.once::<Counter<f64>>(name, options, None, it, attributes),
+            M::UpDownCounterS64(it) => {
+                self.once::<UpDownCounter<i64>>(name, options, None, it, attributes)
             }
-            Measurement::CounterF64(value) => {
-                let all = all.filter(|_| is_growth(value));
-                self.once(name, options, None, all, |it: Counter<f64>, attributes| {
-                    it.add(value, attributes);
-                })
+            M::UpDownCounterF64(it) => {
+                self.once::<UpDownCounter<f64>>(name, options, None, it, attributes)
             }
-            Measurement::UpDownCounterS64(value) => self.once(
-                name,
-                options,
-                None,
-                all,
-                |it: UpDownCounter<i64>, attributes| {
-                    it.add(value, attributes);
-                },
-            ),
-            Measurement::UpDownCounterF64(value) => {
-                let all = all.filter(|_| value.is_finite());
-                self.once(
-                    name,
-                    options,
-                    None,
-                    all,
-                    |it: UpDownCounter<f64>, attributes| {
-                        it.add(value, attributes);
-                    },
-                )
+            M::Histogram(it) => {
+                self.once::<Histogram<f64>>(name, options, it.bounds, it.value, attributes)
             }
-            Measurement::Histogram(wit::HistogramValue { value, bounds }) => {
-                let all = all.filter(|_| value.is_finite());
-                self.once(
-                    name,
-                    options,
-                    bounds,
-                    all,
-                    |it: Histogram<f64>, attributes| {
-                        it.record(value, attributes);
-                    },
-                )
-            }
-            Measurement::GaugeS64(value) => {
-                self.once(name, options, None, all, |it: Gauge<i64>, attributes| {
-                    it.record(value, attributes);
-                })
-            }
-            Measurement::GaugeF64(value) => {
-                let all = all.filter(|_| value.is_finite());
-                self.once(name, options, None, all, |it: Gauge<f64>, attributes| {
-                    it.record(value, attributes);
-                })
-            }
+            M::GaugeS64(it) => self.once::<Gauge<i64>>(name, options, None, it, attributes),
+            M::GaugeF64(it) => self.once::<Gauge<f64>>(name, options, None, it, attributes),
         })
     }
 }
 
-/// Whether a sum that only grows takes a value: one NaN or infinity would spoil
-/// a sum for ever.
-fn is_growth(value: f64) -> bool {
-    value.is_finite() && value >= 0.0
-}
-
 macro_rules! host_instrument {
-    ($trait:ident, $type:ty, $value:ty, $method:ident, $accepts:expr) => {
+    ($trait:ident, $type:ident<$value:ty>, $tell:ident $(, $bounds:ident)?) => {
         impl wit::$trait for GuestTelemetryView<'_> {
             fn open(
                 &mut self,
                 name: String,
                 options: wit::InstrumentOptions,
-            ) -> Result<std::result::Result<Resource<Opened<$type>>, wit::InstrumentError>> {
-                self.open::<$type>(name, options, None)
+                $($bounds: Option<Vec<f64>>,)?
+            ) -> Result<std::result::Result<Resource<Opened<$type<$value>>>, wit::InstrumentError>>
+            {
+                let bounds = None$(.or($bounds))?;
+                self.open(name, options, bounds)
             }
 
-            fn $method(
+            fn $tell(
                 &mut self,
-                instrument: Resource<Opened<$type>>,
+                instrument: Resource<Opened<$type<$value>>>,
                 value: $value,
                 attributes: Vec<Attribute>,
             ) -> Result<()> {
-                let accepts: fn(&$value) -> bool = $accepts;
-                if accepts(&value) {
-                    let opened = self.table.get(&instrument)?;
-                    let attributes = self.measured(opened.owner, attributes);
-                    opened.instrument.$method(value, &attributes);
-                }
+                self.tell(self.table.get(&instrument)?, value, attributes);
                 Ok(())
             }
 
-            fn drop(&mut self, instrument: Resource<Opened<$type>>) -> Result<()> {
+            fn drop(&mut self, instrument: Resource<Opened<$type<$value>>>) -> Result<()> {
                 self.table.delete(instrument)?;
                 Ok(())
             }
@@ -190,48 +145,10 @@ macro_rules! host_instrument {
     };
 }
 
-host_instrument!(HostCounterU64, Counter<u64>, u64, add, |_| true);
-host_instrument!(HostCounterF64, Counter<f64>, f64, add, |value| is_growth(
-    *value
-));
-host_instrument!(HostUpDownCounterS64, UpDownCounter<i64>, i64, add, |_| true);
-host_instrument!(
-    HostUpDownCounterF64,
-    UpDownCounter<f64>,
-    f64,
-    add,
-    |value| value.is_finite()
-);
-host_instrument!(HostGaugeS64, Gauge<i64>, i64, record, |_| true);
-host_instrument!(HostGaugeF64, Gauge<f64>, f64, record, |value| value
-    .is_finite());
-
-impl wit::HostHistogram for GuestTelemetryView<'_> {
-    fn open(
-        &mut self,
-        name: String,
-        options: wit::InstrumentOptions,
-        bounds: Option<Vec<f64>>,
-    ) -> Result<std::result::Result<Resource<Opened<Histogram<f64>>>, wit::InstrumentError>> {
-        self.open::<Histogram<f64>>(name, options, bounds)
-    }
-
-    fn record(
-        &mut self,
-        instrument: Resource<Opened<Histogram<f64>>>,
-        value: f64,
-        attributes: Vec<Attribute>,
-    ) -> Result<()> {
-        if value.is_finite() {
-            let opened = self.table.get(&instrument)?;
-            let attributes = self.measured(opened.owner, attributes);
-            opened.instrument.record(value, &attributes);
-        }
-        Ok(())
-    }
-
-    fn drop(&mut self, instrument: Resource<Opened<Histogram<f64>>>) -> Result<()> {
-        self.table.delete(instrument)?;
-        Ok(())
-    }
-}
+host_instrument!(HostCounterU64, Counter<u64>, add);
+host_instrument!(HostCounterF64, Counter<f64>, add);
+host_instrument!(HostUpDownCounterS64, UpDownCounter<i64>, add);
+host_instrument!(HostUpDownCounterF64, UpDownCounter<f64>, add);
+host_instrument!(HostHistogram, Histogram<f64>, record, bounds);
+host_instrument!(HostGaugeS64, Gauge<i64>, record);
+host_instrument!(HostGaugeF64, Gauge<f64>, record);

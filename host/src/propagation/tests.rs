@@ -5,6 +5,7 @@
 
 mod incoming;
 mod outgoing;
+mod together;
 
 use http::HeaderValue;
 

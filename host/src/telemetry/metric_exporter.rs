@@ -36,11 +36,13 @@ impl PushMetricExporter for MetricExporter {
             let request = ExportMetricsServiceRequest::from(metrics);
             let mut outcome = self.output.send(request).await;
             for mut request in self.guest_points.requests() {
+                let body = request.take_body();
                 // What was refused for good says nothing of the next one.
                 if let Err(OutputError::Unavailable(_)) = outcome {
-                    break;
+                    self.output.pass_over(&body).await;
+                    continue;
                 }
-                match self.output.send(request.take_body()).await {
+                match self.output.send(body).await {
                     Ok(()) => request.arrived(),
                     Err(error) => outcome = Err(error),
                 }
@@ -92,5 +94,49 @@ impl<F: Future> Future for OnRuntime<'_, F> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let _entered = self.runtime.enter();
         self.future.as_mut().poll(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry::InstrumentationScope;
+
+    use super::super::guest_points::{
+        MetricDescription, MetricKind, Number, NumberType, Point, SeriesKey, Shape,
+    };
+    use super::*;
+
+    #[tokio::test]
+    async fn standard_output_has_what_guests_aggregated_where_the_backend_is_away() {
+        let (output, written) = Output::to_memory_alone(Arc::default());
+        let resource = opentelemetry_sdk::Resource::builder_empty().build();
+        let guest_points = GuestPoints::new(Temporality::Cumulative, &resource);
+        let metric = guest_points.add(MetricDescription {
+            name: "orders".to_owned(),
+            description: String::new(),
+            unit: String::new(),
+            scope: InstrumentationScope::builder("shop").build(),
+            kind: MetricKind {
+                shape: Shape::Counter,
+                number: NumberType::U64,
+            },
+            bounds: Vec::new(),
+        });
+        metric.join(SeriesKey::new(Vec::new()), &Point::Sum(Number::I64(3)));
+        let exporter = MetricExporter {
+            output: Arc::new(output),
+            guest_points: Arc::new(guest_points),
+            temporality: Temporality::Cumulative,
+            runtime: Handle::current(),
+            ended: CancellationToken::new(),
+        };
+        let exported = exporter.export(&ResourceMetrics::default()).await;
+        assert!(exported.is_err(), "nobody was there");
+        let written = String::from_utf8(written.lock().await.clone()).unwrap();
+        let line: serde_json::Value = serde_json::from_str(&written).unwrap();
+        assert_eq!(
+            (&line["metric"], &line["value"]),
+            (&"orders".into(), &3.into())
+        );
     }
 }

@@ -94,8 +94,10 @@ impl Output {
                 Err(error @ OutputError::Refused(_)) => outcome = Err(error),
                 Err(error @ OutputError::Unavailable(_)) => {
                     // Each of the others would wait as long, for as little.
-                    let left = pieces.map(|piece| piece.items()).sum();
-                    self.lost(left);
+                    for piece in pieces {
+                        self.pass_over(&piece).await;
+                        self.lost(piece.items());
+                    }
                     return Err(error);
                 }
             }
@@ -110,6 +112,15 @@ impl Output {
     /// Where the backend did not take all of them; the log has been told.
     pub(crate) async fn send_spans(&self, request: EncodedTraces) -> Result<(), OutputError> {
         self.send_piece(&request).await
+    }
+
+    /// Writes to standard output what is kept from a backend that is away.
+    pub(crate) async fn pass_over(&self, request: &impl OtlpRequest) {
+        // Without a backend it was standard output that took nothing.
+        if self.backend.is_some() {
+            // What becomes of the items is the backend's word.
+            let _ = self.write(request).await;
+        }
     }
 
     async fn send_piece(&self, request: &impl Outgoing) -> Result<(), OutputError> {
@@ -206,10 +217,71 @@ impl Output {
     }
 }
 
+#[cfg(test)]
+impl Output {
+    /// Goes to memory, which is given as well, and to a backend that is away.
+    pub(crate) fn to_memory_alone(
+        counts: Arc<Exported>,
+    ) -> (Self, Arc<tokio::sync::Mutex<Vec<u8>>>) {
+        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let vars = [
+            ("OTEL_TRACES_EXPORTER", "otlp".to_owned()),
+            (
+                "OTEL_EXPORTER_OTLP_ENDPOINT",
+                format!("http://{}", nobody.local_addr().unwrap()),
+            ),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "100".to_owned()),
+        ];
+        drop(nobody);
+        let vars = vars.map(|(name, value)| (name.to_owned(), value));
+        let config = super::TelemetryConfig::from_vars(vars, "test").traces;
+        let mut output = Self::new("test", &config, config.timeout, counts).unwrap();
+        let (console, written) = Console::in_memory();
+        output.console = Some(console);
+        (output, written)
+    }
+}
+
 impl std::fmt::Debug for Output {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Output")
             .field("signal", &self.health.signal())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+    use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn standard_output_has_all_of_a_request_whose_backend_is_away() {
+        const RECORDS: u64 = 8;
+        let counts = Arc::new(Exported::default());
+        let (output, written) = Output::to_memory_alone(Arc::clone(&counts));
+        let record = |n: u64| LogRecord {
+            time_unix_nano: n,
+            // Two are a request, and no more than that.
+            event_name: "x".repeat(1024 * 1024),
+            ..LogRecord::default()
+        };
+        let request = ExportLogsServiceRequest {
+            resource_logs: vec![ResourceLogs {
+                scope_logs: vec![ScopeLogs {
+                    log_records: (0..RECORDS).map(record).collect(),
+                    ..ScopeLogs::default()
+                }],
+                ..ResourceLogs::default()
+            }],
+        };
+        let outcome = output.send(request).await;
+        assert!(matches!(outcome, Err(OutputError::Unavailable(_))));
+        let written = written.lock().await;
+        let lines = written.split_inclusive(|byte| *byte == b'\n');
+        assert_eq!(lines.count() as u64, RECORDS);
+        assert!(counts.losses().contains(&("export_failed", RECORDS)));
     }
 }

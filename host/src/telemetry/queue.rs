@@ -24,7 +24,8 @@ pub struct BatchConfig {
     /// The most items that wait or are under way; bounded in bytes alone where
     /// nobody set it.
     pub max_items: usize,
-    /// The most bytes that wait or are under way, as estimated.
+    /// The most bytes that wait or are under way: of spans the memory that they
+    /// take, of log records an estimate of it.
     pub max_bytes: usize,
     /// How long one export may take.
     pub export_timeout: Duration,
@@ -72,7 +73,8 @@ pub(crate) trait Batches: Send + Sync + 'static {
     /// Tells that there is a batch to send.
     fn full_batch(&self) -> &Notify;
 
-    /// Exports what waits now; what comes meanwhile is for the next time.
+    /// Exports what waits now. What comes meanwhile is for the next time, which
+    /// is at once where it is a batch.
     fn export_all(&self, sink: &Self::Sink) -> impl Future<Output = ()> + Send;
 }
 
@@ -94,7 +96,7 @@ struct Pending<T> {
     under_way: UnderWay,
 }
 
-/// The batch that is being sent: it takes room as long as it may come back.
+/// The batch that is being sent: it takes room until it is known what became of it.
 #[derive(Clone, Copy, Debug, Default)]
 struct UnderWay {
     items: usize,
@@ -104,6 +106,12 @@ struct UnderWay {
 impl<T> Pending<T> {
     fn len(&self) -> usize {
         self.items.len() + self.under_way.items
+    }
+
+    /// Whether there is enough to be sent without waiting for more.
+    fn is_batch(&self, max_batch: usize) -> bool {
+        // Large items fill a batch, and the queue, long before its number does.
+        self.items.len() >= max_batch || self.bytes >= MAX_REQUEST_BYTES
     }
 }
 
@@ -137,12 +145,10 @@ impl<T: Item> ExportQueue<T> {
                 self.counts.queue_full(1);
                 return;
             }
-            let was_below = pending.bytes < MAX_REQUEST_BYTES;
+            let was_full = pending.is_batch(self.config.max_batch);
             pending.bytes += bytes;
             pending.items.push_back(item);
-            // Large items fill a batch, and the queue, long before its number does.
-            pending.items.len() == self.config.max_batch
-                || (was_below && pending.bytes >= MAX_REQUEST_BYTES)
+            !was_full && pending.is_batch(self.config.max_batch)
         };
         if full_batch {
             self.full_batch.notify_one();
@@ -205,6 +211,10 @@ impl<T: Item> Batches for ExportQueue<T> {
             left = left.saturating_sub(batch.len().max(1));
             sink.export(batch).await;
             self.release();
+        }
+        // Whoever added to a batch that was here already told nobody.
+        if self.lock().is_batch(self.config.max_batch) {
+            self.full_batch.notify_one();
         }
     }
 }
@@ -311,6 +321,63 @@ mod tests {
         }
         let sizes = [(); 3].map(|()| queue.take_batch(100).len());
         assert_eq!(sizes, [2, 1, 2]);
+    }
+
+    /// Takes note of how many came, and has others say more meanwhile.
+    struct Meanwhile {
+        queue: Arc<ExportQueue<Said>>,
+        /// How many items come during the first export, the second, and so on.
+        coming: Mutex<VecDeque<usize>>,
+        exported: mpsc::UnboundedSender<usize>,
+    }
+
+    struct Said;
+
+    impl Item for Said {
+        type Sink = Meanwhile;
+
+        fn estimated_bytes(&self) -> usize {
+            1
+        }
+    }
+
+    impl Sink<Said> for Meanwhile {
+        async fn export(&self, batch: Vec<Said>) {
+            let coming = self.coming.lock().unwrap().pop_front();
+            for _ in 0..coming.unwrap_or_default() {
+                self.queue.push(Said);
+            }
+            self.exported.send(batch.len()).unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_came_together_during_an_export_waits_for_no_delay() {
+        let config = BatchConfig {
+            max_batch: 2,
+            schedule_delay: Duration::from_secs(60 * 60),
+            ..BatchConfig::default()
+        };
+        let queue = Arc::new(ExportQueue::new(config, true, Arc::default()));
+        let (exported, mut told) = mpsc::unbounded_channel();
+        let sink = Meanwhile {
+            queue: Arc::clone(&queue),
+            // After the second there are never fewer than two.
+            coming: Mutex::new(VecDeque::from([5, 2])),
+            exported,
+        };
+        let (_flushes, flushes) = mpsc::channel(1);
+        queue.push(Said);
+        queue.push(Said);
+        let worker = tokio::spawn(run(Arc::clone(&queue), sink, flushes));
+        let mut left: usize = 9;
+        while left > 0 {
+            let batch = tokio::time::timeout(Duration::from_secs(60), told.recv()).await;
+            left -= batch.ok().flatten().unwrap_or_else(|| {
+                unreachable!("{left} items wait, and nobody was told");
+            });
+        }
+        worker.abort();
     }
 
     #[tokio::test]

@@ -1,10 +1,10 @@
 //! The way of ended spans to their exporter.
 //!
 //! A span is written as OTLP has it when it ends, and what waits here is bytes:
-//! they are bounded as what they are, and cost the exporter one copy. Each
-//! thread that serves has a shard of its own, so that requests do not meet at a
-//! lock. A request never waits for export: where there is no room, the span is
-//! lost and counted.
+//! they are bounded by the memory that they take, and the exporter has but to
+//! copy them. Each thread that serves has a shard of its own, so that requests
+//! do not meet at a lock. A request never waits for export: where there is no
+//! room, the span is lost and counted.
 
 #[cfg(test)]
 mod tests;
@@ -29,8 +29,12 @@ use super::span_requests::{Requests, SpanSink};
 const FULL_BATCH_BYTES: usize = 512 * 1024;
 /// The most bytes of one part, unless one span is larger.
 const PART_BYTES: usize = 128 * 1024;
-/// What a part takes besides its spans and the name of its library.
-const PART_OVERHEAD: usize = 256;
+/// What a part takes besides its buffer and the texts of its library: some 110
+/// bytes for the library, places in a list and in a map, which hold twice as many
+/// as they need while they grow, and what the allocator adds.
+const PART_OVERHEAD: usize = 384;
+/// Libraries that a shard has a place for in its map, when nothing waits.
+const KNOWN_LIBRARIES: usize = 8;
 /// Buffers of parts that were sent, kept for those to come.
 const SPARE_BUFFERS: usize = 16;
 /// The most bytes that a thread keeps to write its next span into.
@@ -40,9 +44,10 @@ const MAX_SCRATCH: usize = 64 * 1024;
 #[derive(Debug)]
 pub(crate) struct SpanQueue {
     shards: Box<[Mutex<Shard>]>,
-    /// What waits or is under way: the bounds hold for it.
+    /// The memory of what waits or is under way: the bounds hold for it.
     held: Amount,
-    /// What waits: enough of it is a batch, whatever else is under way.
+    /// What is written and waits: enough of it is a batch, whatever else is under
+    /// way.
     waiting: Amount,
     spare: Mutex<Vec<Vec<u8>>>,
     full_batch: Notify,
@@ -67,6 +72,13 @@ impl Amount {
         }
     }
 
+    fn now(&self) -> Room {
+        Room {
+            spans: self.spans.load(Ordering::Relaxed),
+            bytes: self.bytes.load(Ordering::Relaxed),
+        }
+    }
+
     fn subtract(&self, room: Room) {
         self.spans.fetch_sub(room.spans, Ordering::Relaxed);
         self.bytes.fetch_sub(room.bytes, Ordering::Relaxed);
@@ -78,24 +90,44 @@ impl Amount {
 struct Shard {
     parts: Vec<Part>,
     /// The part that the next span of a library goes into.
-    open: HashMap<InstrumentationScope, usize>,
+    open: HashMap<Arc<InstrumentationScope>, usize>,
 }
 
 /// Spans of one library, each a field of its `ScopeSpans`.
 #[derive(Debug)]
 pub(super) struct Part {
-    pub(super) scope: InstrumentationScope,
+    pub(super) scope: Arc<InstrumentationScope>,
     pub(super) bytes: Vec<u8>,
     pub(super) spans: usize,
+    /// Bytes that the queue counts for it.
+    held: usize,
 }
 
 impl Part {
     /// The room that it takes in the queue.
-    pub(super) fn taken(&self) -> Room {
+    pub(super) fn held(&self) -> Room {
+        Room {
+            spans: self.spans,
+            bytes: self.held,
+        }
+    }
+
+    /// What is to be sent of it: its buffer may have room for more.
+    pub(super) fn written(&self) -> Room {
         Room {
             spans: self.spans,
             bytes: part_overhead(&self.scope) + self.bytes.len(),
         }
+    }
+}
+
+/// What a buffer of a part is to hold for so many bytes more. It doubles, as
+/// vectors do, but not beyond the size of a full part.
+fn capacity_for(buffer: &Vec<u8>, more: usize) -> usize {
+    let needed = buffer.len() + more;
+    match buffer.capacity() {
+        enough if enough >= needed => enough,
+        small => needed.max(PART_BYTES.min(2 * small)),
     }
 }
 
@@ -113,12 +145,39 @@ impl Shard {
     ) -> Option<usize> {
         // The host's own and the guest's are the first, and nearly all.
         let first = self.parts.len().min(2);
-        let known = self.parts[..first].iter().position(|it| it.scope == *scope);
+        let known = self.parts[..first]
+            .iter()
+            .position(|it| *it.scope == *scope);
         let open = match known {
             Some(at) if self.takes(at, bytes, max_batch) => return Some(at),
             _ => *self.open.get(scope)?,
         };
         self.takes(open, bytes, max_batch).then_some(open)
+    }
+
+    /// Makes a part for a library whose last one, if any, takes no more.
+    fn open_part(
+        &mut self,
+        scope: &InstrumentationScope,
+        (bytes, held): (Vec<u8>, usize),
+    ) -> usize {
+        let at = self.parts.len();
+        let scope = Arc::new(scope.clone());
+        self.open.insert(Arc::clone(&scope), at);
+        self.parts.push(Part {
+            scope,
+            bytes,
+            spans: 0,
+            held,
+        });
+        at
+    }
+
+    /// Gives the parts away, and the memory of a map that had many.
+    fn take(&mut self) -> Vec<Part> {
+        self.open.clear();
+        self.open.shrink_to(KNOWN_LIBRARIES);
+        std::mem::take(&mut self.parts)
     }
 
     fn takes(&self, at: usize, bytes: usize, max_batch: usize) -> bool {
@@ -161,41 +220,63 @@ impl SpanQueue {
     fn push_written(&self, scope: &InstrumentationScope, span: &[u8]) {
         let max_batch = self.config.max_batch;
         let mut shard = lock(&self.shards[thread_number() % self.shards.len()]);
-        let part = shard.part_for(scope, span.len(), max_batch);
-        let room = Room {
-            spans: 1,
-            bytes: match part {
-                Some(_) => span.len(),
-                None => span.len() + part_overhead(scope),
-            },
+        let open = shard.part_for(scope, span.len(), max_batch);
+        let (library, before, capacity) = match open {
+            Some(at) => {
+                let buffer = &shard.parts[at].bytes;
+                (0, buffer.capacity(), capacity_for(buffer, span.len()))
+            }
+            None => (part_overhead(scope), 0, span.len()),
         };
-        if !self.take_room(room) {
+        let taken = Room {
+            spans: 1,
+            bytes: library + capacity - before,
+        };
+        if !self.take_room(taken) {
             drop(shard);
             self.counts.queue_full(1);
             return;
         }
-        let at = part.unwrap_or_else(|| {
-            let at = shard.parts.len();
-            shard.open.insert(scope.clone(), at);
-            shard.parts.push(Part {
-                scope: scope.clone(),
-                bytes: lock(&self.spare).pop().unwrap_or_default(),
-                spans: 0,
-            });
-            at
-        });
+        let at = open.unwrap_or_else(|| shard.open_part(scope, self.buffer(capacity)));
         let part = &mut shard.parts[at];
+        part.bytes.reserve_exact(capacity - part.bytes.len());
         part.bytes.extend_from_slice(span);
         part.spans += 1;
+        part.held += taken.bytes;
+        let written = Room {
+            spans: 1,
+            bytes: library + span.len(),
+        };
         // Under the lock: whoever takes the part out subtracts it as well.
-        let before = self.waiting.add(room);
+        let before = self.waiting.add(written);
         drop(shard);
         let is_full =
             |before: usize, more: usize, full: usize| before < full && before + more >= full;
-        if is_full(before.bytes, room.bytes, FULL_BATCH_BYTES)
-            || is_full(before.spans, room.spans, max_batch)
+        if is_full(before.bytes, written.bytes, FULL_BATCH_BYTES)
+            || is_full(before.spans, written.spans, max_batch)
         {
             self.full_batch.notify_one();
+        }
+    }
+
+    /// A buffer for a part that has taken room for so many bytes: one that was
+    /// used before, where there is room for what it has beyond them. That is
+    /// given as well.
+    fn buffer(&self, bytes: usize) -> (Vec<u8>, usize) {
+        let Some(spare) = lock(&self.spare).pop() else {
+            return Default::default();
+        };
+        let beyond = spare.capacity().saturating_sub(bytes);
+        let taken = Room {
+            spans: 0,
+            bytes: beyond,
+        };
+        match self.take_room(taken) {
+            true => (spare, beyond),
+            false => {
+                self.reuse(spare);
+                Default::default()
+            }
         }
     }
 
@@ -218,7 +299,7 @@ impl SpanQueue {
     /// Keeps a buffer for a part to come.
     pub(super) fn reuse(&self, mut buffer: Vec<u8>) {
         let mut spare = lock(&self.spare);
-        if spare.len() < SPARE_BUFFERS && buffer.capacity() <= 2 * PART_BYTES {
+        if spare.len() < SPARE_BUFFERS && buffer.capacity() <= PART_BYTES {
             buffer.clear();
             spare.push(buffer);
         }
@@ -234,14 +315,20 @@ impl SpanQueue {
         let shards = self.shards.iter();
         let taken = shards.flat_map(|shard| {
             let mut shard = lock(shard);
-            shard.open.clear();
-            let parts = std::mem::take(&mut shard.parts);
+            let parts = shard.take();
             for part in &parts {
-                self.waiting.subtract(part.taken());
+                self.waiting.subtract(part.written());
             }
             parts
         });
-        taken.collect()
+        let taken = taken.collect();
+        // One shard can fill while the others are emptied: what waits was a batch
+        // all along then, and whoever added to it told nobody.
+        let waiting = self.waiting.now();
+        if waiting.bytes >= FULL_BATCH_BYTES || waiting.spans >= self.config.max_batch {
+            self.full_batch.notify_one();
+        }
+        taken
     }
 }
 
@@ -256,7 +343,7 @@ impl SpanQueue {
     pub(super) fn done(&self, parts: Vec<Part>) -> usize {
         let count = parts.iter().map(|part| part.spans).sum();
         for part in parts {
-            self.give_back(part.taken());
+            self.give_back(part.held());
             self.reuse(part.bytes);
         }
         count

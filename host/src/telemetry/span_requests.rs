@@ -41,15 +41,15 @@ impl Requests {
         let Room {
             mut spans,
             mut bytes,
-        } = first.taken();
+        } = first.written();
         let mut parts = vec![first];
         let fits = |spans: usize, bytes: usize| spans <= self.max_spans && bytes <= REQUEST_BYTES;
         while let Some(next) = self
             .parts
-            .next_if(|next| fits(spans + next.spans, bytes + next.taken().bytes))
+            .next_if(|next| fits(spans + next.spans, bytes + next.written().bytes))
         {
             spans += next.spans;
-            bytes += next.taken().bytes;
+            bytes += next.written().bytes;
             parts.push(next);
         }
         Some(parts)
@@ -82,7 +82,7 @@ impl SpanSink {
     pub(super) async fn export(&self, queue: &SpanQueue, parts: Vec<Part>) {
         let room = Room {
             spans: parts.iter().map(|part| part.spans).sum(),
-            bytes: parts.iter().map(|part| part.taken().bytes).sum(),
+            bytes: parts.iter().map(|part| part.held().bytes).sum(),
         };
         let request = self.request(&parts);
         for part in parts {

@@ -62,7 +62,7 @@ fn a_span_takes_its_room_until_that_is_given_back() {
     queue.push(&span("a", 4_000));
     assert_eq!(queue.len(), 1, "what is under way, and no more");
     for part in &under_way {
-        queue.give_back(part.taken());
+        queue.give_back(part.held());
     }
     assert_eq!(
         (queue.len(), queue.held.bytes.load(Ordering::Relaxed)),
@@ -74,23 +74,125 @@ fn a_span_takes_its_room_until_that_is_given_back() {
     assert_eq!(queue.len(), 2, "no more than the most items");
 }
 
+/// What spans take in memory, in the shards and their buffers.
+fn memory(queue: &SpanQueue) -> usize {
+    let shards = queue.shards.iter().map(|shard| {
+        let shard = lock(shard);
+        // A map of hashes is seven eighths full at most, and has a byte for each place.
+        let places = shard.open.capacity() * 8 / 7;
+        let libraries = shard.parts.iter().map(|part| &*part.scope);
+        places * (size_of::<(Arc<InstrumentationScope>, usize)>() + 1)
+            + shard.parts.capacity() * size_of::<Part>()
+            + shard.parts.iter().map(|it| it.bytes.capacity()).sum::<usize>()
+            // With the two counts of its references.
+            + libraries.map(|it| 16 + size_of_val(it) + sizes::scope(it)).sum::<usize>()
+    });
+    shards.sum()
+}
+
+fn held(queue: &SpanQueue) -> usize {
+    queue.held.bytes.load(Ordering::Relaxed)
+}
+
 #[test]
 fn a_library_for_each_span_takes_room_for_each() {
+    const MAX: usize = 1_000_000;
     let (queue, counts) = queue(BatchConfig {
-        max_bytes: 100_000,
+        max_bytes: MAX,
         ..BatchConfig::default()
     });
-    for n in 0..1_000 {
-        queue.push(&span(&format!("library {n}"), 0));
+    let library = "l".repeat(100);
+    for n in 0..10_000 {
+        queue.push(&span(&format!("{library}{n}"), 0));
+        if n % 16 > 0 {
+            continue;
+        }
+        let (held, memory) = (held(&queue), memory(&queue));
+        assert!((memory..=MAX).contains(&held), "{held} held of {memory}");
     }
     let kept = queue.len();
-    assert!((300..400).contains(&kept), "{kept}");
+    assert!((1_500..2_500).contains(&kept), "{kept}");
     assert_eq!(queue.take().len(), kept);
     assert!(
         counts
             .losses()
-            .contains(&("queue_full", 1_000 - kept as u64))
+            .contains(&("queue_full", 10_000 - kept as u64))
     );
+    let left = memory(&queue);
+    assert!(left < 1_000, "{left} bytes are kept for libraries to come");
+}
+
+#[test]
+fn a_buffer_takes_room_for_all_that_it_has() {
+    let (queue, _) = queue(BatchConfig::default());
+    let counted = |queue: &SpanQueue| {
+        let (held, memory) = (held(queue), memory(queue));
+        assert!(
+            (memory..memory + 5_000).contains(&held),
+            "{held} held of {memory}"
+        );
+    };
+    for _ in 0..3_000 {
+        queue.push(&span("a", 300));
+        counted(&queue);
+    }
+    assert_eq!(queue.done(queue.take()), 3_000);
+    assert_eq!(held(&queue), 0);
+    // The next ones go into buffers that were used before.
+    for n in 0..2 * SPARE_BUFFERS {
+        queue.push(&span(&format!("library {n}"), 1));
+    }
+    assert!(memory(&queue) > 5 * PART_BYTES);
+    assert!(held(&queue) >= memory(&queue));
+}
+
+#[test]
+fn a_buffer_that_was_used_before_leaves_no_span_without_room() {
+    let (mut queue, counts) = queue(BatchConfig::default());
+    for _ in 0..1_000 {
+        queue.push(&span("a", 100));
+    }
+    queue.done(queue.take());
+    queue.config.max_bytes = 2_000;
+    queue.push(&span("a", 1));
+    assert_eq!(queue.len(), 1);
+    assert!(counts.losses().iter().all(|(_, lost)| *lost == 0));
+    assert!(held(&queue) <= 2_000);
+}
+
+#[test]
+fn a_shard_that_fills_while_others_are_emptied_waits_for_no_delay() {
+    let (mut queue, _) = queue(BatchConfig {
+        max_batch: 2,
+        ..BatchConfig::default()
+    });
+    queue.shards = [(); 2].map(|()| Mutex::default()).into();
+    let told = || {
+        let told = std::pin::pin!(queue.full_batch.notified());
+        let mut nobody = std::task::Context::from_waker(std::task::Waker::noop());
+        told.poll(&mut nobody).is_ready()
+    };
+    let push_into = |shard: usize| {
+        NUMBER.set(Some(shard));
+        queue.push(&span("a", 1));
+    };
+    for shard in [0, 1, 1, 1] {
+        push_into(shard);
+    }
+    assert!(told());
+    std::thread::scope(|scope| {
+        let last = lock(&queue.shards[1]);
+        let exporter = scope.spawn(|| queue.take().len());
+        while !lock(&queue.shards[0]).parts.is_empty() {
+            std::thread::yield_now();
+        }
+        push_into(0);
+        push_into(0);
+        assert!(!told(), "there was a batch all along");
+        drop(last);
+        assert_eq!(exporter.join().unwrap(), 3);
+    });
+    assert!(told(), "a batch waits, and nobody was told");
 }
 
 #[test]
