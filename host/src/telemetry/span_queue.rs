@@ -6,6 +6,7 @@
 //! do not meet at a lock. A request never waits for export: where there is no
 //! room, the span is lost and counted.
 
+mod room;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +24,8 @@ use super::otlp::write_span;
 use super::queue::{BatchConfig, Batches};
 use super::sizes;
 use super::span_requests::{Requests, SpanSink};
+use room::Amount;
+pub(super) use room::Room;
 
 /// Bytes that are sent without waiting for more: large enough that a request
 /// costs little beside its spans, small enough to stay in a processor's cache.
@@ -54,35 +57,6 @@ pub(crate) struct SpanQueue {
     config: BatchConfig,
     counts: Arc<Exported>,
     enabled: bool,
-}
-
-/// How much there is of something, counted by all threads.
-#[derive(Debug, Default)]
-struct Amount {
-    spans: AtomicUsize,
-    bytes: AtomicUsize,
-}
-
-impl Amount {
-    /// Adds some, and tells what was there before.
-    fn add(&self, room: Room) -> Room {
-        Room {
-            spans: self.spans.fetch_add(room.spans, Ordering::Relaxed),
-            bytes: self.bytes.fetch_add(room.bytes, Ordering::Relaxed),
-        }
-    }
-
-    fn now(&self) -> Room {
-        Room {
-            spans: self.spans.load(Ordering::Relaxed),
-            bytes: self.bytes.load(Ordering::Relaxed),
-        }
-    }
-
-    fn subtract(&self, room: Room) {
-        self.spans.fetch_sub(room.spans, Ordering::Relaxed);
-        self.bytes.fetch_sub(room.bytes, Ordering::Relaxed);
-    }
 }
 
 /// What the threads have written that share it.
@@ -307,7 +281,7 @@ impl SpanQueue {
 
     /// Spans that wait or are under way.
     pub(crate) fn len(&self) -> usize {
-        self.held.spans.load(Ordering::Relaxed)
+        self.held.now().spans
     }
 
     /// Takes out what waits; it keeps its room until that is given back.
@@ -367,13 +341,6 @@ impl Batches for SpanQueue {
             sink.export(self, parts).await;
         }
     }
-}
-
-/// What spans take in the queue.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Room {
-    pub(super) spans: usize,
-    pub(super) bytes: usize,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

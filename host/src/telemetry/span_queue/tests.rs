@@ -64,10 +64,7 @@ fn a_span_takes_its_room_until_that_is_given_back() {
     for part in &under_way {
         queue.give_back(part.held());
     }
-    assert_eq!(
-        (queue.len(), queue.held.bytes.load(Ordering::Relaxed)),
-        (0, 0)
-    );
+    assert_eq!((queue.len(), queue.held.now().bytes), (0, 0));
     for _ in 0..3 {
         queue.push(&span("a", 1));
     }
@@ -91,7 +88,7 @@ fn memory(queue: &SpanQueue) -> usize {
 }
 
 fn held(queue: &SpanQueue) -> usize {
-    queue.held.bytes.load(Ordering::Relaxed)
+    queue.held.now().bytes
 }
 
 #[test]
