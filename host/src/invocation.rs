@@ -223,13 +223,14 @@ where
 }
 
 async fn run(component: Arc<LoadedComponent>, prepared: Prepared) -> GuestEnd {
+    // Before the store, so that it goes after it: the guest is whole in the
+    // metrics, whatever ends it.
+    let _ended = EndedOnDrop(prepared.store.data().telemetry.server_span().clone());
     let Prepared {
         begun,
         mut store,
         arguments,
     } = prepared;
-    // Last to go, so that the guest is whole in the metrics, whatever ends it.
-    let _ended = EndedOnDrop(store.data().telemetry.server_span().clone());
     let result = call(&component, &mut store, begun, arguments).await;
     let state = store.data_mut();
     if state.memory.reached {

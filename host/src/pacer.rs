@@ -1,139 +1,156 @@
-//! Lets guests that compute for long take turns, so that those that do not find
-//! the processors free.
+//! Lets guests that compute for long take turns, so that others find the
+//! processors free.
 //!
-//! A guest that computes yields at every tick of the engine's clock. Were all
-//! of them ready again at once, a short request would wait for a tick of each.
-//! So a guest waits for a turn at each tick, and there are no more turns at a
-//! time than processors. Those that have computed for long have turns of their
-//! own: one that needs a few ticks does not stand in line with them. A turn is
-//! held only while the guest is polled: one that waits for something else holds
-//! up nobody.
+//! A guest that computes gives way at every tick of the engine's clock. A thread
+//! looks at its sockets when it has nothing else to run: were all guests ready
+//! again at once, a short request would wait for a tick of each. So a guest
+//! waits for a turn at each tick, and there are no more turns at a time than
+//! processors. It has its turn from when it is called until the end of the poll
+//! in which it computes: one that waits for something else holds up nobody.
+//! Those that have computed for long have turns of their own: one that needs a
+//! few ticks does not stand in line with them.
 
-use std::collections::VecDeque;
-use std::future::Future;
+use std::collections::BTreeMap;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 use pin_project_lite::pin_project;
-use tokio::sync::Notify;
+use tokio::task::yield_now;
+use tokio::time::timeout;
 
 /// Ticks that a guest may compute before it stands in line with those that
 /// compute for long.
 const BRIEF_TICKS: u32 = 10;
-/// How long a guest stands in line before it looks for itself.
+/// How long a guest stands in line before it looks for itself, and the longest
+/// that one keeps a turn.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// The turns of all guests of an engine.
 #[derive(Debug)]
 pub(crate) struct Pacer {
-    turns: Turns,
-}
-
-/// The turns of guests that have just begun, and of those that go on and on.
-#[derive(Debug)]
-struct Turns {
+    /// Of guests that have just begun.
     brief: Arc<Line>,
+    /// Of those that go on and on.
     long: Arc<Line>,
-}
-
-impl Turns {
-    fn new(count: usize) -> Self {
-        Self {
-            brief: Arc::new(Line::new(count)),
-            long: Arc::new(Line::new(count)),
-        }
-    }
 }
 
 /// Guests that wait for the same turns, in the order in which they came.
 ///
-/// A turn is taken by a guest that is polled, never given to one that waits: a
-/// guest whose client does not read is not polled, and would keep it. One that
-/// is called leaves the line, whether it comes or not.
+/// A guest whose client does not read is not polled, and nobody knows until it
+/// was called in vain: its turn is taken back after [`LOOK_AGAIN`]. One that has
+/// not looked for twice as long is not called at all, so that a line of such
+/// guests holds up the others no longer than one does. Whoever comes late goes
+/// on without a turn.
 #[derive(Debug)]
 struct Line(Mutex<LineState>);
 
 #[derive(Debug)]
 struct LineState {
-    free: usize,
-    waiting: VecDeque<Arc<Waiter>>,
+    turns: usize,
+    /// The number of the guest that comes next.
+    next: u64,
+    waiting: BTreeMap<u64, Waiting>,
+    /// Guests that have a turn, and since when.
+    called: BTreeMap<u64, Instant>,
 }
 
-/// A guest in a line.
-#[derive(Debug, Default)]
-struct Waiter {
-    /// Its guest was dropped, or looked for itself.
-    gone: AtomicBool,
-    bell: Notify,
+/// A guest in the line.
+#[derive(Debug)]
+struct Waiting {
+    waker: Waker,
+    looked: Instant,
 }
 
 impl Line {
-    fn new(count: usize) -> Self {
-        Self(Mutex::new(LineState {
-            free: count,
-            waiting: VecDeque::new(),
-        }))
+    fn new(turns: usize) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(LineState {
+            turns,
+            next: 0,
+            waiting: BTreeMap::new(),
+            called: BTreeMap::new(),
+        })))
     }
 
-    /// Takes a turn that is free: past the line, or when there is none.
-    fn take(self: &Arc<Self>, past_the_line: bool) -> Option<Turn> {
-        let mut state = lock(&self.0);
-        state.leave_out_the_gone();
-        if state.free == 0 || !(past_the_line || state.waiting.is_empty()) {
-            return None;
+    /// Gives a guest a place at the end.
+    fn join(self: Arc<Self>) -> Turn {
+        let number = {
+            let mut state = lock(&self.0);
+            let number = state.next;
+            state.next += 1;
+            let waiting = Waiting {
+                waker: Waker::noop().clone(),
+                looked: Instant::now(),
+            };
+            state.waiting.insert(number, waiting);
+            number
+        };
+        self.call();
+        Turn { line: self, number }
+    }
+
+    /// Calls as many as there are turns that nobody has.
+    fn call(&self) {
+        let next = || lock(&self.0).call_next(Instant::now());
+        while let Some(waker) = next() {
+            waker.wake();
         }
-        state.free -= 1;
-        Some(Turn(Arc::clone(self)))
-    }
-
-    /// Stands in line until called, or until it is time to look.
-    async fn wait(&self) {
-        let waiter = Arc::new(Waiter::default());
-        lock(&self.0).waiting.push_back(Arc::clone(&waiter));
-        let _gone = GoneOnDrop(Arc::clone(&waiter));
-        // The one that was called before may not be polled any more.
-        let _ = tokio::time::timeout(LOOK_AGAIN, waiter.bell.notified()).await;
     }
 }
 
 impl LineState {
-    fn leave_out_the_gone(&mut self) {
-        while self
-            .waiting
-            .front()
-            .is_some_and(|waiter| waiter.gone.load(Ordering::Relaxed))
+    fn call_next(&mut self, now: Instant) -> Option<Waker> {
+        // In the order of their numbers they were called.
+        while let Some(first) = self.called.first_entry()
+            && now.duration_since(*first.get()) >= LOOK_AGAIN
         {
-            self.waiting.pop_front();
+            first.remove();
         }
+        while self.called.len() < self.turns {
+            let (number, waiting) = self.waiting.pop_first()?;
+            if now.duration_since(waiting.looked) < 2 * LOOK_AGAIN {
+                self.called.insert(number, now);
+                return Some(waiting.waker);
+            }
+        }
+        None
     }
 }
 
-struct GoneOnDrop(Arc<Waiter>);
-
-impl Drop for GoneOnDrop {
-    fn drop(&mut self) {
-        self.0.gone.store(true, Ordering::Relaxed);
-    }
-}
-
-/// The right to compute until the end of the poll.
+/// A guest's place in a line, and its turn from when it is called.
 #[derive(Debug)]
-struct Turn(Arc<Line>);
+struct Turn {
+    line: Arc<Line>,
+    number: u64,
+}
+
+impl Turn {
+    fn poll_called(&self, context: &Context<'_>) -> Poll<()> {
+        {
+            let mut state = lock(&self.line.0);
+            let Some(waiting) = state.waiting.get_mut(&self.number) else {
+                return Poll::Ready(());
+            };
+            waiting.waker.clone_from(context.waker());
+            waiting.looked = Instant::now();
+        }
+        // Those that were called before may not be polled any more. Where it is
+        // this one's turn then, it is woken.
+        self.line.call();
+        Poll::Pending
+    }
+}
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        let called = {
-            let mut state = lock(&self.0.0);
-            state.free += 1;
-            state.leave_out_the_gone();
-            state.waiting.pop_front()
-        };
-        if let Some(waiter) = called {
-            waiter.bell.notify_one();
+        {
+            let mut state = lock(&self.line.0);
+            state.waiting.remove(&self.number);
+            state.called.remove(&self.number);
         }
+        self.line.call();
     }
 }
 
@@ -143,7 +160,7 @@ pub(crate) struct Pace(Arc<Place>);
 
 struct Place {
     pacer: Arc<Pacer>,
-    /// The turn that is held, if any.
+    /// The turn in which it computes, if any.
     held: Mutex<Option<Turn>>,
 }
 
@@ -154,7 +171,7 @@ pub(crate) struct Ticks {
 }
 
 pin_project! {
-    /// A guest whose turn ends whenever it has been polled.
+    /// A guest whose turn ends when it has computed, whenever it is polled.
     pub(crate) struct Paced<F> {
         #[pin]
         guest: F,
@@ -169,8 +186,13 @@ impl Pacer {
     /// Makes one that hands out a turn for each processor.
     pub(crate) fn new() -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Self::with_turns(processors)
+    }
+
+    fn with_turns(count: usize) -> Self {
         Self {
-            turns: Turns::new(processors),
+            brief: Line::new(count),
+            long: Line::new(count),
         }
     }
 
@@ -194,7 +216,8 @@ impl Pace {
 
     /// Gives up the turn that is held, if any.
     fn give_up(&self) {
-        drop(lock(&self.0.held).take());
+        let held = lock(&self.0.held).take();
+        drop(held);
     }
 }
 
@@ -207,11 +230,11 @@ impl Ticks {
     /// Counts one, and gives what the guest waits for at it.
     pub(crate) fn tick(&mut self) -> Way {
         self.count = self.count.saturating_add(1);
-        let turns = &self.pace.0.pacer.turns;
+        let pacer = &self.pace.0.pacer;
         let line = if self.count <= BRIEF_TICKS {
-            &turns.brief
+            &pacer.brief
         } else {
-            &turns.long
+            &pacer.long
         };
         Box::pin(turn(Arc::clone(line), self.pace.clone()))
     }
@@ -220,18 +243,13 @@ impl Ticks {
 async fn turn(line: Arc<Line>, pace: Pace) {
     // Given up first: whoever stands in line is next.
     pace.give_up();
-    let mut was_called = false;
-    loop {
-        // Whoever is woken is what its thread runs next. Giving way once has the
-        // thread look at its sockets first.
-        tokio::task::yield_now().await;
-        if let Some(turn) = line.take(was_called) {
-            *lock(&pace.0.held) = Some(turn);
-            return;
-        }
-        line.wait().await;
-        was_called = true;
-    }
+    let turn = line.join();
+    let called = || poll_fn(|context| turn.poll_called(context));
+    while timeout(LOOK_AGAIN, called()).await.is_err() {}
+    // Whoever is woken is what its thread runs next. Giving way once has the
+    // thread look at its sockets first.
+    yield_now().await;
+    *lock(&pace.0.held) = Some(turn);
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -257,40 +275,60 @@ impl<F: Future> Future for Paced<F> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
 
+    /// Far longer than anything here takes.
+    const SOON: Duration = Duration::from_secs(20);
+
     fn pacer(turns: usize) -> Arc<Pacer> {
-        Arc::new(Pacer {
-            turns: Turns::new(turns),
-        })
+        Arc::new(Pacer::with_turns(turns))
+    }
+
+    /// A guest that computes for so many ticks, and counts them.
+    fn computing(pacer: &Arc<Pacer>, most: usize, ticked: &Arc<AtomicUsize>) -> Paced<Way> {
+        let pace = pacer.pace();
+        let mut ticks = pace.ticks();
+        let ticked = Arc::clone(ticked);
+        let guest = async move {
+            for _ in 0..most {
+                ticked.fetch_add(1, Ordering::Relaxed);
+                ticks.tick().await;
+            }
+        };
+        Paced::new(Box::pin(guest), pace)
+    }
+
+    /// Lets many compute on the one thread of the test, and counts their ticks
+    /// while it looks in so many times.
+    async fn ticks_between(looks: usize, turns: usize) -> usize {
+        let pacer = pacer(turns);
+        let ticked = Arc::new(AtomicUsize::new(0));
+        let mut guests = tokio::task::JoinSet::new();
+        for _ in 0..32 {
+            guests.spawn(computing(&pacer, usize::MAX, &ticked));
+        }
+        // Until all stand in the same line.
+        while lock(&pacer.long.0).next < 100 {
+            yield_now().await;
+        }
+        let before = ticked.load(Ordering::Relaxed);
+        for _ in 0..looks {
+            yield_now().await;
+        }
+        ticked.load(Ordering::Relaxed) - before
     }
 
     #[tokio::test]
-    async fn no_more_compute_at_a_time_than_there_are_turns() {
-        let pacer = pacer(2);
-        let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let mut guests = tokio::task::JoinSet::new();
-        for _ in 0..20 {
-            let pace = pacer.pace();
-            let mut ticks = pace.ticks();
-            let (running, most) = (Arc::clone(&running), Arc::clone(&most));
-            guests.spawn(async move {
-                for _ in 0..BRIEF_TICKS {
-                    ticks.tick().await;
-                }
-                for _ in 0..50 {
-                    ticks.tick().await;
-                    let now = running.fetch_add(1, Ordering::SeqCst) + 1;
-                    most.fetch_max(now, Ordering::SeqCst);
-                    tokio::task::yield_now().await;
-                    running.fetch_sub(1, Ordering::SeqCst);
-                }
-            });
+    async fn others_wait_for_a_tick_for_each_turn_and_not_for_one_of_each_guest() {
+        for turns in [1, 3] {
+            let ticked = ticks_between(500, turns).await;
+            // More only where the machine was away for so long that turns are
+            // taken back.
+            assert!(ticked <= 500 * (turns + 1), "{ticked} of {turns}");
+            assert!(ticked >= 250 * turns, "{ticked} of {turns}");
         }
-        guests.join_all().await;
-        assert_eq!(most.load(Ordering::SeqCst), 2);
     }
 
     #[tokio::test]
@@ -298,49 +336,64 @@ mod tests {
         let pacer = pacer(1);
         let pace = pacer.pace();
         let mut ticks = pace.ticks();
+        let is_there = Arc::new(AtomicUsize::new(0));
+        let there = Arc::clone(&is_there);
         let guest = async move {
             for _ in 0..=BRIEF_TICKS {
                 ticks.tick().await;
             }
+            there.store(1, Ordering::Relaxed);
             std::future::pending::<()>().await;
         };
         let mut waiting = Box::pin(Paced::new(guest, pace));
-        let mut polls = 0;
-        while polls < 100 {
-            polls += 1;
-            let polled = poll_once(waiting.as_mut()).await;
-            assert!(polled.is_pending());
+        while is_there.load(Ordering::Relaxed) == 0 {
+            assert!(poll_once(waiting.as_mut()).await.is_pending());
         }
-        assert_eq!(lock(&pacer.turns.long.0).free, 1);
+        assert!(lock(&pacer.long.0).called.is_empty());
     }
 
     #[tokio::test]
-    async fn a_guest_that_is_polled_no_more_keeps_no_turn() {
+    async fn guests_that_are_polled_no_more_hold_up_nobody_for_long() {
         let pacer = pacer(1);
-        let computing = |pace: Pace| {
-            let mut ticks = pace.ticks();
-            let guest = async move {
-                for _ in 0..500 {
-                    ticks.tick().await;
-                }
-            };
-            Box::pin(Paced::new(guest, pace))
-        };
-        // Left where they stand, as guests are whose clients do not read.
-        let mut left: Vec<_> = (0..40).map(|_| computing(pacer.pace())).collect();
+        let ticked = Arc::default();
+        // Left where they stand, as guests are whose clients do not read. Were
+        // each of them called in vain, the last would be after `SOON`.
+        let mut left: Vec<_> = (0..1_000)
+            .map(|_| Box::pin(computing(&pacer, 40, &ticked)))
+            .collect();
         for (polls, guest) in left.iter_mut().enumerate() {
-            for _ in 0..polls {
+            for _ in 0..=polls % 40 {
                 let _ = poll_once(guest.as_mut()).await;
             }
         }
-        let going_on = computing(pacer.pace());
-        let ended = tokio::time::timeout(Duration::from_secs(20), going_on).await;
-        assert!(ended.is_ok(), "it waits for turns that nobody uses");
+        let going_on = timeout(SOON, computing(&pacer, 40, &ticked)).await;
+        assert!(going_on.is_ok(), "it waits for turns that nobody uses");
+        // They are polled again at last.
+        for guest in left {
+            let came_late = timeout(SOON, guest).await;
+            assert!(came_late.is_ok(), "it waits to be called again");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_guest_that_is_dropped_leaves_the_line_and_its_turn() {
+        let pacer = pacer(1);
+        let ticked = Arc::default();
+        let mut guests: Vec<_> = (0..3)
+            .map(|_| Box::pin(computing(&pacer, 40, &ticked)))
+            .collect();
+        for guest in &mut guests {
+            let _ = poll_once(guest.as_mut()).await;
+        }
+        guests.truncate(1);
+        assert!(lock(&pacer.brief.0).waiting.is_empty());
+        drop(guests);
+        assert!(lock(&pacer.brief.0).called.is_empty());
     }
 
     /// Polls once, and lets other tasks run.
     async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
-        tokio::task::yield_now().await;
-        std::future::poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
+        yield_now().await;
+        poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
     }
 }

@@ -25,7 +25,7 @@ pub(crate) struct GuestSpans {
 pub struct SpanHandle {
     /// None for a span that was over the budget or not sampled.
     key: Option<usize>,
-    /// Shared, as a guest may hold handles by the hundred thousand.
+    /// Shared, as a guest may hold handles by the ten thousand.
     pub(super) context: Arc<SpanContext>,
     /// Present where the handle itself makes the span the current one.
     pub(super) entered: Option<ScopeHandle>,
