@@ -50,6 +50,7 @@ pub(crate) struct GuestUsage {
     busy_nanos: AtomicU64,
     cpu_nanos: AtomicU64,
     memory_peak_bytes: AtomicU64,
+    spans_dropped: AtomicU64,
 }
 
 /// Whether a guest's processor time is measured: reading that clock is a system
@@ -70,6 +71,7 @@ impl GuestUsage {
             busy_nanos: AtomicU64::new(0),
             cpu_nanos: AtomicU64::new(0),
             memory_peak_bytes: AtomicU64::new(0),
+            spans_dropped: AtomicU64::new(0),
         }
     }
 
@@ -98,6 +100,11 @@ impl GuestUsage {
             .store(bytes as u64, Ordering::Relaxed);
     }
 
+    /// Counts a span of the guest's that was not kept.
+    pub(crate) fn drop_span(&self) {
+        self.spans_dropped.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// What is known by now, as attributes of the server span.
     pub(crate) fn attributes(&self) -> impl Iterator<Item = KeyValue> + use<> {
         let seconds = |key, time: Option<Duration>| Some(KeyValue::new(key, time?.as_secs_f64()));
@@ -105,10 +112,16 @@ impl GuestUsage {
             let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
             KeyValue::new("fanlight.guest.memory.peak", bytes)
         });
+        let dropped = self.spans_dropped.load(Ordering::Relaxed);
+        let dropped = (dropped > 0).then(|| {
+            let dropped = i64::try_from(dropped).unwrap_or(i64::MAX);
+            KeyValue::new("fanlight.spans.dropped", dropped)
+        });
         [
             seconds("fanlight.guest.instantiate_time", self.instantiate_time()),
             seconds("fanlight.guest.busy_time", self.busy_time()),
             peak,
+            dropped,
         ]
         .into_iter()
         .flatten()

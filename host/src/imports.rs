@@ -166,7 +166,7 @@ impl GuestTelemetry {
         let stdio =
             stdio::StdioShared::new(Arc::clone(&signals), Arc::clone(&current), server.clock());
         Self {
-            spans: GuestSpans::new(signals.limits.spans),
+            spans: GuestSpans::new(signals.limits.spans, Arc::clone(server.usage())),
             made: MadeSpans::default(),
             exported: Exported::default(),
             stdio: Arc::new(stdio),

@@ -10,6 +10,7 @@ use opentelemetry::trace::{Event, SpanContext, Status};
 
 use super::current_span::ScopeHandle;
 use super::room::NoRoom;
+use crate::guest_usage::GuestUsage;
 use crate::server_span::{FailureWord, ServerSpan};
 use crate::span::{Span, Tracer};
 
@@ -17,7 +18,9 @@ use crate::span::{Span, Tracer};
 pub(crate) struct GuestSpans {
     open: Vec<Option<Span>>,
     budget: usize,
-    over_budget: u64,
+    /// Where those are counted that are not kept: the server span may end before
+    /// the guest does, and tells what is known by then.
+    usage: Arc<GuestUsage>,
 }
 
 /// What the guest's `span` handle stands for.
@@ -66,11 +69,11 @@ impl SpansEnded {
 }
 
 impl GuestSpans {
-    pub(super) fn new(budget: usize) -> Self {
+    pub(super) fn new(budget: usize, usage: Arc<GuestUsage>) -> Self {
         Self {
             open: Vec::new(),
             budget,
-            over_budget: 0,
+            usage,
         }
     }
 
@@ -92,8 +95,8 @@ impl GuestSpans {
     }
 
     /// Counts a span that was not kept.
-    pub(super) fn lose(&mut self) {
-        self.over_budget += 1;
+    pub(super) fn lose(&self) {
+        self.usage.drop_span();
     }
 
     /// A span below a parent that is not sampled. Over the budget it has no
@@ -165,10 +168,6 @@ impl GuestSpans {
         self.open.clear();
         if unfinished > 0 {
             server.set_host_attribute(KeyValue::new("fanlight.spans.unfinished", unfinished));
-        }
-        if self.over_budget > 0 {
-            let dropped = i64::try_from(self.over_budget).unwrap_or(i64::MAX);
-            server.set_host_attribute(KeyValue::new("fanlight.spans.dropped", dropped));
         }
     }
 }

@@ -109,6 +109,20 @@ async fn a_guest_that_goes_on_after_an_answer_that_is_none_leaves_spans_that_tel
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn spans_over_the_budget_are_counted_though_the_guest_goes_on_after_its_answer() {
+    let (collector, host) = faults(|host| host.guests(|limits| limits.spans = 10)).await;
+    let answer = host.get("/flood-and-on?count=15").send().await;
+    assert_eq!(&*answer.body, b"answered\n");
+    // All are there while the guest still runs.
+    let spans = collector.trace(&trace_of(&answer).trace_id, 11).await;
+    let dropped = spans
+        .iter()
+        .map(|span| span.attribute("fanlight.spans.dropped"))
+        .filter(|dropped| !dropped.is_null());
+    assert_eq!(dropped.collect::<Vec<_>>(), [json!(5)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_deadline_loses_nothing() {
     let (collector, host) =
         faults(|host| host.requests(|limits| limits.request_timeout = SHORT)).await;

@@ -9,6 +9,8 @@ use fanlight_guest::bindings::wasi::http::types::{
 };
 use fanlight_guest::{Request, Response, block_on, sleep, span};
 
+use crate::flood;
+
 /// What the host takes at once, in bytes.
 const MAX_BODY: usize = 64 * 1024;
 
@@ -70,5 +72,12 @@ pub(crate) fn none_and_on(request: &Request, outparam: ResponseOutparam) {
             send(&outparam, 103, &[], b"").ok();
         }
     }
+    block_on(sleep(Duration::from_secs(600)));
+}
+
+/// Says too much, answers, and goes on.
+pub(crate) fn flood_and_on(count: u64, outparam: ResponseOutparam) {
+    flood::spans(count, 0);
+    send(&outparam, 200, &[], b"answered\n").ok();
     block_on(sleep(Duration::from_secs(600)));
 }

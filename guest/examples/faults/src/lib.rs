@@ -33,6 +33,7 @@ fn handle(request: IncomingRequest, outparam: ResponseOutparam) {
         "/answer" => answers::refused(&request, outparam),
         "/unwritten" => answers::unwritten(outparam),
         "/none-and-on" => answers::none_and_on(&request, outparam),
+        "/flood-and-on" => answers::flood_and_on(number(&request, "count", 1), outparam),
         "/error-code" => {
             let code = error_code(&request.query_param("code").unwrap_or_default());
             ResponseOutparam::set(outparam, Err(code));
