@@ -42,7 +42,7 @@ pub(crate) struct Pacer {
 /// A guest whose client does not read is not polled, and nobody knows until it
 /// was called in vain: its turn is taken back after [`LOOK_AGAIN`]. One that has
 /// not looked for twice as long is not called at all, so that a line of such
-/// guests holds up the others no longer than one does. Whoever comes late goes
+/// guests holds up the others no longer than a few do. Whoever comes late goes
 /// on without a turn.
 #[derive(Debug)]
 struct Line(Mutex<LineState>);
