@@ -10,7 +10,7 @@ use clap::ValueEnum;
 use crate::otelcol::OTELCOL;
 use crate::test::OTELCOL_VARIABLE;
 use crate::tool::Tool;
-use crate::{cargo, wasm};
+use crate::{cargo, dist, wasm};
 
 /// What can be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -65,7 +65,7 @@ pub(crate) struct Args {
     #[arg(long, default_value = "dist")]
     profile: String,
     /// Where the comparison's figures and plots go [default: docs/bench, and
-    /// target/bench where it is only a look]
+    /// beside the server where it is only a look]
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
     /// Write what was survived, too
@@ -114,26 +114,55 @@ pub(crate) fn soak(minutes: u64, seed: u64) -> anyhow::Result<()> {
     )
 }
 
+/// What asks the server, and the components that it is asked about.
+pub(crate) struct Load {
+    program: PathBuf,
+    oha: PathBuf,
+    components: Vec<PathBuf>,
+}
+
+impl Load {
+    /// Builds and installs all of it.
+    ///
+    /// # Errors
+    /// When something cannot be built.
+    pub(crate) fn build() -> anyhow::Result<Self> {
+        Ok(Self {
+            components: wasm::build_bench_guests()?,
+            program: build_program("fanlight-bench", "release")?,
+            oha: OHA.install()?,
+        })
+    }
+
+    /// The benchmarks' command of that name, on a server.
+    ///
+    /// # Errors
+    /// When a component is missing.
+    pub(crate) fn on(&self, server: &Path, name: &str) -> anyhow::Result<Command> {
+        let mut command = Command::new(&self.program);
+        command.arg("--server").arg(server).arg(name);
+        command.arg("--oha").arg(&self.oha);
+        for (flag, file) in [
+            ("--usual", "bench_usual.wasm"),
+            ("--plain", "bench_plain.wasm"),
+            ("--varied", "bench_varied.wasm"),
+        ] {
+            let mut named = self.components.iter().filter(|path| path.ends_with(file));
+            let component = named.next();
+            let component = component.with_context(|| format!("cargo built no {file}"))?;
+            command.arg(flag).arg(component);
+        }
+        Ok(command)
+    }
+}
+
 /// Builds what is compared as it is shipped, and what it is compared with.
 fn compare(args: &Args) -> anyhow::Result<Command> {
-    let guests = wasm::build_bench_guests()?;
-    let guest = |name: &str| {
-        let mut named = guests.iter().filter(|path| path.ends_with(name));
-        named
-            .next()
-            .with_context(|| format!("cargo built no {name}"))
+    let server = match args.profile == dist::PROFILE {
+        true => dist::build()?,
+        false => cargo::build_host(&args.profile)?,
     };
-    let server = cargo::build_host(&args.profile)?;
-    let mut bench = Command::new(build_program("fanlight-bench", "release")?);
-    bench.arg("--server").arg(&server).arg("compare");
-    bench.arg("--oha").arg(OHA.install()?);
-    for (flag, name) in [
-        ("--usual", "bench_usual.wasm"),
-        ("--plain", "bench_plain.wasm"),
-        ("--varied", "bench_varied.wasm"),
-    ] {
-        bench.arg(flag).arg(guest(name)?);
-    }
+    let mut bench = Load::build()?.on(&server, "compare")?;
     if args.against.contains(&Peer::Hyper) {
         let program = build_program("bare-hyper", &args.profile)?;
         bench.arg("--bare-hyper").arg(program);
@@ -156,7 +185,7 @@ fn out(args: &Args, server: &Path) -> anyhow::Result<PathBuf> {
     if let Some(out) = &args.out {
         return Ok(std::path::absolute(out)?);
     }
-    let is_whole = !args.quick && args.parts.is_empty() && args.profile == "dist";
+    let is_whole = !args.quick && args.parts.is_empty() && args.profile == dist::PROFILE;
     if is_whole
         && Peer::value_variants()
             .iter()
@@ -164,8 +193,8 @@ fn out(args: &Args, server: &Path) -> anyhow::Result<PathBuf> {
     {
         return Ok(cargo::workspace().join("docs/bench"));
     }
-    let target = server.parent().and_then(Path::parent);
-    Ok(target.context("the server has no place")?.join("bench"))
+    let folder = server.parent().context("the server has no place")?;
+    Ok(folder.join("bench"))
 }
 
 /// What is tried with the example that does what a component should not.

@@ -1,5 +1,5 @@
 //! The project's own commands: `cargo xtask run | test | bench | pieces |
-//! instructions | soak | fuzz | guests | jaeger | otelcol`.
+//! instructions | dist | profile | soak | fuzz | guests | jaeger | otelcol`.
 //!
 //! Each is what plain cargo does, in the right order; nothing here is needed to
 //! build Fanlight.
@@ -7,6 +7,7 @@
 mod bench;
 mod cache;
 mod cargo;
+mod dist;
 mod fuzz;
 mod go;
 mod instructions;
@@ -74,6 +75,15 @@ enum Command {
         #[arg(long)]
         renew: bool,
     },
+    /// Builds the server as it is shipped, and prints where
+    ///
+    /// Profile `dist`, with the counts of `cargo xtask profile`.
+    Dist,
+    /// Has a server count which way its code goes, for the optimiser
+    ///
+    /// The counts go to host/dist.profdata. Builds for some ten minutes; needs
+    /// `wrk`.
+    Profile,
     /// Mixes load, swaps, backends that fail, hostile guests and clients
     Soak {
         /// How long
@@ -115,6 +125,10 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Pieces { criterion } => pieces::run(&criterion),
         Command::Instructions { renew } => instructions::run(renew),
+        Command::Dist => dist::build().map(|path| {
+            println!("{}", path.display());
+        }),
+        Command::Profile => dist::profile(),
         Command::Soak { minutes, seed } => bench::soak(minutes, seed),
         Command::Fuzz { seconds, target } => fuzz::run(seconds, target),
         Command::Guests => wasm::build_guests().map(|guests| {

@@ -5,20 +5,21 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
 
-use crate::cargo;
+use crate::{cargo, dist};
 
 const TARGET: &str = "wasm32-wasip2";
 const DEMO: &str = "fanlight-demo";
 const FAULTS: &str = "example-faults";
 const EXAMPLES: &str = "example-*";
 const BENCH: &str = "bench-*";
+const RELEASE: &str = "release";
 
 /// Builds every guest.
 ///
 /// # Errors
 /// When the target cannot be had, or a build fails.
 pub(crate) fn build_guests() -> anyhow::Result<Vec<PathBuf>> {
-    build(&[DEMO, EXAMPLES])
+    build(RELEASE, &[DEMO, EXAMPLES])
 }
 
 /// Builds the demo and gives its component.
@@ -26,7 +27,9 @@ pub(crate) fn build_guests() -> anyhow::Result<Vec<PathBuf>> {
 /// # Errors
 /// When the target cannot be had, or the build fails.
 pub(crate) fn build_demo() -> anyhow::Result<PathBuf> {
-    build(&[DEMO])?.pop().context("cargo built no component")
+    build(RELEASE, &[DEMO])?
+        .pop()
+        .context("cargo built no component")
 }
 
 /// Builds the example that does what a component should not.
@@ -34,22 +37,24 @@ pub(crate) fn build_demo() -> anyhow::Result<PathBuf> {
 /// # Errors
 /// When the target cannot be had, or the build fails.
 pub(crate) fn build_faults() -> anyhow::Result<PathBuf> {
-    build(&[FAULTS])?.pop().context("cargo built no component")
+    build(RELEASE, &[FAULTS])?
+        .pop()
+        .context("cargo built no component")
 }
 
-/// Builds what the benchmarks serve.
+/// Builds what the benchmarks serve, as components are shipped.
 ///
 /// # Errors
 /// When the target cannot be had, or the build fails.
 pub(crate) fn build_bench_guests() -> anyhow::Result<Vec<PathBuf>> {
-    build(&[BENCH])
+    build(dist::PROFILE, &[BENCH])
 }
 
-fn build(packages: &[&str]) -> anyhow::Result<Vec<PathBuf>> {
+fn build(profile: &str, packages: &[&str]) -> anyhow::Result<Vec<PathBuf>> {
     add_target()?;
     let packages = packages.iter().flat_map(|package| ["--package", package]);
     cargo::build(
-        ["--release", "--target", TARGET]
+        ["--profile", profile, "--target", TARGET]
             .into_iter()
             .chain(packages),
     )

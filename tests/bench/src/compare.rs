@@ -38,7 +38,10 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 pub use contestant::Programs;
+pub(crate) use field::CONNECTIONS;
+pub(crate) use generator::{Asked, closed};
 pub(crate) use rounds::{Figure, Rounds};
+pub(crate) use sink::Sink;
 
 use crate::process::machine;
 use crate::report::{Check, Report};

@@ -2,7 +2,7 @@
 //!
 //! | part | modules |
 //! |---|---|
-//! | what is run | [`compare`], [`survive`], [`soak`] |
+//! | what is run | [`compare`], [`survive`], [`soak`], [`train`] |
 //! | who asks | `connection`, `request`, `load`, `admin` |
 //! | who is asked | `program` is the server as a child, `process` what it takes; `component` what it serves; `collector` where it exports |
 //! | what is said | `report` |
@@ -22,6 +22,7 @@ mod report;
 mod request;
 pub mod soak;
 pub mod survive;
+pub mod train;
 
 pub use component::Guests;
 pub use program::Server;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use fanlight_bench::compare::{Plan, Programs};
-use fanlight_bench::{Guests, Report, Server, compare, soak, survive};
+use fanlight_bench::{Guests, Report, Server, compare, soak, survive, train};
 
 /// Measures the real program, and tries what it survives.
 #[derive(Debug, Parser)]
@@ -47,6 +47,25 @@ enum Command {
     },
     /// Measures it beside others
     Compare(Compare),
+    /// Asks a server that counts where its code goes
+    Train(Load),
+}
+
+/// Who asks, and about what.
+#[derive(Debug, clap::Args)]
+struct Load {
+    /// The program `oha`
+    #[arg(long, value_name = "FILE")]
+    oha: PathBuf,
+    /// The component `bench-usual`
+    #[arg(long, value_name = "FILE")]
+    usual: PathBuf,
+    /// The component `bench-plain`
+    #[arg(long, value_name = "FILE")]
+    plain: PathBuf,
+    /// The component `bench-varied`
+    #[arg(long, value_name = "FILE")]
+    varied: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]
@@ -57,21 +76,11 @@ struct Compare {
     /// The program `wasmtime`; left out where none is named
     #[arg(long, value_name = "FILE")]
     wasmtime: Option<PathBuf>,
-    /// The program `oha`
-    #[arg(long, value_name = "FILE")]
-    oha: PathBuf,
+    #[command(flatten)]
+    load: Load,
     /// The OpenTelemetry Collector; left out where none is named
     #[arg(long, value_name = "FILE")]
     collector: Option<PathBuf>,
-    /// The component `bench-usual`
-    #[arg(long, value_name = "FILE")]
-    usual: PathBuf,
-    /// The component `bench-plain`
-    #[arg(long, value_name = "FILE")]
-    plain: PathBuf,
-    /// The component `bench-varied`
-    #[arg(long, value_name = "FILE")]
-    varied: PathBuf,
     /// Where `compare.json` and the plots go
     #[arg(long, value_name = "FOLDER")]
     out: PathBuf,
@@ -118,19 +127,34 @@ async fn run(args: &Args) -> anyhow::Result<Report> {
         }
         Command::Compare(args) => {
             let programs = Programs {
-                fanlight: server,
                 bare_hyper: args.bare_hyper.clone(),
                 wasmtime: args.wasmtime.clone(),
-                oha: args.oha.clone(),
                 collector: args.collector.clone(),
-                usual: args.usual.clone(),
-                plain: args.plain.clone(),
-                varied: args.varied.clone(),
+                ..args.load.programs(server)
             };
             let plan = if args.quick { Plan::QUICK } else { Plan::FULL };
             compare::run(&args.parts, &plan, &programs, &args.out).await?
         }
+        Command::Train(load) => {
+            train::run(&load.programs(server)).await?;
+            Report::default()
+        }
     })
+}
+
+impl Load {
+    fn programs(&self, fanlight: Server) -> Programs {
+        Programs {
+            fanlight,
+            bare_hyper: None,
+            wasmtime: None,
+            collector: None,
+            oha: self.oha.clone(),
+            usual: self.usual.clone(),
+            plain: self.plain.clone(),
+            varied: self.varied.clone(),
+        }
+    }
 }
 
 #[cfg(test)]
