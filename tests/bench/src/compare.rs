@@ -8,8 +8,8 @@
 //! | where spans go | `sink`, `traces` |
 //! | what is made of it | `rounds`, `steady`, `shape`, `plot` |
 //!
-//! A round asks each contestant for a while; what counts are the medians of
-//! the rounds and their ratios. A round of Fanlight counts only where the sink
+//! A round asks each contestant for a while; what counts is what Fanlight is
+//! beside each other one in the same round, and the median of that. A round of Fanlight counts only where the sink
 //! holds all spans of each answered request, and the server has lost none.
 
 mod asleep;

@@ -33,11 +33,11 @@ pub(super) async fn run(plan: &Plan, programs: &Programs) -> anyhow::Result<Outc
     }
     let of = |contestant| rounds.get(&contestant);
     if let (Some(ours), Some(hyper)) = (of(Contestant::Fanlight), of(Contestant::Hyper)) {
-        let (our, their) = (ours.median(RATE), hyper.median(RATE));
-        let said = format!("{our:.0} of {their:.0}/s");
+        let ratio = ours.beside(hyper, RATE);
+        let said = format!("{:.0} of {:.0}/s", ours.median(RATE), hyper.median(RATE));
         let check = "16 KiB echoed, requests/s / bare hyper's";
-        let check = Check::ratio_at_least(check, BAR, our / their, &said);
-        outcome.check(check.with_spread(ours.spread(RATE).max(hyper.spread(RATE))));
+        let check = Check::ratio_at_least(check, BAR, ratio.median, &said);
+        outcome.check(check.with_spread(ratio.spread));
     }
     outcome.check(steady);
     outcome.keep("rounds", by_name(&rounds))?;

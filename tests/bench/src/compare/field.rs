@@ -158,13 +158,17 @@ pub(crate) fn in_turn<T: Copy>(all: &[T], round: usize) -> impl Iterator<Item = 
     all.iter().copied().cycle().skip(round).take(all.len())
 }
 
-/// What the spreads of a figure are.
+/// What the spreads are of Fanlight's figure beside each of the others'.
 pub(crate) fn spreads(all: &ByContestant, name: &str, figure: Figure) -> Vec<Spread> {
-    let spread = |(contestant, rounds): (&Contestant, &Rounds)| {
-        let name = format!("{}: {name}", contestant.name());
-        (name, rounds.spread(figure))
+    let Some(ours) = all.get(&Contestant::Fanlight) else {
+        return Vec::new();
     };
-    all.iter().map(spread).collect()
+    let others = all.iter().filter(|(it, _)| **it != Contestant::Fanlight);
+    let spread = |(contestant, rounds): (&Contestant, &Rounds)| {
+        let name = format!("{name} / {}'s", contestant.name());
+        (name, ours.beside(rounds, figure).spread)
+    };
+    others.map(spread).collect()
 }
 
 /// Asks the server itself: it counts what it could not hand on.

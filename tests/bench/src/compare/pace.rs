@@ -55,11 +55,11 @@ pub(super) async fn run(plan: &Plan, programs: &Programs) -> anyhow::Result<Outc
     if let Some(half) = rounds.get(&HALF) {
         let of = |contestant| half.get(&contestant);
         if let (Some(ours), Some(hyper)) = (of(Contestant::Fanlight), of(Contestant::Hyper)) {
-            let (our, their) = (ours.median(P99), hyper.median(P99));
-            let said = format!("{our:.0} of {their:.0} us");
+            let ratio = ours.beside(hyper, P99);
+            let said = format!("{:.0} of {:.0} us", ours.median(P99), hyper.median(P99));
             let check = "p99 at half the maximum rate / bare hyper's";
-            let check = Check::ratio_at_most(check, P99_BAR, our / their, &said);
-            outcome.check(check.with_spread(ours.spread(P99).max(hyper.spread(P99))));
+            let check = Check::ratio_at_most(check, P99_BAR, ratio.median, &said);
+            outcome.check(check.with_spread(ratio.spread));
         }
     }
     let ours = curve(&rounds, Contestant::Fanlight, CPU);

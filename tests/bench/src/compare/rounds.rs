@@ -35,6 +35,14 @@ pub(crate) const RSS: Figure = |it| it.rss_bytes as f64;
 /// What makes an interquartile range a notch: see [`spread`].
 const NOTCH: f64 = 1.57;
 
+/// What a server's figure is beside another's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ratio {
+    pub(crate) median: f64,
+    /// See [`spread`].
+    pub(crate) spread: f64,
+}
+
 /// All rounds of one server.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(transparent)]
@@ -52,6 +60,17 @@ impl Rounds {
     /// How far a figure is apart: see [`spread`].
     pub(crate) fn spread(&self, figure: Figure) -> f64 {
         spread(self.of(figure))
+    }
+
+    /// What a figure is beside another server's, round by round: what a round has
+    /// in common for all, as that the machine is slow for a while, is not in it.
+    pub(crate) fn beside(&self, other: &Self, figure: Figure) -> Ratio {
+        let pairs = self.of(figure).into_iter().zip(other.of(figure));
+        let ratios: Vec<_> = pairs.map(|(ours, theirs)| ours / theirs).collect();
+        Ratio {
+            median: median(ratios.clone()),
+            spread: spread(ratios),
+        }
     }
 
     fn of(&self, figure: Figure) -> Vec<f64> {
@@ -177,6 +196,24 @@ mod tests {
         rounds.take_in(attempt());
         assert!(rounds.spread(RATE) < before);
         assert_eq!(rounds.median(RATE), 100.0);
+    }
+
+    #[test]
+    fn a_machine_that_is_slow_for_a_round_is_slow_for_both() {
+        let rounds = |rates: [f64; 3]| -> Rounds {
+            let figures = rates.map(|per_second| Figures {
+                per_second,
+                p50_us: 0.0,
+                p99_us: 0.0,
+                cpu_us: 0.0,
+                rss_bytes: 0,
+            });
+            figures.into_iter().collect()
+        };
+        let (ours, theirs) = (rounds([10.0, 5.0, 20.0]), rounds([40.0, 20.0, 80.0]));
+        let ratio = ours.beside(&theirs, RATE);
+        assert_eq!((ratio.median, ratio.spread), (0.25, 0.0));
+        assert!(ours.spread(RATE) > 0.5);
     }
 
     #[test]

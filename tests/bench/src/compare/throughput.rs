@@ -50,11 +50,11 @@ pub(super) async fn run(plan: &Plan, programs: &Programs) -> anyhow::Result<Outc
         }
     }
     if let Some(hyper) = rounds.get(&Contestant::Hyper) {
-        let bar = P99_BAR * hyper.median(RATE) / ours.median(RATE);
-        let (our, their) = (ours.median(P99), hyper.median(P99));
-        let of = format!("{our:.0} of {their:.0} us");
-        let check = Check::ratio_at_most("p99 / bare hyper's", bar, our / their, &of);
-        outcome.check(check.with_spread(ours.spread(P99).max(hyper.spread(P99))));
+        let bar = P99_BAR / ours.beside(hyper, RATE).median;
+        let ratio = ours.beside(hyper, P99);
+        let of = format!("{:.0} of {:.0} us", ours.median(P99), hyper.median(P99));
+        let check = Check::ratio_at_most("p99 / bare hyper's", bar, ratio.median, &of);
+        outcome.check(check.with_spread(ratio.spread));
     }
     outcome.check(steady);
     let bars = rounds.iter().map(|(contestant, rounds)| {
@@ -73,11 +73,11 @@ pub(super) async fn run(plan: &Plan, programs: &Programs) -> anyhow::Result<Outc
 }
 
 fn rate_check(contestant: Contestant, bar: f64, ours: &Rounds, theirs: &Rounds) -> Check {
-    let (our, their) = (ours.median(RATE), theirs.median(RATE));
+    let ratio = ours.beside(theirs, RATE);
     let check = format!("requests/s / {}'s", contestant.name());
-    let of = format!("{our:.0} of {their:.0}/s");
-    let check = Check::ratio_at_least(&check, bar, our / their, &of);
-    check.with_spread(ours.spread(RATE).max(theirs.spread(RATE)))
+    let of = format!("{:.0} of {:.0}/s", ours.median(RATE), theirs.median(RATE));
+    let check = Check::ratio_at_least(&check, bar, ratio.median, &of);
+    check.with_spread(ratio.spread)
 }
 
 /// The bar on p99 is about these two.
