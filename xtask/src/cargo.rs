@@ -24,9 +24,11 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
-/// The top of the workspace that this program was built from.
+/// The top of the workspace that this program was run from: two checkouts that
+/// share a target directory share the program as well.
 pub(crate) fn workspace() -> PathBuf {
-    let xtask = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let run_from = std::env::var_os("CARGO_MANIFEST_DIR");
+    let xtask = run_from.map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
     xtask.parent().map_or_else(|| xtask.clone(), PathBuf::from)
 }
 
