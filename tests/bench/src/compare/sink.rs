@@ -23,6 +23,10 @@ const TRACES: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Expor
 /// How long the last spans may be on their way.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long after the others the spans of requests come that were cut: a batch
+/// leaves every second.
+const STRAGGLERS: Duration = Duration::from_millis(1_500);
+
 /// A sink on a port of its own.
 pub(crate) struct Sink {
     address: SocketAddr,
@@ -77,7 +81,8 @@ impl Sink {
     }
 
     /// Waits until it holds all spans of all requests, or for so long; gives what
-    /// has arrived.
+    /// has arrived. Where requests were cut it waits for theirs too: they would
+    /// be taken for those of the next load.
     ///
     /// # Errors
     /// Where something else than spans has.
@@ -88,12 +93,18 @@ impl Sink {
     ) -> anyhow::Result<Traces> {
         let deadline = Instant::now() + patience;
         let mut traces = Traces::of(expected.spans_a_request);
+        let mut last_came = Instant::now();
         loop {
             let kept = std::mem::take(&mut *lock(&self.kept));
+            if !kept.is_empty() {
+                last_came = Instant::now();
+            }
             for frames in kept {
                 traces.add(&frames.concat())?;
             }
-            if traces.demand(expected).is_ok() || Instant::now() > deadline {
+            let may_come = expected.cut > 0 && last_came.elapsed() < STRAGGLERS;
+            let is_whole = traces.demand(expected).is_ok() && !may_come;
+            if is_whole || Instant::now() > deadline {
                 return Ok(traces);
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -188,5 +199,25 @@ mod tests {
 
         client.export(request(&[(3, 3)])).await.unwrap();
         sink.demand(expected(1)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_comes_late_of_cut_requests_is_not_taken_for_the_next_load() {
+        let sink = Sink::start().await.unwrap();
+        let endpoint = format!("http://{}", sink.address());
+        let mut client = TraceServiceClient::connect(endpoint).await.unwrap();
+        client.export(request(&[(1, 3)])).await.unwrap();
+        let late = tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            client.export(request(&[(2, 3)])).await.unwrap();
+        });
+        let expected = Expected {
+            requests: 1,
+            cut: 1,
+            spans_a_request: 3,
+        };
+        sink.demand(expected).await.unwrap();
+        assert!(late.is_finished());
+        assert!(super::lock(&sink.kept).is_empty());
     }
 }
