@@ -197,7 +197,7 @@ impl Plot {
         if self.lines.len() > 1 {
             chart
                 .configure_series_labels()
-                .position(SeriesLabelPosition::UpperRight)
+                .position(self.legend())
                 .background_style(WHITE.mix(0.9))
                 .border_style(BLACK.mix(0.2))
                 .label_font((FONT, 15))
@@ -205,6 +205,17 @@ impl Plot {
                 .map_err(text)?;
         }
         area.present().map_err(text)
+    }
+
+    /// Where the names stand: away from where the lines are high.
+    fn legend(&self) -> SeriesLabelPosition {
+        let firsts = self.lines.iter().filter_map(|line| line.points.first());
+        let lasts = self.lines.iter().filter_map(|line| line.points.last());
+        let highest = |height: f64, (_, y): &(f64, f64)| height.max(*y);
+        match lasts.fold(0.0, highest) > firsts.fold(0.0, highest) {
+            true => SeriesLabelPosition::UpperLeft,
+            false => SeriesLabelPosition::UpperRight,
+        }
     }
 }
 
@@ -287,7 +298,7 @@ fn text(error: impl std::fmt::Display) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Axis, Bars, Line, Plot, number, round_step};
+    use super::{Axis, Bars, Line, Plot, SeriesLabelPosition, number, round_step};
 
     #[test]
     fn marks_are_round_and_reach_over_the_greatest_value() {
@@ -329,6 +340,23 @@ mod tests {
         for said in ["How it goes", "connections", "4,096", "ours", "theirs"] {
             assert!(svg.contains(said), "{said}");
         }
+    }
+
+    #[test]
+    fn names_stand_away_from_where_the_lines_are_high() {
+        let plot = |points: &[(f64, f64)]| Plot {
+            title: String::new(),
+            x: Axis::linear(""),
+            y: Axis::linear(""),
+            lines: vec![Line {
+                name: String::new(),
+                points: points.to_vec(),
+            }],
+        };
+        let rising = plot(&[(0.0, 1.0), (1.0, 9.0)]).legend();
+        let falling = plot(&[(0.0, 9.0), (1.0, 1.0)]).legend();
+        assert!(matches!(rising, SeriesLabelPosition::UpperLeft));
+        assert!(matches!(falling, SeriesLabelPosition::UpperRight));
     }
 
     #[test]
