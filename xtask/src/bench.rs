@@ -26,6 +26,8 @@ pub(crate) enum Suite {
 pub(crate) enum Peer {
     /// A server that does nothing else
     Hyper,
+    /// One that makes an instance for each request, and does nothing else
+    Instance,
     /// `wasmtime serve`
     Wasmtime,
 }
@@ -58,7 +60,7 @@ pub(crate) struct Args {
     #[arg(long)]
     quick: bool,
     /// Compare with these alone
-    #[arg(long, value_delimiter = ',', default_values = ["hyper", "wasmtime"])]
+    #[arg(long, value_delimiter = ',', default_values = ["hyper", "instance", "wasmtime"])]
     against: Vec<Peer>,
     /// What the compared servers are built by; another one than dist builds in
     /// less time, for a look while working
@@ -129,7 +131,7 @@ impl Load {
     pub(crate) fn build() -> anyhow::Result<Self> {
         Ok(Self {
             components: wasm::build_bench_guests()?,
-            program: build_program("fanlight-bench", "release")?,
+            program: build_program("fanlight-bench", "fanlight-bench", "release")?,
             oha: OHA.install()?,
         })
     }
@@ -164,8 +166,12 @@ fn compare(args: &Args) -> anyhow::Result<Command> {
     };
     let mut bench = Load::build()?.on(&server, "compare")?;
     if args.against.contains(&Peer::Hyper) {
-        let program = build_program("bare-hyper", &args.profile)?;
+        let program = build_program("fanlight-bench", "bare-hyper", &args.profile)?;
         bench.arg("--bare-hyper").arg(program);
+    }
+    if args.against.contains(&Peer::Instance) {
+        let program = build_program("bare-instance", "bare-instance", &args.profile)?;
+        bench.arg("--bare-instance").arg(program);
     }
     if args.against.contains(&Peer::Wasmtime) {
         bench.arg("--wasmtime").arg(WASMTIME.install()?);
@@ -201,21 +207,18 @@ fn out(args: &Args, server: &Path) -> anyhow::Result<PathBuf> {
 fn with_faults(command: &str, profile: &str) -> anyhow::Result<Command> {
     let faults = wasm::build_faults()?;
     let server = cargo::build_host(profile)?;
-    let mut bench = Command::new(build_program("fanlight-bench", "release")?);
+    let mut bench = Command::new(build_program(
+        "fanlight-bench",
+        "fanlight-bench",
+        "release",
+    )?);
     bench.arg("--server").arg(server).arg(command);
     bench.arg("--faults").arg(faults);
     Ok(bench)
 }
 
-fn build_program(name: &str, profile: &str) -> anyhow::Result<PathBuf> {
-    let args = [
-        "--package",
-        "fanlight-bench",
-        "--bin",
-        name,
-        "--profile",
-        profile,
-    ];
+fn build_program(package: &str, name: &str, profile: &str) -> anyhow::Result<PathBuf> {
+    let args = ["--package", package, "--bin", name, "--profile", profile];
     cargo::build(args)?
         .pop()
         .with_context(|| format!("cargo built no program called {name}"))

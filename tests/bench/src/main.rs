@@ -73,6 +73,9 @@ struct Compare {
     /// The program `bare-hyper` of this package; left out where none is named
     #[arg(long, value_name = "FILE")]
     bare_hyper: Option<PathBuf>,
+    /// The program `bare-instance`; left out where none is named
+    #[arg(long, value_name = "FILE")]
+    bare_instance: Option<PathBuf>,
     /// The program `wasmtime`; left out where none is named
     #[arg(long, value_name = "FILE")]
     wasmtime: Option<PathBuf>,
@@ -128,6 +131,7 @@ async fn run(args: &Args) -> anyhow::Result<Report> {
         Command::Compare(args) => {
             let programs = Programs {
                 bare_hyper: args.bare_hyper.clone(),
+                bare_instance: args.bare_instance.clone(),
                 wasmtime: args.wasmtime.clone(),
                 collector: args.collector.clone(),
                 ..args.load.programs(server)
@@ -147,6 +151,7 @@ impl Load {
         Programs {
             fanlight,
             bare_hyper: None,
+            bare_instance: None,
             wasmtime: None,
             collector: None,
             oha: self.oha.clone(),

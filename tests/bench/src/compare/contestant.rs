@@ -21,6 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) enum Contestant {
     /// A server that does nothing else.
     Hyper,
+    /// One that makes an instance for each request, and does nothing else.
+    Instance,
     /// Fanlight with all its telemetry, exported.
     Fanlight,
     /// Fanlight with `OTEL_SDK_DISABLED=true`.
@@ -47,6 +49,7 @@ impl Contestant {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Hyper => "bare hyper",
+            Self::Instance => "bare instance",
             Self::Fanlight => "fanlight",
             Self::Quiet => "fanlight, telemetry off",
             Self::Wasmtime => "wasmtime serve",
@@ -62,6 +65,8 @@ pub struct Programs {
     pub fanlight: Server,
     /// `bare-hyper` of this package, where it is to be compared with.
     pub bare_hyper: Option<PathBuf>,
+    /// `bare-instance`, where it is to be compared with.
+    pub bare_instance: Option<PathBuf>,
     /// `wasmtime`, where it is to be compared with.
     pub wasmtime: Option<PathBuf>,
     /// `oha`, for asking at a rate.
@@ -82,6 +87,7 @@ impl Programs {
         let is_present = |contestant: &Contestant| match contestant {
             Contestant::Fanlight | Contestant::Quiet => true,
             Contestant::Hyper => self.bare_hyper.is_some(),
+            Contestant::Instance => self.bare_instance.is_some(),
             Contestant::Wasmtime | Contestant::WasmtimeTuned => self.wasmtime.is_some(),
         };
         contestants.iter().copied().filter(is_present).collect()
@@ -118,12 +124,8 @@ impl Serving {
                 let server = programs.fanlight.clone();
                 return Ok(Self::Fanlight(server.serve(&programs.usual).await?));
             }
-            Contestant::Hyper => {
-                let program = programs.bare_hyper.as_ref();
-                let mut command = Command::new(program.context("no bare hyper")?);
-                command.args(["--listen", &address.to_string()]);
-                command
-            }
+            Contestant::Hyper => listening(programs.bare_hyper.as_ref(), address)?,
+            Contestant::Instance => listening(programs.bare_instance.as_ref(), address)?,
             Contestant::Wasmtime | Contestant::WasmtimeTuned => {
                 let program = programs.wasmtime.as_ref();
                 let mut command = Command::new(program.context("no wasmtime")?);
@@ -210,6 +212,13 @@ impl Other {
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
+}
+
+/// A program of our own, told where to listen.
+fn listening(program: Option<&PathBuf>, address: SocketAddr) -> anyhow::Result<Command> {
+    let mut command = Command::new(program.context("it is not to be compared with")?);
+    command.args(["--listen", &address.to_string()]);
+    Ok(command)
 }
 
 /// An address that was free a moment ago: not every server tells which it took.

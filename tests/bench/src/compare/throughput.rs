@@ -23,6 +23,7 @@ const P99_BAR: f64 = 1.2;
 pub(super) async fn run(plan: &Plan, programs: &Programs) -> anyhow::Result<Outcome> {
     let mut all = vec![Contestant::Fanlight];
     all.extend(BARS.map(|(contestant, _)| contestant));
+    all.push(Contestant::Instance);
     let field = Field::start(programs, &all).await?;
     let ask = Ask::closed(plan.duration);
     let (rounds, steady) = until_steady(
@@ -48,6 +49,17 @@ pub(super) async fn run(plan: &Plan, programs: &Programs) -> anyhow::Result<Outc
         if let Some(theirs) = rounds.get(&contestant) {
             outcome.check(rate_check(contestant, bar, ours, theirs));
         }
+    }
+    if let (Some(floor), Some(hyper)) = (
+        rounds.get(&Contestant::Instance),
+        rounds.get(&Contestant::Hyper),
+    ) {
+        outcome.check(floor_check(
+            "bare instance's requests/s / bare hyper's",
+            floor,
+            hyper,
+        ));
+        outcome.check(floor_check("requests/s / bare instance's", ours, floor));
     }
     if let Some(hyper) = rounds.get(&Contestant::Hyper) {
         let bar = P99_BAR / ours.beside(hyper, RATE).median;
@@ -78,6 +90,15 @@ fn rate_check(contestant: Contestant, bar: f64, ours: &Rounds, theirs: &Rounds) 
     let of = format!("{:.0} of {:.0}/s", ours.median(RATE), theirs.median(RATE));
     let check = Check::ratio_at_least(&check, bar, ratio.median, &of);
     check.with_spread(ratio.spread)
+}
+
+/// Without a bar: what an instance for each request leaves of the machine, and
+/// what we leave of that.
+fn floor_check(check: &str, these: &Rounds, those: &Rounds) -> Check {
+    let ratio = these.beside(those, RATE);
+    let (these, those) = (these.median(RATE), those.median(RATE));
+    let said = format!("{:.2}x ({these:.0} of {those:.0}/s)", ratio.median);
+    Check::shown(check, &said).with_spread(ratio.spread)
 }
 
 /// The bar on p99 is about these two.
