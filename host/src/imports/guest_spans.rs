@@ -99,9 +99,9 @@ impl GuestSpans {
         self.usage.drop_span();
     }
 
-    /// A span below a parent that is not sampled. Over the budget it has no
+    /// A span that is not sampled, or goes nowhere. Over the budget it has no
     /// identity of its own: it would take memory and tell nobody anything.
-    pub(super) fn unsampled(&mut self, parent: Arc<SpanContext>, tracer: &Tracer) -> SpanHandle {
+    pub(super) fn unrecorded(&mut self, parent: Arc<SpanContext>, tracer: &Tracer) -> SpanHandle {
         if self.take_one(true) {
             SpanHandle::non_recording(Arc::new(tracer.non_recording(&parent)))
         } else {

@@ -33,18 +33,19 @@ impl GuestTelemetry {
     /// Starts a span, recorded where the budget and the room allow.
     pub(super) fn start_span(&mut self, name: String, options: wit::SpanOptions) -> SpanHandle {
         let above = self.above(options.parent);
-        let unsampled = match &above {
-            Above::Local(parent) => !parent.is_sampled(),
+        let is_exporting = self.signals.tracer.is_exporting();
+        let unrecorded = match &above {
+            Above::Local(parent) => !parent.is_sampled() || !is_exporting,
             Above::Root | Above::Remote(_) => false,
         };
         let parent = match &above {
             Above::Local(parent) | Above::Remote(parent) => Arc::clone(parent),
             Above::Root => self.server.shared_context(),
         };
-        // What is not sampled is not worth converting. It has an identity of
+        // What is not recorded is not worth converting. It has an identity of
         // its own as long as it would be within the budget.
-        if unsampled {
-            return self.spans.unsampled(parent, &self.signals.tracer);
+        if unrecorded {
+            return self.spans.unrecorded(parent, &self.signals.tracer);
         }
         let limits = self.signals.span_limits();
         let name = cut(name, MAX_TEXT_BYTES);

@@ -96,8 +96,15 @@ impl ServerTracer {
         let clock = RequestClock::start();
         let facts = RequestFacts::of(request, peer, &self.known_methods, &self.trusted);
         let text_bytes = self.text_bytes();
-        let mut attributes = request_attributes(request, &facts, peer, text_bytes);
-        attributes.extend(self.captured.of_request(request.headers(), text_bytes));
+        let attributes = match self.tracer.is_exporting() {
+            true => {
+                let mut attributes = request_attributes(request, &facts, peer, text_bytes);
+                attributes.extend(self.captured.of_request(request.headers(), text_bytes));
+                attributes
+            }
+            // No sampler asks for them.
+            false => Vec::new(),
+        };
         let mut span = self.tracer.start(SpanStart {
             name: facts.span_name(),
             kind: SpanKind::Server,

@@ -176,9 +176,14 @@ impl SpanQueue {
         }
     }
 
+    /// Whether spans are taken at all.
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.enabled
+    }
+
     /// Takes a span that has ended, or counts it as lost. Never waits for export.
     pub(crate) fn push(&self, span: &SpanData) {
-        if !self.enabled {
+        if !self.is_enabled() {
             return;
         }
         SCRATCH.with_borrow_mut(|scratch| {

@@ -253,6 +253,41 @@ async fn spans_record_where_the_parent_is_sampled_and_nowhere_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn where_traces_go_nowhere_spans_do_not_record_and_the_rest_is_as_it_was() {
+    for off in [
+        ("OTEL_TRACES_EXPORTER", "none"),
+        ("OTEL_SDK_DISABLED", "true"),
+    ] {
+        let collector = Collector::start().await;
+        let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.grpc());
+        let host = TestHost::serving(SHOWCASE).exporting(&[endpoint, off]);
+        let host = host.start().await;
+        let parent = format!("00-{}-{}-01", REMOTE.0, REMOTE.1);
+        let asked = host.get("/is-recording").header("traceparent", &parent);
+        let answer = asked.send().await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.body, "server false\nopen false\nended false\n");
+        // The caller's decision is handed on, below a span that has an identity.
+        let named = trace_of(&answer);
+        assert_eq!((named.trace_id.as_str(), named.sampled), (REMOTE.0, true));
+        let current = host.get("/current-context").send().await;
+        let current = String::from_utf8_lossy(&current.body);
+        let mut spans: Vec<_> = current.lines().collect();
+        spans.dedup();
+        assert_eq!(spans.len(), 2, "{current}");
+        assert_eq!(host.get("/route").send().await.status, 200);
+        host.stop().await;
+        assert_eq!(collector.spans().len(), 0);
+        // Metrics do not come from spans.
+        let is_counted = collector.all_points().iter().any(|point| {
+            point.name == "http.server.request.duration"
+                && point.attributes.get("http.route") == Some(&json!("/route/{id}"))
+        });
+        assert_eq!(is_counted, off.0 == "OTEL_TRACES_EXPORTER");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_route_names_the_server_span() {
     let told = told("/route", 1).await;
     assert_eq!(told.server().name, "GET /route/{id}");
