@@ -61,6 +61,13 @@ async fn answer(request: Request) -> Response {
             sleep(milliseconds(&request)).await;
             Response::text("slept\n")
         }
+        "/sleep-without" => {
+            let time = milliseconds(&request);
+            // Its body goes with it, and nobody has read that.
+            drop(request);
+            sleep(time).await;
+            Response::text("slept\n")
+        }
         "/late" => late(milliseconds(&request)),
         "/stream" => stream(&request),
         "/overlong" => answers::overlong(),
