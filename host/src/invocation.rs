@@ -12,6 +12,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
+use http_body_util::{BodyExt, Empty};
 use tokio::sync::oneshot;
 use wasmtime::component::Resource;
 use wasmtime::{Store, UpdateDeadline};
@@ -212,14 +213,25 @@ where
         Scheme::Http => GuestsScheme::Http,
         Scheme::Https => GuestsScheme::Https,
     };
+    let (parts, body) = request.into_parts();
+    state.request_body = Some(if body.is_end_stream() {
+        // As most are; to box nothing takes no memory.
+        no_body().boxed_unsync()
+    } else {
+        body.map_err(Into::into).boxed_unsync()
+    });
     let mut http = state.http();
-    let request = http.new_incoming_request(scheme, request)?;
+    let request = http.new_incoming_request(scheme, Request::from_parts(parts, no_body()))?;
     let answer = http.new_response_outparam_from_callback(move |answer| {
         span.answered();
         // A request that is over by then has nobody waiting.
         let _ = head.send(answer);
     })?;
     Ok((request, answer))
+}
+
+fn no_body() -> impl Body<Data = Bytes, Error = wasmtime_wasi_http::Error> + Send {
+    Empty::new().map_err(|never| match never {})
 }
 
 async fn run(component: Arc<LoadedComponent>, prepared: Prepared) -> GuestEnd {

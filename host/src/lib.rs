@@ -66,6 +66,7 @@ mod stream_drop;
 mod swap_error;
 mod swap_trace;
 mod swapped;
+mod taken_body;
 mod telemetry;
 mod tls;
 mod trusted_proxies;

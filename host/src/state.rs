@@ -9,6 +9,7 @@ use wasmtime_wasi::clocks::{WasiClocks, WasiClocksCtx, WasiClocksCtxView};
 use wasmtime_wasi::p2::DynOutputStream;
 use wasmtime_wasi::p2::bindings::{cli, clocks};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::p2::body::HyperIncomingBody;
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use wasmtime_wasi_io::bindings::wasi::io;
 
@@ -21,6 +22,7 @@ use crate::memory_limit::MemoryLimit;
 use crate::outbound::Outbound;
 use crate::pacer::Ticks;
 use crate::stream_drop;
+use crate::taken_body;
 
 /// The most random bytes in one call: they are made one by one, and the thread
 /// does nothing else meanwhile. A mebibyte takes some milliseconds.
@@ -46,6 +48,8 @@ pub(crate) struct State {
     pub(crate) ticks: Ticks,
     /// What an answer's length depends on.
     pub(crate) asked: Asked,
+    /// The request's body, until the guest takes it.
+    pub(crate) request_body: Option<HyperIncomingBody>,
 }
 
 impl State {
@@ -62,6 +66,7 @@ impl State {
             memory: MemoryLimit::new(max_memory_bytes, usage),
             ticks,
             asked: Asked::default(),
+            request_body: None,
         }
     }
 }
@@ -78,6 +83,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
     stream_drop::replace_in_linker(linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
     http_error_code::replace_in_linker(linker)?;
+    taken_body::add_to_linker(linker)?;
     answer::add_to_linker(linker)?;
     imports::add_to_linker(linker, State::telemetry_view)
 }

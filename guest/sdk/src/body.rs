@@ -5,12 +5,13 @@
 
 use std::fmt;
 
+use crate::bindings::fanlight::http::request_body;
 use crate::bindings::wasi::http::types::{IncomingBody, IncomingRequest};
 use crate::bindings::wasi::io::streams::{InputStream, StreamError};
 use crate::executor::Subscription;
 
 /// The most that one chunk holds: what a read from a socket gives at best.
-const MAX_CHUNK_BYTES: u64 = 64 * 1024;
+const MAX_CHUNK_BYTES: u32 = 64 * 1024;
 
 /// The body of a request.
 ///
@@ -27,22 +28,20 @@ const MAX_CHUNK_BYTES: u64 = 64 * 1024;
 /// ```
 #[derive(Debug)]
 pub struct Body {
-    // The order matters: each is dropped before what it was taken from.
-    subscription: Option<Subscription>,
-    stream: InputStream,
-    _body: IncomingBody,
-    is_done: bool,
+    /// What was here when it was taken, until it is given out.
+    first: Vec<u8>,
+    /// Absent once it has ended.
+    rest: Option<Rest>,
 }
 
 impl Body {
-    pub(crate) fn of(request: &IncomingRequest) -> Result<Self, BodyError> {
-        let body = request.consume().map_err(|()| BodyError::Taken)?;
-        let stream = body.stream().map_err(|()| BodyError::Taken)?;
+    /// Takes it, with at most so many bytes of what is here of it already.
+    pub(crate) fn of(request: &IncomingRequest, max: usize) -> Result<Self, BodyError> {
+        let max = u32::try_from(max).unwrap_or(u32::MAX).min(MAX_CHUNK_BYTES);
+        let begun = request_body::take(request, max).map_err(|()| BodyError::Taken)?;
         Ok(Self {
-            subscription: None,
-            stream,
-            _body: body,
-            is_done: false,
+            first: begun.bytes,
+            rest: begun.rest.map(Rest::of).transpose()?,
         })
     }
 
@@ -56,11 +55,39 @@ impl Body {
     ///
     /// Dropping it loses nothing.
     pub async fn next(&mut self) -> Option<Result<Vec<u8>, BodyError>> {
-        if self.is_done {
-            return None;
+        if !self.first.is_empty() {
+            return Some(Ok(std::mem::take(&mut self.first)));
         }
+        let chunk = self.rest.as_mut()?.next().await;
+        if !matches!(chunk, Some(Ok(_))) {
+            self.rest = None;
+        }
+        chunk
+    }
+}
+
+/// What was not here yet, as a stream.
+#[derive(Debug)]
+struct Rest {
+    // The order matters: each is dropped before what it was taken from.
+    subscription: Option<Subscription>,
+    stream: InputStream,
+    _body: IncomingBody,
+}
+
+impl Rest {
+    fn of(body: IncomingBody) -> Result<Self, BodyError> {
+        let stream = body.stream().map_err(|()| BodyError::Taken)?;
+        Ok(Self {
+            subscription: None,
+            stream,
+            _body: body,
+        })
+    }
+
+    async fn next(&mut self) -> Option<Result<Vec<u8>, BodyError>> {
         loop {
-            match self.stream.read(MAX_CHUNK_BYTES) {
+            match self.stream.read(MAX_CHUNK_BYTES.into()) {
                 Ok(chunk) if chunk.is_empty() => {
                     self.subscription
                         .get_or_insert_with(|| Subscription::new(self.stream.subscribe()))
@@ -68,14 +95,9 @@ impl Body {
                         .await;
                 }
                 Ok(chunk) => return Some(Ok(chunk)),
-                Err(error) => {
-                    self.is_done = true;
-                    return match error {
-                        StreamError::Closed => None,
-                        StreamError::LastOperationFailed(error) => {
-                            Some(Err(BodyError::Failed(error.to_debug_string())))
-                        }
-                    };
+                Err(StreamError::Closed) => return None,
+                Err(StreamError::LastOperationFailed(error)) => {
+                    return Some(Err(BodyError::Failed(error.to_debug_string())));
                 }
             }
         }

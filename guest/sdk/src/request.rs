@@ -117,7 +117,7 @@ impl Request {
     ///
     /// Fails when the body was taken before.
     pub fn body(&self) -> Result<Body, BodyError> {
-        Body::of(&self.raw)
+        Body::of(&self.raw, usize::MAX)
     }
 
     /// Reads the whole body, of at most `limit` bytes.
@@ -126,7 +126,8 @@ impl Request {
     ///
     /// Fails when the body is larger, was taken before, or cannot be read.
     pub async fn bytes(&self, limit: usize) -> Result<Vec<u8>, BodyError> {
-        let mut body = self.body()?;
+        // One byte more than that is enough to know that it is larger.
+        let mut body = Body::of(&self.raw, limit.saturating_add(1))?;
         let mut bytes = Vec::new();
         while let Some(chunk) = body.next().await {
             let chunk = chunk?;

@@ -115,16 +115,19 @@ async fn a_length_over_the_limit_is_refused_before_the_guest_runs() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_turns_out_too_long_is_413_while_the_guest_has_not_answered() {
     let (collector, host) = limited().await;
-    for protocol in [Protocol::H1, Protocol::H2] {
-        let (status, text) = streamed(&host, protocol, "/read", LIMIT).await;
-        assert_eq!(
-            (status, text.as_str()),
-            (200, "100000 bytes\n"),
-            "{protocol:?}"
-        );
-        let (status, text) = streamed(&host, protocol, "/read", 2 * LIMIT).await;
-        assert_eq!(status, 413, "{protocol:?}: {text}");
-        assert!(text.contains("body_too_large"), "{text}");
+    // By `wasi:http` alone, and by what is there in one call.
+    for target in ["/read", "/whole?limit=1000000"] {
+        for protocol in [Protocol::H1, Protocol::H2] {
+            let (status, text) = streamed(&host, protocol, target, LIMIT).await;
+            assert_eq!(
+                (status, text.as_str()),
+                (200, "100000 bytes\n"),
+                "{target} {protocol:?}"
+            );
+            let (status, text) = streamed(&host, protocol, target, 2 * LIMIT).await;
+            assert_eq!(status, 413, "{target} {protocol:?}: {text}");
+            assert!(text.contains("body_too_large"), "{text}");
+        }
     }
     let span = collector
         .span(|span| span.attribute("http.response.status_code") == json!(413))

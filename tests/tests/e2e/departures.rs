@@ -63,6 +63,18 @@ async fn a_guest_goes_at_the_deadline_where_the_body_was_not_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_guest_goes_at_once_where_it_has_dropped_the_request_with_its_body() {
+    // As long as somebody may read it, its end is left where it is.
+    let body = "transfer-encoding: chunked\r\n\r\n9\r\nnot read!\r\n0\r\n\r\n";
+    for (target, error_type) in [("sleep-without", "cancelled"), ("sleep", "timeout")] {
+        let (collector, host) = faults().await;
+        let head = format!("POST /{target}?ms=60000 HTTP/1.1\r\nhost: x\r\n");
+        leave(&host, &format!("{head}{body}")).await;
+        demand_ended(&collector, &host, error_type).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_guest_goes_at_the_deadline_where_another_request_is_pipelined() {
     let (collector, host) = faults().await;
     let first = "GET /sleep?ms=60000 HTTP/1.1\r\nhost: x\r\n\r\n";

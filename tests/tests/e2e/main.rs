@@ -45,6 +45,7 @@ mod prometheus;
 mod propagation;
 mod protocol;
 mod real_collector;
+mod request_body;
 mod resource;
 mod self_observation;
 mod server_span;

@@ -61,6 +61,13 @@ async fn answer(request: Request) -> Response {
             sleep(milliseconds(&request)).await;
             Response::text("slept\n")
         }
+        "/sleep-without" => {
+            let time = milliseconds(&request);
+            // Its body goes with it, and nobody has read that.
+            drop(request);
+            sleep(time).await;
+            Response::text("slept\n")
+        }
         "/late" => late(milliseconds(&request)),
         "/stream" => stream(&request),
         "/overlong" => answers::overlong(),
@@ -89,6 +96,15 @@ async fn answer(request: Request) -> Response {
         ),
         "/read" => intake::read(request).await,
         "/read-late" => intake::read_late(request),
+        "/take" => {
+            let max = u32::try_from(number(&request, "max", 64 * 1024)).unwrap_or(u32::MAX);
+            intake::take(request, max)
+        }
+        "/take-twice" => intake::take_twice(&request),
+        "/whole" => {
+            let limit = usize::try_from(number(&request, "limit", 64 * 1024)).unwrap_or(0);
+            intake::whole(request, limit).await
+        }
         path if path.starts_with("/flood/") => flood(&request),
         path if path.starts_with("/hoard/") => hoard(&request),
         _ => Response::text("no such fault\n").status(404),
