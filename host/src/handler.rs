@@ -127,13 +127,8 @@ impl Handler {
         check(&request, span, &self.limits)?;
         let max_body = self.limits.max_body_bytes;
         let (head, body) = request.into_parts();
-        let body = RequestBody::new(body, max_body, span.clone()).map_err(|refused| {
-            // A client that waits for leave to send must not be given it.
-            if !head.headers.contains_key(header::EXPECT) {
-                refused.read_on();
-            }
-            HandleError::BodyTooLarge
-        })?;
+        let asks_leave = head.headers.contains_key(header::EXPECT);
+        let body = RequestBody::new(body, asks_leave, max_body, span.clone())?;
         let request = Request::from_parts(head, body);
         let cut = request.body().watch();
         let place = self.instances.place(&self.stopped).await?;

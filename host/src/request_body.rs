@@ -1,56 +1,36 @@
-//! The body of a request on its way to the guest: counted, and cut at its bound.
+//! The body of a request on its way to the guest: counted, cut at its bound, and
+//! read to its end where the guest has not.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::BodyExt;
 use wasmtime_wasi_http::Error;
 
 use crate::error::HandleError;
+use crate::read_on::read_on;
 use crate::server_span::ServerSpan;
 
-/// How long, and how much, is read of a body that was refused.
-const READ_ON: Duration = Duration::from_secs(1);
-const READ_ON_BYTES: usize = 1024 * 1024;
+/// How much is read of a body that nobody wants.
+const UNWANTED_BYTES: usize = 1024 * 1024;
 
 /// A request's body as the guest reads it.
-pub(crate) struct RequestBody<B> {
-    /// None once it was cut.
-    inner: Option<B>,
-    span: ServerSpan,
-    /// What may still come; none where there is no bound.
-    left: Option<u64>,
-    cut: BodyCut,
-}
-
-/// A body that is over its bound, or what is left of it.
-pub(crate) struct TooLarge<B>(B);
-
-impl<B> TooLarge<B>
+pub(crate) struct RequestBody<B>
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Send,
 {
-    /// Reads on for a while and forgets it. Were the connection closed on a
-    /// client that still writes, the answer would be lost with it.
-    pub(crate) fn read_on(self) {
-        let Self(mut body) = self;
-        // It ends by itself: with the connection, or soon.
-        tokio::spawn(tokio::time::timeout(READ_ON, async move {
-            let mut bytes = 0;
-            while let Some(Ok(frame)) = body.frame().await {
-                bytes += frame.data_ref().map_or(0, Bytes::len);
-                if bytes > READ_ON_BYTES {
-                    return;
-                }
-            }
-        }));
-    }
+    /// None once it was cut, or has ended.
+    inner: Option<B>,
+    /// Whether its client asked for leave to send it, and was not given it.
+    awaits_leave: bool,
+    span: ServerSpan,
+    /// What may still come; none where there is no bound.
+    left: Option<u64>,
+    cut: BodyCut,
 }
 
 /// Whether a body was cut at its bound.
@@ -65,20 +45,24 @@ impl BodyCut {
     }
 }
 
-impl<B: Body> RequestBody<B> {
-    /// Wraps a body of `max_bytes` at most.
+impl<B> RequestBody<B>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Send,
+{
+    /// Wraps a body of `max_bytes` at most; `asks_leave` where its client waits for
+    /// a `100 Continue`.
     ///
     /// # Errors
     /// Where its length is told beforehand, and is over the bound.
     pub(crate) fn new(
         inner: B,
+        asks_leave: bool,
         max_bytes: Option<u64>,
         span: ServerSpan,
-    ) -> Result<Self, TooLarge<B>> {
-        if max_bytes.is_some_and(|max| inner.size_hint().lower() > max) {
-            return Err(TooLarge(inner));
-        }
-        Ok(Self {
+    ) -> Result<Self, HandleError> {
+        let is_too_large = max_bytes.is_some_and(|max| inner.size_hint().lower() > max);
+        let body = Self {
             // An empty one, as most are, needs no watching.
             cut: BodyCut(
                 max_bytes
@@ -86,9 +70,14 @@ impl<B: Body> RequestBody<B> {
                     .map(|_| Arc::default()),
             ),
             inner: Some(inner),
+            awaits_leave: asks_leave,
             span,
             left: max_bytes,
-        })
+        };
+        match is_too_large {
+            true => Err(HandleError::BodyTooLarge),
+            false => Ok(body),
+        }
     }
 
     /// Tells, later on, whether it was cut.
@@ -113,8 +102,13 @@ where
             return Poll::Ready(None);
         };
         let polled = Pin::new(inner).poll_frame(context);
+        // Whoever reads it gives leave to send it.
+        self.awaits_leave = false;
         self.span.set_awaits_request(polled.is_pending());
         let Poll::Ready(Some(Ok(frame))) = polled else {
+            if polled.is_ready() {
+                self.inner = None;
+            }
             return polled.map_err(Into::into);
         };
         let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
@@ -125,7 +119,7 @@ where
                 }
                 self.span.fail(&HandleError::BodyTooLarge);
                 if let Some(rest) = self.inner.take() {
-                    TooLarge(rest).read_on();
+                    read_on(rest, UNWANTED_BYTES);
                 }
                 return Poll::Ready(Some(Err(Error::HttpRequestBodySize(None))));
             };
@@ -143,5 +137,20 @@ where
         self.inner
             .as_ref()
             .map_or(SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+impl<B> Drop for RequestBody<B>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Send,
+{
+    /// A client that was not given leave to send it waits for the answer.
+    fn drop(&mut self) {
+        if let Some(rest) = self.inner.take()
+            && !self.awaits_leave
+        {
+            read_on(rest, UNWANTED_BYTES);
+        }
     }
 }

@@ -55,6 +55,7 @@ mod streams;
 mod swap;
 mod tls;
 mod tracing_crate;
+mod unread_bodies;
 mod wasi_otel_logs;
 mod wasi_otel_metrics;
 mod wasi_otel_older;

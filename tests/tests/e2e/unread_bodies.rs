@@ -1,0 +1,104 @@
+//! Answers reach clients that are still writing a body which nobody reads.
+
+use std::net::SocketAddr;
+
+use fanlight_tests::PATIENCE;
+use fanlight_tests::fixture::FAULTS;
+use fanlight_tests::host::TestHost;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// More than the buffers of a connection hold that is closed.
+const BODY_BYTES: usize = 900_000;
+/// Enough for the component that is served.
+const MAX_COMPONENT: usize = 2 * 1024 * 1024;
+
+/// A client that writes and reads as it is told.
+struct Client(TcpStream);
+
+impl Client {
+    async fn begin(address: SocketAddr, request: &str) -> Self {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        Self(stream)
+    }
+
+    /// Reads until it was told this.
+    async fn read_to(&mut self, end: &str) -> String {
+        let mut come = Vec::new();
+        let read = async {
+            while !String::from_utf8_lossy(&come).contains(end) {
+                let bytes = self.0.read_buf(&mut come).await.unwrap();
+                assert_ne!(bytes, 0, "{}", String::from_utf8_lossy(&come));
+            }
+        };
+        tokio::time::timeout(PATIENCE, read).await.unwrap();
+        String::from_utf8(come).unwrap()
+    }
+
+    async fn write(&mut self, bytes: usize) {
+        // For as long as the server reads on, or it would be reset.
+        self.0.write_all(&vec![b'x'; bytes]).await.unwrap();
+    }
+}
+
+fn post(target: &str, more: &str) -> String {
+    format!("POST {target} HTTP/1.1\r\nhost: x\r\ncontent-length: {BODY_BYTES}\r\n{more}\r\n")
+}
+
+#[tokio::test]
+async fn a_client_that_writes_on_after_the_answer_is_read_to_the_end_and_asks_again() {
+    let host = TestHost::serving(FAULTS).start().await;
+    // One component says nothing of the body, the other drops it first.
+    for (target, said) in [
+        ("/scheme", "\r\n\r\nhttp\n"),
+        ("/sleep-without?ms=1", "slept\n"),
+    ] {
+        let mut client = Client::begin(host.address, &post(target, "")).await;
+        let first = client.read_to(said).await;
+        assert!(first.starts_with("HTTP/1.1 200 "), "{first}");
+        client.write(BODY_BYTES).await;
+        let next = "GET /version HTTP/1.1\r\nhost: x\r\n\r\n";
+        client.0.write_all(next.as_bytes()).await.unwrap();
+        let second = client.read_to("\r\n\r\n").await;
+        assert!(second.starts_with("HTTP/1.1 200 "), "{second}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_whose_component_traps_is_read_to_the_end() {
+    let host = TestHost::serving(FAULTS).start().await;
+    let mut client = Client::begin(host.address, &post("/panic", "")).await;
+    let answer = client.read_to("\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
+    client.write(BODY_BYTES).await;
+}
+
+#[tokio::test]
+async fn a_client_that_asks_for_leave_to_send_is_not_given_it_for_nothing() {
+    let host = TestHost::serving(FAULTS).start().await;
+    let request = post("/scheme", "expect: 100-continue\r\n");
+    let mut client = Client::begin(host.address, &request).await;
+    let answer = client.read_to("\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
+
+#[tokio::test]
+async fn a_component_that_is_too_large_is_read_to_its_end() {
+    let host = TestHost::serving(FAULTS)
+        .with(|host| host.max_component_bytes = MAX_COMPONENT)
+        .start()
+        .await;
+    let bytes = 3 * MAX_COMPONENT;
+    let length = format!("content-length: {bytes}\r\n\r\n");
+    let chunk = format!("transfer-encoding: chunked\r\n\r\n{bytes:x}\r\n");
+    // Refused by its length, and after a third of it.
+    for (told, before) in [(length, 0), (chunk, bytes / 2)] {
+        let put = format!("PUT /component HTTP/1.1\r\nhost: {}\r\n{told}", host.admin);
+        let mut client = Client::begin(host.admin, &put).await;
+        client.write(before).await;
+        let answer = client.read_to("\r\n\r\n").await;
+        assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+        client.write(bytes - before).await;
+    }
+}
