@@ -58,8 +58,9 @@ pub(crate) fn profile() -> anyhow::Result<()> {
         .map(|file| Ok(file?.path()))
         .collect::<anyhow::Result<_>>()?;
     let mut merge = Command::new(profdata);
-    // What was never run is left out: that is what it would say.
-    merge.args(["merge", "--sparse", "--output"]).arg(&counts);
+    // Counts of zero stay in (no `--sparse`): the compiler moves what was never run
+    // out of the way of what was.
+    merge.args(["merge", "--output"]).arg(&counts);
     cargo::run(merge.args(raw))?;
     println!("{}", counts.display());
     Ok(())
