@@ -21,6 +21,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
+use crate::read_on::ReadOn;
 use crate::reload::Reloader;
 use crate::server::Readiness;
 use crate::telemetry::PrometheusText;
@@ -104,7 +105,7 @@ impl Route {
 }
 
 async fn answer(
-    request: Request<Incoming>,
+    request: Request<ReadOn<Incoming>>,
     state: &AdminState,
     uploads: &Semaphore,
 ) -> Response<Full<Bytes>> {

@@ -26,6 +26,7 @@ use crate::imports::{GuestLimits, GuestSignals, GuestTelemetry};
 use crate::instances::Instances;
 use crate::invocation::Invocation;
 use crate::propagation::{self, TRACERESPONSE};
+use crate::read_on::ReadOn;
 use crate::request_body::RequestBody;
 use crate::request_facts::Peer;
 use crate::server_metrics::ServerMetrics;
@@ -33,6 +34,9 @@ use crate::server_span::{ServerSpan, ServerTracer};
 use crate::span_body::SpanBody;
 use crate::state::State;
 use crate::telemetry::Telemetry;
+
+/// How much is read of a body that nobody wants.
+const UNWANTED_BYTES: usize = 1024 * 1024;
 
 /// Handles requests.
 pub(crate) struct Handler {
@@ -127,8 +131,8 @@ impl Handler {
         check(&request, span, &self.limits)?;
         let max_body = self.limits.max_body_bytes;
         let (head, body) = request.into_parts();
-        let asks_leave = head.headers.contains_key(header::EXPECT);
-        let body = RequestBody::new(body, asks_leave, max_body, span.clone())?;
+        let body = ReadOn::new(body, &head.headers, UNWANTED_BYTES);
+        let body = RequestBody::new(body, max_body, span.clone())?;
         let request = Request::from_parts(head, body);
         let cut = request.body().watch();
         let place = self.instances.place(&self.stopped).await?;

@@ -1,13 +1,16 @@
-//! Reads what is left of a body that nobody wants.
+//! A body that is read to its end where nobody wants the rest of it.
 //!
 //! A client that writes all of its request before it reads finds the answer only
 //! if the connection stands until then: one that is closed while bytes come in is
 //! reset, and what was answered is lost with it.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body::Body;
+use http::{HeaderMap, header};
+use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use tokio::runtime::Handle;
 
@@ -15,27 +18,93 @@ use tokio::runtime::Handle;
 /// (`lingering_timeout`).
 const TIME: Duration = Duration::from_secs(5);
 
-/// Reads on for five seconds at most, and not much more than so many bytes, in a
-/// task of its own, which ends with the body's connection.
-pub(crate) fn read_on<B>(mut body: B, max_bytes: usize)
+/// A body that reads on when it is dropped before its end: for five seconds at
+/// most, and not much more than so many bytes, in a task of its own, which ends
+/// with the body's connection.
+pub(crate) struct ReadOn<B>
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Send,
 {
-    if body.is_end_stream() {
-        return;
-    }
-    // Where the runtime is at its end, so is the connection.
-    let Ok(runtime) = Handle::try_current() else {
-        return;
-    };
-    runtime.spawn(tokio::time::timeout(TIME, async move {
-        let mut bytes = 0;
-        while let Some(Ok(frame)) = body.frame().await {
-            bytes += frame.data_ref().map_or(0, Bytes::len);
-            if bytes > max_bytes {
-                return;
-            }
+    /// None once it has ended.
+    inner: Option<B>,
+    /// Whether its client asked for leave to send it, and was not given it: it
+    /// waits for the answer then.
+    awaits_leave: bool,
+    max_bytes: usize,
+}
+
+impl<B> ReadOn<B>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Send,
+{
+    /// Wraps the body of a request with these headers.
+    pub(crate) fn new(inner: B, headers: &HeaderMap, max_bytes: usize) -> Self {
+        Self {
+            inner: Some(inner),
+            awaits_leave: headers.contains_key(header::EXPECT),
+            max_bytes,
         }
-    }));
+    }
+}
+
+impl<B> Body for ReadOn<B>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Send,
+{
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let Some(inner) = &mut self.inner else {
+            return Poll::Ready(None);
+        };
+        let polled = Pin::new(inner).poll_frame(context);
+        // Whoever reads it gives leave to send it.
+        self.awaits_leave = false;
+        if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
+            self.inner = None;
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner
+            .as_ref()
+            .map_or(SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+impl<B> Drop for ReadOn<B>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Send,
+{
+    fn drop(&mut self) {
+        let rest = self.inner.take().filter(|rest| !rest.is_end_stream());
+        // Where the runtime is at its end, so is the connection.
+        if let (Some(mut rest), false, Ok(runtime)) =
+            (rest, self.awaits_leave, Handle::try_current())
+        {
+            let max_bytes = self.max_bytes;
+            runtime.spawn(tokio::time::timeout(TIME, async move {
+                let mut bytes = 0;
+                while let Some(Ok(frame)) = rest.frame().await {
+                    bytes += frame.data_ref().map_or(0, Bytes::len);
+                    if bytes > max_bytes {
+                        return;
+                    }
+                }
+            }));
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
 use serde::Serialize;
 use tokio::sync::Semaphore;
@@ -13,17 +13,17 @@ use super::answers::{self, Problem};
 use crate::component::InUse;
 use crate::offer::Offer;
 use crate::propagation::{TRACERESPONSE, format_traceparent, trace_context};
-use crate::read_on::read_on;
+use crate::read_on::ReadOn;
 use crate::reload::Reloader;
 use crate::swap_error::SwapError;
 use crate::swapped::{Concluded, Refusal};
 
 /// Uploads read at once: each may hold as much memory as a component may have.
 const MAX_UPLOADS: usize = 4;
-/// How much is read of an upload that is refused: as much as comes in time.
-const UNWANTED_BYTES: usize = usize::MAX;
 /// The time that an upload may take.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(120);
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Permits for uploads.
 pub(super) fn uploads() -> Semaphore {
@@ -37,7 +37,7 @@ pub(super) fn get(reloader: &Reloader) -> Response<Full<Bytes>> {
 
 /// `PUT /component`.
 pub(super) async fn put(
-    request: Request<Incoming>,
+    request: Request<ReadOn<Incoming>>,
     reloader: &Reloader,
     uploads: &Semaphore,
 ) -> Response<Full<Bytes>> {
@@ -51,21 +51,13 @@ pub(super) async fn put(
     let max_bytes = reloader.max_bytes();
     let asked_by = trace_context::extract(request.headers());
     if request.body().size_hint().lower() > max_bytes as u64 {
-        // A client that waits for leave to send must not be given it.
-        if !request.headers().contains_key(header::EXPECT) {
-            read_on(request.into_body(), UNWANTED_BYTES);
-        }
         return too_large(max_bytes);
     }
-    let mut body = request.into_body();
-    let read = read(&mut body, max_bytes);
-    let bytes = match tokio::time::timeout(UPLOAD_TIMEOUT, read).await {
+    let body = read(Limited::new(request.into_body(), max_bytes));
+    let bytes = match tokio::time::timeout(UPLOAD_TIMEOUT, body).await {
         Ok(Ok(bytes)) => bytes,
-        Ok(Err(Unread::TooLarge)) => {
-            read_on(body, UNWANTED_BYTES);
-            return too_large(max_bytes);
-        }
-        Ok(Err(Unread::Broken)) => {
+        Ok(Err(error)) if error.is::<LengthLimitError>() => return too_large(max_bytes),
+        Ok(Err(_)) => {
             return answers::problem(
                 StatusCode::BAD_REQUEST,
                 "bad_request",
@@ -87,21 +79,12 @@ pub(super) async fn put(
     )
 }
 
-/// Why an upload was not read to its end.
-enum Unread {
-    TooLarge,
-    Broken,
-}
-
 /// Reads a body into one piece: kept in the chunks that it comes in, it could
 /// take many times its size.
-async fn read(body: &mut Incoming, max_bytes: usize) -> Result<Bytes, Unread> {
+async fn read(mut body: Limited<ReadOn<Incoming>>) -> Result<Bytes, BoxError> {
     let mut bytes = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        if let Ok(data) = frame.map_err(|_| Unread::Broken)?.into_data() {
-            if data.len() > max_bytes - bytes.len() {
-                return Err(Unread::TooLarge);
-            }
+        if let Ok(data) = frame?.into_data() {
             bytes.extend_from_slice(&data);
         }
     }

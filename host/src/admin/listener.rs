@@ -16,6 +16,8 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use crate::read_on::ReadOn;
+
 /// How long a request's head may take, and a connection idle.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections open at once: probes, scrapers, whoever swaps.
@@ -23,13 +25,15 @@ const MAX_CONNECTIONS: usize = 256;
 /// The longest that one of them lives, uploads and compiling included: one whose
 /// client does not read its answers would stay.
 const CONNECTION_LIFETIME: Duration = Duration::from_secs(600);
+/// How much is read of a body that nobody wants: uploads are as large as that.
+const UNWANTED_BYTES: usize = 64 * 1024 * 1024;
 /// The wait after the system refused a connection.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 
 /// Answers each request by `answer`, until it is dropped; its connections end with it.
 pub(super) async fn accept<A, F>(listener: TcpListener, answer: A)
 where
-    A: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+    A: Fn(Request<ReadOn<Incoming>>) -> F + Clone + Send + 'static,
     F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
 {
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
@@ -50,8 +54,10 @@ where
         let answer = answer.clone();
         connections.spawn(async move {
             let _permit = permit;
-            let service = service_fn(move |request| {
-                let answered = answer(request);
+            let service = service_fn(move |request: Request<Incoming>| {
+                let (head, body) = request.into_parts();
+                let body = ReadOn::new(body, &head.headers, UNWANTED_BYTES);
+                let answered = answer(Request::from_parts(head, body));
                 async move { Ok::<_, Infallible>(answered.await) }
             });
             let served = hyper::server::conn::http1::Builder::new()

@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use super::{answers, listener};
+use crate::read_on::ReadOn;
 use crate::telemetry::PrometheusText;
 
 /// The listener's task. It ends with its owner, and its connections with it.
@@ -35,7 +36,10 @@ impl Drop for PrometheusListener {
     }
 }
 
-async fn answer(request: &Request<Incoming>, metrics: &PrometheusText) -> Response<Full<Bytes>> {
+async fn answer(
+    request: &Request<ReadOn<Incoming>>,
+    metrics: &PrometheusText,
+) -> Response<Full<Bytes>> {
     match (request.uri().path(), request.method()) {
         ("/metrics", &Method::GET | &Method::HEAD) => answers::metrics(Some(metrics)).await,
         ("/metrics", _) => answers::method_not_allowed("GET, HEAD"),

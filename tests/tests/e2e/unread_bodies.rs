@@ -83,6 +83,11 @@ async fn a_client_that_asks_for_leave_to_send_is_not_given_it_for_nothing() {
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
 }
 
+/// A request to put a component, as far as its length.
+fn put(admin: SocketAddr, told: &str) -> String {
+    format!("PUT /component HTTP/1.1\r\nhost: {admin}\r\n{told}")
+}
+
 #[tokio::test]
 async fn a_component_that_is_too_large_is_read_to_its_end() {
     let host = TestHost::serving(FAULTS)
@@ -94,11 +99,23 @@ async fn a_component_that_is_too_large_is_read_to_its_end() {
     let chunk = format!("transfer-encoding: chunked\r\n\r\n{bytes:x}\r\n");
     // Refused by its length, and after a third of it.
     for (told, before) in [(length, 0), (chunk, bytes / 2)] {
-        let put = format!("PUT /component HTTP/1.1\r\nhost: {}\r\n{told}", host.admin);
-        let mut client = Client::begin(host.admin, &put).await;
+        let mut client = Client::begin(host.admin, &put(host.admin, &told)).await;
         client.write(before).await;
         let answer = client.read_to("\r\n\r\n").await;
         assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
         client.write(bytes - before).await;
     }
+}
+
+#[tokio::test]
+async fn a_component_of_somebody_without_the_token_is_read_to_its_end() {
+    let host = TestHost::serving(FAULTS)
+        .with(|host| host.admin_token = Some("a-secret".into()))
+        .start()
+        .await;
+    let told = format!("content-length: {BODY_BYTES}\r\n\r\n");
+    let mut client = Client::begin(host.admin, &put(host.admin, &told)).await;
+    let answer = client.read_to("\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+    client.write(BODY_BYTES).await;
 }
