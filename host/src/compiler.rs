@@ -15,6 +15,7 @@ use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
+use crate::direct_imports::link_directly;
 use crate::load_error::LoadError;
 use crate::state::{self, State};
 
@@ -159,7 +160,7 @@ fn compile(engine: &Engine, bytes: &[u8]) -> Result<Compiled, LoadError> {
     // A compiler that panics on what somebody sent must not take the server along.
     let compiled = catch_unwind(AssertUnwindSafe(|| {
         Ok::<_, wasmtime::Error>(Compiled {
-            component: Component::from_binary(engine, bytes)?,
+            component: component(engine, bytes)?,
             identity: Identity::of(bytes),
         })
     }));
@@ -169,6 +170,26 @@ fn compile(engine: &Engine, bytes: &[u8]) -> Result<Compiled, LoadError> {
             "the compiler panicked on it".to_owned(),
         )),
     }
+}
+
+/// Compiles a component with its imports linked directly, where that can be.
+fn component(engine: &Engine, bytes: &[u8]) -> wasmtime::Result<Component> {
+    let linked = match link_directly(bytes) {
+        Ok(linked) => linked,
+        Err(stays) => {
+            tracing::debug!(%stays, "imports are linked as the component has them");
+            return Component::from_binary(engine, bytes);
+        }
+    };
+    Component::from_binary(engine, &linked).or_else(|error| {
+        // What is wrong with a component is told of it as it was sent.
+        let component = Component::from_binary(engine, bytes)?;
+        tracing::warn!(
+            error = format!("{error:#}"),
+            "imports cannot be linked directly: each request takes longer"
+        );
+        Ok(component)
+    })
 }
 
 impl Identity {

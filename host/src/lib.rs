@@ -6,7 +6,7 @@
 //! |---|---|
 //! | roof | [`Cli`] |
 //! | http | `server` accepts and drains, `tls` makes handshakes, `connection` serves one connection, with `activity`, `watched_io` and `stream_body` for its watchdog, `handler` is the envelope of a request, `admin` answers probes |
-//! | component | `watch` and `reload` replace what is served, `request_body`, `read_on`, `span_body` and `guest_body` carry what is read and answered, `invocation` runs a guest, `component` holds what is served, `compiler` makes it |
+//! | component | `watch` and `reload` replace what is served, `request_body`, `read_on`, `span_body` and `guest_body` carry what is read and answered, `invocation` runs a guest, `component` holds what is served, `compiler` makes it, with `direct_imports` |
 //! | store | `state` is the `T` of `Store<T>`, `memory_limit` and `holdings` bound it, `http_error_code` mends an import, `answer` is one of our own, `outbound` says what a guest may call |
 //! | edges | `imports` is the guest's side of telemetry, `server_span` the host's, with `server_metrics`, `request_facts` and `reserved`; `instances` has the places |
 //! | ground | `engine`, `pacer`, `telemetry`, `span`, `span_limits`, `guest_usage`, `request_clock`, `propagation`, `config`, `known_methods`, `trusted_proxies`, `captured_headers`, `failure_log`, `printable`, `error` |
@@ -24,6 +24,7 @@ mod compiler;
 mod component;
 mod config;
 mod connection;
+mod direct_imports;
 mod engine;
 mod error;
 mod failure_log;

@@ -17,6 +17,7 @@ mod contract;
 mod contract_futures;
 mod contract_signals;
 mod departures;
+mod direct_imports;
 mod documented_metrics;
 mod endpoints;
 mod environment;

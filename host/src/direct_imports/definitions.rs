@@ -1,0 +1,242 @@
+//! What a component defines, in order, and its core index spaces.
+
+use wasm_encoder::ComponentSectionId;
+use wasmparser::{
+    CanonicalFunction, ComponentAlias, ComponentType, ExternalKind, Instance, Parser, Payload,
+};
+
+use super::Stays;
+
+/// A component as it was read.
+pub(super) struct Definitions<'a> {
+    /// Its sections as they stand.
+    pub(super) sections: Vec<Section<'a>>,
+    /// The same, those that define or name something of the core one by one.
+    pub(super) list: Vec<Definition<'a>>,
+    modules: Vec<&'a [u8]>,
+    instances: Vec<Instance<'a>>,
+    /// None is one that the component's own functions make: a lowered one.
+    functions: Vec<Option<CoreExport<'a>>>,
+    memories: Vec<CoreExport<'a>>,
+    tables: Vec<CoreExport<'a>>,
+}
+
+/// A section as it stands.
+#[derive(Clone, Copy)]
+pub(super) struct Section<'a> {
+    pub(super) id: u8,
+    pub(super) bytes: &'a [u8],
+}
+
+/// A definition, with the index that it has in its core index space.
+pub(super) enum Definition<'a> {
+    /// What neither defines nor names anything of the core but modules.
+    Section(Section<'a>),
+    CoreModule(u32),
+    CoreInstance(u32),
+    CoreAlias(CoreExport<'a>, u32),
+    Alias(ComponentAlias<'a>),
+    /// A function that is lowered, or of the component model itself.
+    Lowered(CanonicalFunction, u32),
+    Lifted(CanonicalFunction),
+}
+
+/// Something that a core instance exports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct CoreExport<'a> {
+    pub(super) kind: ExternalKind,
+    pub(super) instance: u32,
+    pub(super) name: &'a str,
+}
+
+impl Section<'_> {
+    pub(super) fn is_component(&self) -> bool {
+        self.id == ComponentSectionId::Component as u8
+    }
+}
+
+impl<'a> Definitions<'a> {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// Where they are no component, or of a kind that nothing here knows.
+    pub(super) fn read(component: &'a [u8]) -> Result<Self, Stays> {
+        let mut definitions = Self {
+            sections: Vec::new(),
+            list: Vec::new(),
+            modules: Vec::new(),
+            instances: Vec::new(),
+            functions: Vec::new(),
+            memories: Vec::new(),
+            tables: Vec::new(),
+        };
+        // 0 is the component itself, and more is in one of its parts.
+        let mut depth = 0_u32;
+        for payload in Parser::new(0).parse_all(component) {
+            let payload = payload?;
+            let is_own = depth == 0;
+            match payload {
+                Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+                Payload::End(_) => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            if is_own {
+                definitions.take(component, payload)?;
+            }
+        }
+        Ok(definitions)
+    }
+
+    fn take(&mut self, component: &'a [u8], payload: Payload<'a>) -> Result<(), Stays> {
+        let range = match &payload {
+            Payload::ModuleSection {
+                unchecked_range, ..
+            }
+            | Payload::ComponentSection {
+                unchecked_range, ..
+            } => Some(unchecked_range.clone()),
+            _ => payload.as_section().map(|(_, range)| range),
+        };
+        let Some(range) = range else {
+            return match payload {
+                Payload::Version { .. } | Payload::End(_) => Ok(()),
+                _ => Err(Stays("it has a part that is not known")),
+            };
+        };
+        let bytes = component.get(range).ok_or(Stays("it is cut off"))?;
+        let id = match &payload {
+            Payload::ModuleSection { .. } => ComponentSectionId::CoreModule as u8,
+            Payload::ComponentSection { .. } => ComponentSectionId::Component as u8,
+            // Of both kinds of parts, as_section says the id.
+            _ => payload.as_section().map_or(0, |(id, _)| id),
+        };
+        let section = Section { id, bytes };
+        self.sections.push(section);
+        match payload {
+            Payload::ModuleSection { .. } => {
+                self.list.push(Definition::CoreModule(len(&self.modules)));
+                self.modules.push(bytes);
+            }
+            Payload::InstanceSection(instances) => {
+                for instance in instances {
+                    let index = len(&self.instances);
+                    self.list.push(Definition::CoreInstance(index));
+                    self.instances.push(instance?);
+                }
+            }
+            Payload::ComponentAliasSection(aliases) => {
+                for alias in aliases {
+                    self.alias(alias?)?;
+                }
+            }
+            Payload::ComponentCanonicalSection(functions) => {
+                for function in functions {
+                    self.canonical(function?);
+                }
+            }
+            Payload::ComponentTypeSection(types) => {
+                for defined in types {
+                    // A destructor is a core function, told by its index.
+                    if let ComponentType::Resource { dtor: Some(_), .. } = defined? {
+                        return Err(Stays("it has a resource with a destructor"));
+                    }
+                }
+                self.list.push(Definition::Section(section));
+            }
+            // Its names go by the indices that change.
+            Payload::CustomSection(custom) if custom.name() == "component-name" => {}
+            _ => self.list.push(Definition::Section(section)),
+        }
+        Ok(())
+    }
+
+    fn alias(&mut self, alias: ComponentAlias<'a>) -> Result<(), Stays> {
+        let ComponentAlias::CoreInstanceExport {
+            kind,
+            instance_index,
+            name,
+        } = alias
+        else {
+            self.list.push(Definition::Alias(alias));
+            return Ok(());
+        };
+        let export = CoreExport {
+            kind,
+            instance: instance_index,
+            name,
+        };
+        let index = match kind {
+            ExternalKind::Func => {
+                self.functions.push(Some(export));
+                len(&self.functions)
+            }
+            ExternalKind::Memory => {
+                self.memories.push(export);
+                len(&self.memories)
+            }
+            ExternalKind::Table => {
+                self.tables.push(export);
+                len(&self.tables)
+            }
+            _ => return Err(Stays("its modules share what is not known here")),
+        };
+        self.list.push(Definition::CoreAlias(export, index - 1));
+        Ok(())
+    }
+
+    fn canonical(&mut self, function: CanonicalFunction) {
+        self.list.push(match function {
+            CanonicalFunction::Lift { .. } => Definition::Lifted(function),
+            _ => {
+                self.functions.push(None);
+                Definition::Lowered(function, len(&self.functions) - 1)
+            }
+        });
+    }
+
+    pub(super) fn modules(&self) -> &[&'a [u8]] {
+        &self.modules
+    }
+
+    pub(super) fn module(&self, index: u32) -> Result<&'a [u8], Stays> {
+        let module = self.modules.get(index as usize);
+        module.copied().ok_or(Stays("it has no such module"))
+    }
+
+    pub(super) fn instance(&self, index: u32) -> Result<&Instance<'a>, Stays> {
+        let instance = self.instances.get(index as usize);
+        instance.ok_or(Stays("it has no such instance"))
+    }
+
+    /// The one instance of a module.
+    ///
+    /// # Errors
+    /// Where it has none, or several.
+    pub(super) fn only_instance_of(&self, module: u32) -> Result<u32, Stays> {
+        let mut instances = (0_u32..).zip(&self.instances).filter(|(_, it)| {
+            matches!(it, Instance::Instantiate { module_index, .. } if *module_index == module)
+        });
+        match (instances.next(), instances.next()) {
+            (Some((index, _)), None) => Ok(index),
+            _ => Err(Stays("one of its modules has not just one instance")),
+        }
+    }
+
+    /// All core functions: the exports that are named, and None for the others.
+    pub(super) fn functions(&self) -> &[Option<CoreExport<'a>>] {
+        &self.functions
+    }
+
+    pub(super) fn memories(&self) -> &[CoreExport<'a>] {
+        &self.memories
+    }
+
+    pub(super) fn table(&self, index: u32) -> Option<CoreExport<'a>> {
+        self.tables.get(index as usize).copied()
+    }
+}
+
+/// How many there are, as an index: each takes a byte of a file at least.
+fn len<T>(list: &[T]) -> u32 {
+    u32::try_from(list.len()).unwrap_or(u32::MAX)
+}

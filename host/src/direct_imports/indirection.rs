@@ -1,0 +1,251 @@
+//! How a component's imports come to its main module: the shims and the fixup that
+//! `wit-component` adds, found by what they do, not by what they are called.
+
+use std::collections::HashMap;
+
+use wasmparser::{
+    CanonicalFunction, CanonicalOption, ElementItems, ElementKind, ExternalKind, Instance,
+    Operator, Parser, Payload, TypeRef,
+};
+
+use super::Stays;
+use super::definitions::{CoreExport, Definition, Definitions};
+
+/// The table's name in all three.
+const TABLE: &str = "$imports";
+
+/// A module and its one instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    pub(super) module: u32,
+    pub(super) instance: u32,
+}
+
+impl Part {
+    fn of(module: u32, definitions: &Definitions<'_>) -> Result<Self, Stays> {
+        let instance = definitions.only_instance_of(module)?;
+        Ok(Self { module, instance })
+    }
+}
+
+/// The way of a component's imports.
+pub(super) struct Indirection<'a> {
+    pub(super) shim: Part,
+    pub(super) fixup: Part,
+    /// What the fixup's instance is given.
+    pub(super) fixup_arguments: u32,
+    /// What has the memory, and calls the imports.
+    pub(super) main: Part,
+    /// The main module's allocator, where an import needs one.
+    pub(super) allocator: Option<&'a str>,
+    /// Of the shims, by their indices as core functions, what each calls.
+    pub(super) lowered: HashMap<u32, u32>,
+}
+
+impl<'a> Indirection<'a> {
+    /// Finds it.
+    ///
+    /// # Errors
+    /// Where there is none, or another.
+    pub(super) fn find(definitions: &Definitions<'a>) -> Result<Self, Stays> {
+        let (shim_module, shims) = only(definitions.modules(), shims_of)?;
+        let (fixup_module, slots) = only(definitions.modules(), slots_of)?;
+        let shim = Part::of(shim_module, definitions)?;
+        let fixup = Part::of(fixup_module, definitions)?;
+
+        let memories = definitions.memories();
+        let memory = memories.first().ok_or(Stays("it has no memory"))?;
+        if memories.iter().any(|it| it != memory) {
+            return Err(Stays("it has several memories"));
+        }
+        let main = match definitions.instance(memory.instance)? {
+            Instance::Instantiate { module_index, .. } => Part::of(*module_index, definitions)?,
+            Instance::FromExports(_) => return Err(Stays("its memory comes of no module")),
+        };
+
+        let fixup_arguments = match definitions.instance(fixup.instance)? {
+            Instance::Instantiate { args, .. } if args.len() == 1 => args[0].index,
+            _ => return Err(Stays("its fixup takes something else")),
+        };
+        let Instance::FromExports(arguments) = definitions.instance(fixup_arguments)? else {
+            return Err(Stays("its fixup takes something else"));
+        };
+        let argument = |kind: ExternalKind, name: &str| {
+            let mut found = arguments.iter();
+            let found = found.find(|it| it.kind == kind && it.name == name);
+            found
+                .map(|it| it.index)
+                .ok_or(Stays("its fixup is not given all"))
+        };
+        let table = definitions.table(argument(ExternalKind::Table, TABLE)?);
+        if table.is_none_or(|it| it.instance != shim.instance || it.name != TABLE) {
+            return Err(Stays("its fixup takes another table"));
+        }
+
+        let mut lowered = HashMap::new();
+        for (index, export) in (0_u32..).zip(definitions.functions()) {
+            if let Some(CoreExport { instance, name, .. }) = export
+                && *instance == shim.instance
+            {
+                let slot = shims.get(*name).and_then(|slot| slots.get(slot));
+                let import = slot.ok_or(Stays("a shim calls nothing"))?;
+                lowered.insert(index, argument(ExternalKind::Func, import)?);
+            }
+        }
+        Ok(Self {
+            shim,
+            fixup,
+            fixup_arguments,
+            main,
+            allocator: allocator(definitions, main.instance)?,
+            lowered,
+        })
+    }
+}
+
+/// The allocator of the main module that imports are lowered with.
+fn allocator<'a>(definitions: &Definitions<'a>, main: u32) -> Result<Option<&'a str>, Stays> {
+    let mut allocator = None;
+    for definition in &definitions.list {
+        let Definition::Lowered(CanonicalFunction::Lower { options, .. }, _) = definition else {
+            continue;
+        };
+        for option in options {
+            let CanonicalOption::Realloc(function) = option else {
+                continue;
+            };
+            let export = definitions.functions().get(*function as usize);
+            match export.copied().flatten() {
+                Some(it) if it.instance == main && allocator.is_none_or(|name| name == it.name) => {
+                    allocator = Some(it.name);
+                }
+                _ => return Err(Stays("its imports take several allocators")),
+            }
+        }
+    }
+    Ok(allocator)
+}
+
+/// The one module that is of a kind, and what it is.
+fn only<T>(
+    modules: &[&[u8]],
+    read: impl Fn(&[u8]) -> Result<Option<T>, Stays>,
+) -> Result<(u32, T), Stays> {
+    let mut found = None;
+    for (index, module) in (0_u32..).zip(modules) {
+        if let Some(it) = read(module)?
+            && found.replace((index, it)).is_some()
+        {
+            return Err(Stays("it has several shims or fixups"));
+        }
+    }
+    found.ok_or(Stays("it has no shims, or no fixup"))
+}
+
+/// Of a module of shims, which slot of the table each export calls; None where it
+/// is another module.
+fn shims_of(module: &[u8]) -> Result<Option<HashMap<String, u64>>, Stays> {
+    let (mut exports, mut slots) = (Vec::new(), Vec::new());
+    let (mut tables, mut has_table) = (0, false);
+    for payload in Parser::new(0).parse_all(module) {
+        match payload? {
+            Payload::Version { .. }
+            | Payload::TypeSection(_)
+            | Payload::FunctionSection(_)
+            | Payload::CodeSectionStart { .. }
+            | Payload::CustomSection(_)
+            | Payload::End(_) => {}
+            Payload::TableSection(section) => tables += section.count(),
+            Payload::ExportSection(section) => {
+                for export in section {
+                    let export = export?;
+                    match export.kind {
+                        ExternalKind::Func => exports.push(export),
+                        ExternalKind::Table if export.name == TABLE => has_table = true,
+                        _ => return Ok(None),
+                    }
+                }
+            }
+            Payload::CodeSectionEntry(body) => {
+                let mut operators = body.get_operators_reader()?;
+                let mut parameters = 0;
+                let slot = loop {
+                    match operators.read()? {
+                        Operator::LocalGet { local_index } if local_index == parameters => {
+                            parameters += 1;
+                        }
+                        Operator::I32Const { value } => break u64::from(value.cast_unsigned()),
+                        _ => return Ok(None),
+                    }
+                };
+                let call = (operators.read()?, operators.read()?);
+                let (Operator::CallIndirect { table_index: 0, .. }, Operator::End) = call else {
+                    return Ok(None);
+                };
+                slots.push(slot);
+            }
+            _ => return Ok(None),
+        }
+    }
+    if tables != 1 || !has_table {
+        return Ok(None);
+    }
+    let slot = |index: u32| slots.get(index as usize).copied();
+    let shims = exports.into_iter();
+    Ok(shims
+        .map(|export| Some((export.name.to_owned(), slot(export.index)?)))
+        .collect())
+}
+
+/// Of a fixup, which import it puts into each slot of the table; None where it is
+/// another module.
+fn slots_of(module: &[u8]) -> Result<Option<HashMap<u64, String>>, Stays> {
+    let (mut imports, mut slots) = (Vec::new(), HashMap::new());
+    let mut has_table = false;
+    for payload in Parser::new(0).parse_all(module) {
+        match payload? {
+            Payload::Version { .. }
+            | Payload::TypeSection(_)
+            | Payload::CustomSection(_)
+            | Payload::End(_) => {}
+            Payload::ImportSection(section) => {
+                for import in section.into_imports() {
+                    let import = import?;
+                    match import.ty {
+                        TypeRef::Func(_) => imports.push(import.name.to_owned()),
+                        TypeRef::Table(_) if import.name == TABLE && !has_table => has_table = true,
+                        _ => return Ok(None),
+                    }
+                }
+            }
+            Payload::ElementSection(section) => {
+                for element in section {
+                    let element = element?;
+                    let ElementKind::Active {
+                        table_index: None | Some(0),
+                        offset_expr,
+                    } = element.kind
+                    else {
+                        return Ok(None);
+                    };
+                    let mut offset = offset_expr.get_operators_reader();
+                    let offset = (offset.read()?, offset.read()?);
+                    let (Operator::I32Const { value }, Operator::End) = offset else {
+                        return Ok(None);
+                    };
+                    let ElementItems::Functions(functions) = element.items else {
+                        return Ok(None);
+                    };
+                    for (slot, function) in (u64::from(value.cast_unsigned())..).zip(functions) {
+                        let Some(import) = imports.get(function? as usize) else {
+                            return Ok(None);
+                        };
+                        slots.insert(slot, import.clone());
+                    }
+                }
+            }
+            _ => return Ok(None),
+        }
+    }
+    Ok(has_table.then_some(slots))
+}

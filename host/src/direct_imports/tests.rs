@@ -1,0 +1,191 @@
+use std::sync::{Arc, Mutex};
+
+use wasmparser::{Parser, Payload};
+use wasmtime::component::{Component, Linker};
+use wasmtime::{Engine, Store};
+
+use super::{MAX_DEPTH, Stays, link_directly};
+
+const COMPONENT: &str = include_str!("tests.wat");
+
+fn binary(text: &str) -> Vec<u8> {
+    wat::parse_str(text).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The component, with something of its text replaced.
+fn component_with(old: &str, new: &str) -> Vec<u8> {
+    assert_eq!(COMPONENT.matches(old).count(), 1, "{old}");
+    binary(&COMPONENT.replace(old, new))
+}
+
+/// What a component says when it greets.
+fn said_by(component: &[u8]) -> Vec<String> {
+    type Said = Arc<Mutex<Vec<String>>>;
+    let engine = Engine::default();
+    let component = Component::from_binary(&engine, component).unwrap();
+    let mut linker = Linker::<Said>::new(&engine);
+    let mut host = linker.instance("host").unwrap();
+    host.func_wrap("name", |_, (): ()| Ok(("Ada".to_owned(),)))
+        .unwrap();
+    host.func_wrap("say", |store, (text,): (String,)| {
+        store.data().lock().unwrap().push(text);
+        Ok(())
+    })
+    .unwrap();
+    let mut store = Store::new(&engine, Said::default());
+    let instance = linker.instantiate(&mut store, &component).unwrap();
+    let greet = instance
+        .get_typed_func::<(&str,), ()>(&mut store, "greet")
+        .unwrap();
+    greet.call(&mut store, ("goodbye",)).unwrap();
+    store.data().lock().unwrap().clone()
+}
+
+/// How many functions the core modules of a component import.
+fn functions_imported(component: &[u8]) -> usize {
+    let payloads = Parser::new(0).parse_all(component).map(Result::unwrap);
+    let imports = payloads.filter_map(|it| match it {
+        Payload::ImportSection(imports) => Some(imports.into_imports()),
+        _ => None,
+    });
+    let functions = imports
+        .flatten()
+        .filter(|it| matches!(it.as_ref().unwrap().ty, wasmparser::TypeRef::Func(_)));
+    functions.count()
+}
+
+#[test]
+fn a_component_does_the_same_when_its_imports_are_linked_directly() {
+    let component = binary(COMPONENT);
+    let linked = link_directly(&component).unwrap();
+    assert_eq!(said_by(&component), ["hello", "Ada", "goodbye"]);
+    assert_eq!(said_by(&linked), said_by(&component));
+    // Two by the main module and two by the fixup; then two, and the allocator.
+    assert_eq!(functions_imported(&component), 4);
+    assert_eq!(functions_imported(&linked), 3);
+    assert_eq!(
+        link_directly(&linked),
+        Err(Stays("it has no shims, or no fixup"))
+    );
+}
+
+#[test]
+fn imports_that_need_no_allocator_get_none() {
+    let text = COMPONENT
+        .replace("(func (result string))", "(func)")
+        .replace("(func $name (param i32))", "(func $name)")
+        .replace("(call $name (i32.const 64))", "(call $name)")
+        .replace(
+            "(func (export \"0\") (param i32)\n      (call_indirect (param i32) (local.get 0)",
+            "(func (export \"0\")\n      (call_indirect",
+        )
+        .replace(
+            "(import \"\" \"0\" (func (param i32)))",
+            "(import \"\" \"0\" (func))",
+        )
+        .replace(
+            "(func $name) (memory $memory) (realloc $realloc)",
+            "(func $name)",
+        );
+    let linked = link_directly(&binary(&text)).unwrap();
+    assert_eq!(functions_imported(&linked), 3);
+    Component::from_binary(&Engine::default(), &linked).unwrap();
+}
+
+#[test]
+fn components_in_a_component_are_linked_directly_as_well() {
+    let mut nested = COMPONENT.to_owned();
+    for depth in 0..=MAX_DEPTH {
+        nested = format!("(component {nested})");
+        let linked = link_directly(&binary(&nested));
+        match depth < MAX_DEPTH {
+            true => {
+                let linked = linked.unwrap();
+                assert_eq!(functions_imported(&linked), 3);
+                Component::from_binary(&Engine::default(), &linked).unwrap();
+            }
+            // Nobody nests them so deep but to have them read again and again.
+            false => assert_eq!(linked, Err(Stays("it has no shims, or no fixup"))),
+        }
+    }
+}
+
+#[test]
+fn a_component_that_is_put_together_otherwise_stays_as_it_is() {
+    for (old, new, why) in [
+        (
+            "(call_indirect (param i32) (local.get 0) (i32.const 0))",
+            "(call_indirect (param i32) (i32.const 7) (i32.const 0))",
+            "it has no shims, or no fixup",
+        ),
+        (
+            "(elem (i32.const 0) func 0 1))\n\n  (core instance $shims",
+            "(elem (i32.const 0) func 0 1) (func $f) (start $f))\n\n  (core instance $shims",
+            "it has no shims, or no fixup",
+        ),
+        (
+            "(elem (i32.const 0) func 0 1))\n\n  (core instance $shims",
+            "(elem (i32.const 0) func 0))\n\n  (core instance $shims",
+            "a shim calls nothing",
+        ),
+        (
+            "(data (i32.const 16) \"hello\")",
+            "(data \"hello\")",
+            "it has data for later",
+        ),
+        (
+            "(data (i32.const 16) \"hello\")",
+            "(data $d \"hello\") (func (memory.init $d (i32.const 0) (i32.const 0) (i32.const 0)))",
+            "its code names its data",
+        ),
+        (
+            "(data (i32.const 16) \"hello\")",
+            "(data (i32.const 16) \"hello\") (memory 1)",
+            "its main module has not just one memory",
+        ),
+        (
+            "(core instance $shims (instantiate $shim))",
+            "(core instance $shims (instantiate $shim)) (core instance (instantiate $shim))",
+            "one of its modules has not just one instance",
+        ),
+        (
+            "(core instance $arguments",
+            "(alias core export $mains \"greet\" (core func $early))
+             (func (param \"ending\" string)
+                (canon lift (core func $early) (memory $memory) (realloc $realloc)))
+             (core instance $arguments",
+            "it needs the main module before its imports",
+        ),
+        (
+            "(core instance $shims (instantiate $shim))",
+            "(core instance $shims (instantiate $shim))
+             (alias core export $shims \"0\" (core func $destroy))
+             (type (resource (rep i32) (dtor (core func $destroy))))",
+            "it has a resource with a destructor",
+        ),
+    ] {
+        let component = component_with(old, new);
+        assert_eq!(link_directly(&component), Err(Stays(why)), "{new}");
+        // It is as good a component as any.
+        Component::from_binary(&Engine::default(), &component).unwrap();
+    }
+}
+
+#[test]
+fn no_damage_to_a_component_makes_linking_panic() {
+    let component = binary(COMPONENT);
+    for length in 0..component.len() {
+        // One that lacks its last sections alone is a component.
+        let _ = link_directly(&component[..length]);
+    }
+    let mut changed = 0;
+    for at in 8..component.len() {
+        for bits in [0x01, 0x40, 0x80, 0xff] {
+            let mut damaged = component.clone();
+            damaged[at] ^= bits;
+            // What comes of it is for the engine to judge.
+            changed += usize::from(link_directly(&damaged).is_ok());
+        }
+    }
+    assert!(changed > 0);
+}

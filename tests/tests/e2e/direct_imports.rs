@@ -1,0 +1,49 @@
+//! How a component's imports are linked: nobody sees it but in the log, and in
+//! what a request costs.
+
+use fanlight_tests::fixture::{
+    COMPOSED, DEMO, ECHO, FAULTS, Fixture, GUARDED, HELLO, OPENTELEMETRY, PLAIN, PRISTINE,
+    SHOWCASE, TRACING, USUAL, WASI_OTEL,
+};
+use fanlight_tests::program::Program;
+
+/// What the server says of a component that stays as it is.
+const STAYS: &str = "imports are linked as the component has them";
+
+/// What it says of one when it starts with it.
+async fn said_of(component: Fixture) -> String {
+    let program = Program::new(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+        .env("FANLIGHT_COMPONENT", component.path().to_str().unwrap())
+        .env("FANLIGHT_MAX_INSTANCES", "16")
+        .env("FANLIGHT_LOG", "debug");
+    let program = program.serve().await;
+    program.said()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_rust_builds_has_its_imports_linked_directly_and_joined_components_as_well() {
+    for component in [
+        DEMO,
+        HELLO,
+        ECHO,
+        PLAIN,
+        FAULTS,
+        SHOWCASE,
+        TRACING,
+        OPENTELEMETRY,
+        COMPOSED,
+        GUARDED,
+        WASI_OTEL,
+        USUAL,
+    ] {
+        let said = said_of(component).await;
+        assert!(!said.contains(STAYS), "{component:?}: {said}");
+        assert!(!said.contains("cannot be linked"), "{component:?}: {said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_that_was_put_together_by_hand_is_served_as_it_is() {
+    let said = said_of(PRISTINE).await;
+    assert!(said.contains(STAYS), "{said}");
+}
