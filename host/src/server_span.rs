@@ -28,7 +28,7 @@ use crate::request_facts::{RequestFacts, Scheme};
 use crate::reserved;
 use crate::server_metrics::Measured;
 use crate::server_metrics::series::RequestSeries;
-use crate::span::{Span, put};
+use crate::span::{Keys, Span};
 pub(crate) use tracer::ServerTracer;
 
 /// Attributes that the host may still set after the guest used all its room.
@@ -63,7 +63,9 @@ struct Shared {
 struct State {
     span: Span,
     host: Vec<KeyValue>,
+    host_keys: Keys,
     guest: Vec<KeyValue>,
+    guest_keys: Keys,
     dropped: u32,
     guest_status: Status,
     route: Option<StringValue>,
@@ -132,7 +134,10 @@ impl ServerSpan {
     pub(crate) fn set_host_attribute(&self, attribute: KeyValue) {
         let mut state = self.shared.lock();
         if state.span.is_recording() {
-            put(&mut state.host, attribute, usize::MAX);
+            let State {
+                host, host_keys, ..
+            } = &mut *state;
+            host_keys.put(host, attribute, usize::MAX);
         }
     }
 
@@ -155,9 +160,12 @@ impl ServerSpan {
         state.dropped += over;
         let limit = self.shared.tracer.guest_attributes();
         let mut dropped = 0;
+        let State {
+            guest, guest_keys, ..
+        } = &mut *state;
         for attribute in attributes {
             if reserved::is_reserved(attribute.key.as_str())
-                || !put(&mut state.guest, attribute, limit)
+                || !guest_keys.put(guest, attribute, limit)
             {
                 dropped += 1;
             }

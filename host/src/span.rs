@@ -5,6 +5,7 @@
 //! attributes at its limit and lets `Ok` stand over a trap. These spans keep
 //! one value a key, so what is exported is what was said last.
 
+mod keys;
 mod tracer;
 
 use std::borrow::Cow;
@@ -15,6 +16,7 @@ use opentelemetry::KeyValue;
 use opentelemetry::trace::{Event, Link, SpanContext, Status};
 use opentelemetry_sdk::trace::SpanData;
 
+pub(crate) use keys::Keys;
 pub use tracer::Tracer;
 use tracer::TracerShared;
 pub(crate) use tracer::{Parent, SpanStart};
@@ -29,6 +31,8 @@ pub(crate) struct Span {
 
 struct Recording {
     data: SpanData,
+    /// Of the data's attributes.
+    keys: Keys,
     shared: Arc<TracerShared>,
 }
 
@@ -53,9 +57,10 @@ impl Span {
             return;
         };
         let limit = recording.shared.limits.attributes;
-        if !put(&mut recording.data.attributes, attribute, limit) {
-            recording.data.dropped_attributes_count += 1;
-            recording.shared.dropped.attributes(1);
+        let Recording { data, keys, shared } = &mut **recording;
+        if !keys.put(&mut data.attributes, attribute, limit) {
+            data.dropped_attributes_count += 1;
+            shared.dropped.attributes(1);
         }
     }
 
@@ -64,6 +69,7 @@ impl Span {
     /// start; what was over the limit then is counted already.
     pub(crate) fn replace_attributes(&mut self, attributes: Vec<KeyValue>, dropped: u32) {
         if let Some(recording) = &mut self.recording {
+            recording.keys = Keys::default();
             let data = &mut recording.data;
             data.attributes = attributes;
             data.dropped_attributes_count = data.dropped_attributes_count.saturating_add(dropped);
@@ -73,7 +79,10 @@ impl Span {
     /// Takes the attributes out, for whoever keeps them until the end.
     pub(crate) fn take_attributes(&mut self) -> Vec<KeyValue> {
         match &mut self.recording {
-            Some(recording) => std::mem::take(&mut recording.data.attributes),
+            Some(recording) => {
+                recording.keys = Keys::default();
+                std::mem::take(&mut recording.data.attributes)
+            }
             None => Vec::new(),
         }
     }
@@ -161,7 +170,9 @@ impl Span {
         let Some(recording) = self.recording.take() else {
             return;
         };
-        let Recording { mut data, shared } = *recording;
+        let Recording {
+            mut data, shared, ..
+        } = *recording;
         // An end before the start comes from a guest's own clock.
         data.end_time = time.max(data.start_time);
         let over = shared.limits.enforce(&mut data);
@@ -169,36 +180,5 @@ impl Span {
             shared.dropped.attributes(u64::from(over));
         }
         shared.queue.push(&data);
-    }
-}
-
-/// Puts one value a key into `attributes`; false where `limit` leaves no room.
-pub(crate) fn put(attributes: &mut Vec<KeyValue>, attribute: KeyValue, limit: usize) -> bool {
-    if let Some(known) = attributes
-        .iter_mut()
-        .find(|known| known.key == attribute.key)
-    {
-        known.value = attribute.value;
-        return true;
-    }
-    if attributes.len() >= limit {
-        return false;
-    }
-    attributes.push(attribute);
-    true
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_last_value_of_a_key_counts_and_the_limit_holds() {
-        let mut attributes = Vec::new();
-        assert!(put(&mut attributes, KeyValue::new("a", 1), 2));
-        assert!(put(&mut attributes, KeyValue::new("b", 1), 2));
-        assert!(!put(&mut attributes, KeyValue::new("c", 1), 2));
-        assert!(put(&mut attributes, KeyValue::new("a", 2), 2));
-        assert_eq!(attributes, [KeyValue::new("a", 2), KeyValue::new("b", 1)]);
     }
 }

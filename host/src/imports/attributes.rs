@@ -8,7 +8,7 @@ use opentelemetry::{Array, KeyValue, StringValue, Value};
 use wasmtime_wasi::p2::bindings::clocks::wall_clock::Datetime;
 
 use super::bindings::fanlight::telemetry::types;
-use crate::span::put;
+use crate::span::Keys;
 use crate::span_limits::{AttributeLimits, MAX_TEXT_BYTES, length_of};
 use crate::telemetry::Dropped;
 
@@ -32,8 +32,9 @@ pub(super) fn convert_counting(
     dropped: &Dropped,
 ) -> (Vec<KeyValue>, u32) {
     let mut converted = Vec::with_capacity(attributes.len().min(limits.count));
-    // Each is compared with all that are kept: what is far over the limit is
-    // not looked at, or one call could keep a thread busy for a second.
+    let mut keys = Keys::default();
+    // What is far over the limit is not looked at: one call could bring so many
+    // that it keeps a thread busy.
     let looked_at = limits.count.saturating_mul(4);
     let unseen = attributes.len().saturating_sub(looked_at);
     let mut over = u32::try_from(unseen).unwrap_or(u32::MAX);
@@ -44,7 +45,7 @@ pub(super) fn convert_counting(
         }
         let value = self::value(value, limits.value_length);
         let attribute = KeyValue::new(cut(key, MAX_TEXT_BYTES), value);
-        if !put(&mut converted, attribute, limits.count) {
+        if !keys.put(&mut converted, attribute, limits.count) {
             over = over.saturating_add(1);
         }
     }

@@ -16,7 +16,7 @@ use crate::propagation::{Caller, Extracted, Propagators};
 use crate::request_clock::RequestClock;
 use crate::request_facts::{Peer, RequestFacts, request_attributes};
 use crate::server_metrics::ServerMetrics;
-use crate::span::{Parent, SpanStart, Tracer};
+use crate::span::{Keys, Parent, SpanStart, Tracer};
 use crate::span_limits::MAX_TEXT_BYTES;
 use crate::telemetry::{HOST_SCOPE, Telemetry};
 use crate::trusted_proxies::TrustedProxies;
@@ -137,7 +137,9 @@ impl ServerTracer {
                 state: Mutex::new(State {
                     span,
                     host,
+                    host_keys: Keys::default(),
                     guest: Vec::new(),
+                    guest_keys: Keys::default(),
                     dropped: 0,
                     guest_status: Status::Unset,
                     route: None,

@@ -13,7 +13,7 @@ use opentelemetry_sdk::trace::{
     SpanEvents, SpanLinks,
 };
 
-use super::{Recording, Span};
+use super::{Keys, Recording, Span};
 use crate::propagation::RANDOM;
 use crate::span_limits::SpanLimits;
 use crate::telemetry::{Dropped, SpanQueue};
@@ -173,6 +173,7 @@ impl Tracer {
                     status: Status::Unset,
                     instrumentation_scope: start.scope,
                 },
+                keys: Keys::default(),
                 shared: Arc::clone(&self.shared),
             })),
             context,

@@ -1,0 +1,87 @@
+//! One value for each key of a list of attributes, however long it is.
+
+use std::collections::HashMap;
+
+use opentelemetry::{Key, KeyValue};
+
+/// Up to how many a list is looked through, which costs less than an index then.
+const LOOKED_THROUGH: usize = 64;
+
+/// Where the keys of one list of attributes are, once it is long.
+#[derive(Debug, Default)]
+pub(crate) struct Keys(Option<Box<Index>>);
+
+#[derive(Debug, Default)]
+struct Index {
+    places: HashMap<Key, usize>,
+    /// How many of the list's attributes are in it.
+    covered: usize,
+}
+
+impl Keys {
+    /// Puts one value a key into `attributes`, which are always the same list and
+    /// only grow; false where `limit` leaves no room.
+    pub(crate) fn put(
+        &mut self,
+        attributes: &mut Vec<KeyValue>,
+        attribute: KeyValue,
+        limit: usize,
+    ) -> bool {
+        if let Some(at) = self.place(attributes, &attribute.key) {
+            attributes[at].value = attribute.value;
+            return true;
+        }
+        if attributes.len() >= limit {
+            return false;
+        }
+        attributes.push(attribute);
+        true
+    }
+
+    fn place(&mut self, attributes: &[KeyValue], key: &Key) -> Option<usize> {
+        if attributes.len() <= LOOKED_THROUGH {
+            return attributes.iter().position(|known| known.key == *key);
+        }
+        let index = self.0.get_or_insert_default();
+        for (at, known) in attributes.iter().enumerate().skip(index.covered) {
+            index.places.entry(known.key.clone()).or_insert(at);
+        }
+        index.covered = attributes.len();
+        index.places.get(key).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_value_of_a_key_counts_and_the_limit_holds() {
+        let (mut keys, mut attributes) = (Keys::default(), Vec::new());
+        let mut put = |key, value| {
+            let attribute = KeyValue::new(key, value);
+            keys.put(&mut attributes, attribute, 2)
+        };
+        assert!(put("a", 1));
+        assert!(put("b", 1));
+        assert!(!put("c", 1));
+        assert!(put("a", 2));
+        assert_eq!(attributes, [KeyValue::new("a", 2), KeyValue::new("b", 1)]);
+    }
+
+    #[test]
+    fn a_long_list_keeps_the_order_and_the_last_values_of_its_keys() {
+        const LIMIT: i64 = 200;
+        let (mut keys, mut attributes) = (Keys::default(), Vec::new());
+        for round in 0..3 {
+            for number in 0..LIMIT + 10 {
+                let attribute = KeyValue::new(format!("key.{number}"), round * 1_000 + number);
+                let limit = usize::try_from(LIMIT).unwrap();
+                let is_kept = keys.put(&mut attributes, attribute, limit);
+                assert_eq!(is_kept, number < LIMIT);
+            }
+        }
+        let expected = (0..LIMIT).map(|it| KeyValue::new(format!("key.{it}"), 2_000 + it));
+        assert_eq!(attributes, expected.collect::<Vec<_>>());
+    }
+}
