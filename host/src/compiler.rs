@@ -16,6 +16,7 @@ use wasmtime::component::{Component, Linker};
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
 use crate::direct_imports::link_directly;
+use crate::engine::{EngineConfig, TABLES_PER_SLOT};
 use crate::load_error::LoadError;
 use crate::state::{self, State};
 
@@ -31,6 +32,7 @@ pub(crate) struct Compiler {
     linker: Arc<Linker<State>>,
     threads: rayon::ThreadPool,
     max_bytes: usize,
+    max_instances: u32,
 }
 
 /// A compiled component, before it is linked.
@@ -43,6 +45,8 @@ pub(crate) struct Compiled {
 pub(crate) struct Linked {
     pub(crate) pre: ProxyPre<State>,
     pub(crate) identity: Identity,
+    /// The places that an instance takes.
+    pub(crate) places: u32,
 }
 
 /// What tells a component from another.
@@ -63,7 +67,7 @@ impl Compiler {
     ///
     /// # Errors
     /// Where threads cannot be started, or two interfaces have the same name.
-    pub(crate) fn new(engine: Engine, max_bytes: usize) -> anyhow::Result<Self> {
+    pub(crate) fn new(engine: Engine, config: &EngineConfig) -> anyhow::Result<Self> {
         let mut linker = Linker::new(&engine);
         state::add_to_linker(&mut linker).map_err(|error| anyhow::anyhow!("{error:#}"))?;
         let threads = rayon::ThreadPoolBuilder::new()
@@ -77,7 +81,8 @@ impl Compiler {
             engine,
             linker: Arc::new(linker),
             threads,
-            max_bytes,
+            max_bytes: config.max_component_bytes,
+            max_instances: config.max_instances.get(),
         })
     }
 
@@ -142,18 +147,37 @@ impl Compiler {
     /// Checks imports and exports, and links.
     ///
     /// # Errors
-    /// Where the component imports what is not there, or exports no handler.
+    /// Where the component imports what is not there, exports no handler, or takes
+    /// more room than there is.
     pub(crate) fn link(&self, compiled: Compiled) -> Result<Linked, LoadError> {
         let pre = self
             .linker
             .instantiate_pre(&compiled.component)
             .map_err(|error| LoadError::Imports(format!("{error:#}")))?;
         let pre = ProxyPre::new(pre).map_err(|error| LoadError::Exports(format!("{error:#}")))?;
+        let (places, max_instances) = (places(&compiled.component), self.max_instances);
+        if places > max_instances {
+            return Err(LoadError::TooManyParts {
+                places,
+                max_instances,
+            });
+        }
         Ok(Linked {
             pre,
             identity: compiled.identity,
+            places,
         })
     }
+}
+
+/// The places that an instance takes: a slot of the pool has one memory, and some
+/// tables. Components that were joined have a memory each.
+fn places(component: &Component) -> u32 {
+    // None is one that imports modules, and no host has any.
+    component.resources_required().map_or(1, |required| {
+        let by_tables = required.num_tables.div_ceil(TABLES_PER_SLOT);
+        required.num_memories.max(by_tables).max(1)
+    })
 }
 
 fn compile(engine: &Engine, bytes: &[u8]) -> Result<Compiled, LoadError> {

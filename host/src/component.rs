@@ -22,6 +22,7 @@ use crate::state::State;
 pub struct LoadedComponent {
     pre: ProxyPre<State>,
     identity: Identity,
+    places: u32,
     generation: u64,
     source: Source,
     loaded_at: SystemTime,
@@ -42,6 +43,7 @@ impl LoadedComponent {
         Self {
             pre: linked.pre,
             identity: linked.identity,
+            places: linked.places,
             generation,
             source,
             loaded_at: SystemTime::now(),
@@ -107,6 +109,11 @@ impl LoadedComponent {
     pub(crate) fn pacer(&self) -> &Arc<Pacer> {
         &self.pacer
     }
+
+    /// The places that an instance of it takes.
+    pub(crate) fn places(&self) -> u32 {
+        self.places
+    }
 }
 
 impl fmt::Display for Source {
@@ -164,7 +171,7 @@ impl ComponentSlot {
             source,
         })?;
         let engine = TickingEngine::new(config)?;
-        let compiler = Compiler::new(engine.engine().clone(), config.max_component_bytes)?;
+        let compiler = Compiler::new(engine.engine().clone(), config)?;
         let linked = compiler.link(compiler.compile(&bytes)?)?;
         let source = Source::File(path.to_owned());
         let component = LoadedComponent::new(linked, 1, source, engine.pacer());
@@ -179,6 +186,11 @@ impl ComponentSlot {
     /// The component for a request that begins now.
     pub fn current(&self) -> Arc<LoadedComponent> {
         self.current.load_full()
+    }
+
+    /// The places that an instance of the current component takes.
+    pub(crate) fn places(&self) -> u32 {
+        self.current.load().places
     }
 
     pub(crate) fn compiler(&self) -> &Compiler {
@@ -220,6 +232,7 @@ impl ComponentSlot {
         let now = Arc::new(LoadedComponent {
             pre: wanted.pre.clone(),
             identity: wanted.identity.clone(),
+            places: wanted.places,
             generation: before.generation + 1,
             source: wanted.source.clone(),
             loaded_at: SystemTime::now(),

@@ -25,8 +25,15 @@ const EPOCH_TICK: Duration = Duration::from_millis(1);
 const IDLE_BUDGET: usize = 1024 * 1024 * 1024;
 /// The most that one slot may keep: beyond it nothing was gained.
 const MAX_KEEP_RESIDENT: usize = 2 * 1024 * 1024;
-/// Room for what is no request: the probe of a component before it is served.
-const PROBE_SLOTS: u32 = 1;
+/// Room for what is no request: the probe of a component before it is served, of
+/// up to as many parts.
+const PROBE_SLOTS: u32 = 4;
+/// Tables for each slot: a component's own, and that of the shims or of the
+/// allocator by which its imports are linked.
+pub(crate) const TABLES_PER_SLOT: u32 = 2;
+/// The most memories or tables of one module. How many it has is for the places
+/// that an instance of it takes.
+const MAX_PER_MODULE: u32 = 16;
 /// Mappings that a slot takes by the stack pool: the stack and its guard.
 const MAPPINGS_PER_SLOT: u64 = 2;
 /// Mappings left to everything else in the process.
@@ -113,8 +120,11 @@ fn engine_config(config: &EngineConfig, pooled: bool) -> Config {
         pool.total_component_instances(slots)
             .total_memories(slots)
             .total_stacks(slots)
-            .total_tables(slots.saturating_mul(2))
-            .total_core_instances(slots.saturating_mul(4))
+            .total_tables(slots.saturating_mul(TABLES_PER_SLOT))
+            .max_memories_per_module(MAX_PER_MODULE)
+            .max_tables_per_module(MAX_PER_MODULE)
+            // They have no slots: how many there are follows from the component.
+            .total_core_instances(u32::MAX)
             .max_memory_size(config.max_memory_bytes)
             .linear_memory_keep_resident(keep_resident)
             .table_elements(MAX_TABLE_ELEMENTS)

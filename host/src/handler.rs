@@ -23,7 +23,7 @@ use crate::error::HandleError;
 use crate::failure_log;
 use crate::guest_body::{Afterlife, GuestBody};
 use crate::imports::{GuestLimits, GuestSignals, GuestTelemetry};
-use crate::instances::Instances;
+use crate::instances::{Instances, Place};
 use crate::invocation::Invocation;
 use crate::propagation::{self, TRACERESPONSE};
 use crate::read_on::ReadOn;
@@ -135,8 +135,7 @@ impl Handler {
         let body = RequestBody::new(body, max_body, span.clone())?;
         let request = Request::from_parts(head, body);
         let cut = request.body().watch();
-        let place = self.instances.place(&self.stopped).await?;
-        let component = self.slot.current();
+        let (component, place) = self.component().await?;
         identify(span, &component);
         let asked = Asked::by(&request);
         let telemetry = GuestTelemetry::new(Arc::clone(&self.signals), span.clone());
@@ -172,6 +171,24 @@ impl Handler {
             span: span.clone(),
         };
         Ok(GuestBody::behind(response, guest, asked, afterlife))
+    }
+
+    /// Waits for room for an instance of the component that is served by then.
+    async fn component(&self) -> Result<(Arc<LoadedComponent>, Place), HandleError> {
+        loop {
+            let places = self.slot.places();
+            let mut place = self.instances.place(places, &self.stopped).await?;
+            let component = self.slot.current();
+            // Another one may be served now, which takes more, or fewer.
+            match places.checked_sub(component.places()) {
+                None => {}
+                Some(0) => return Ok((component, place)),
+                Some(over) => {
+                    drop(place.split(over as usize));
+                    return Ok((component, place));
+                }
+            }
+        }
     }
 
     /// Waits for the time when an answer is none any more.

@@ -1,7 +1,7 @@
 //! The places for instances, and who waits for one.
 //!
 //! A place is held by a guest for as long as it lives, its time after the
-//! answer included.
+//! answer included. One that was joined of several components holds as many.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::RequestLimits;
 use crate::error::HandleError;
 
-/// A guest's place; it is free again when this is dropped.
+/// A guest's place, or places; they are free again when this is dropped.
 pub(crate) type Place = OwnedSemaphorePermit;
 
 /// The places for instances of one server.
@@ -46,19 +46,23 @@ impl Instances {
         }
     }
 
-    /// Waits for a place, at most for the queue timeout.
+    /// Waits for as many places, at most for the queue timeout.
     ///
     /// # Errors
-    /// Where none became free in time, or `stopped` was cancelled.
+    /// Where they did not become free in time, or `stopped` was cancelled.
     ///
     /// # Cancel safety
     /// Dropped, it no longer waits, and no place is lost.
-    pub(crate) async fn place(&self, stopped: &CancellationToken) -> Result<Place, HandleError> {
-        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+    pub(crate) async fn place(
+        &self,
+        count: u32,
+        stopped: &CancellationToken,
+    ) -> Result<Place, HandleError> {
+        if let Ok(place) = Arc::clone(&self.places).try_acquire_many_owned(count) {
             return Ok(place);
         }
         let _waiting = Waiting::one_more(&self.waiting);
-        let free = Arc::clone(&self.places).acquire_owned();
+        let free = Arc::clone(&self.places).acquire_many_owned(count);
         let refusal = tokio::select! {
             biased;
             () = stopped.cancelled() => HandleError::Unavailable,

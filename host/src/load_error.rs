@@ -37,6 +37,16 @@ pub enum LoadError {
     /// The component does not answer HTTP requests.
     #[error("the component does not export wasi:http/incoming-handler@0.2: {0}")]
     Exports(String),
+    /// One instance of the component takes more room than there is.
+    #[error(
+        "one instance of it takes the room of {places}, and there are {max_instances} (--max-instances)"
+    )]
+    TooManyParts {
+        /// The places that an instance takes.
+        places: u32,
+        /// All that there are.
+        max_instances: u32,
+    },
     /// The component did not answer the probe as it should.
     #[error("the probe {path} failed: {why}")]
     Probe {
@@ -57,6 +67,7 @@ impl LoadError {
             Self::NotAComponent(_) => "not_a_component",
             Self::Imports(_) => "imports",
             Self::Exports(_) => "exports",
+            Self::TooManyParts { .. } => "too_many_parts",
             Self::Probe { .. } => "probe",
         }
     }

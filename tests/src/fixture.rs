@@ -39,6 +39,8 @@ pub const OPENTELEMETRY: Fixture = Fixture::new("example-opentelemetry");
 pub const COMPOSED: Fixture = Fixture::new("example-outer").with("example-inner");
 /// HELLO behind a component that looks at its requests first.
 pub const GUARDED: Fixture = Fixture::new("example-middleware").with("example-hello");
+/// FAULTS behind the same.
+pub const GUARDED_FAULTS: Fixture = Fixture::new("example-middleware").with("example-faults");
 /// Speaks `wasi:otel`.
 pub const WASI_OTEL: Fixture = Fixture::new("example-wasi-otel");
 /// Answers what is not as it was made: its memory, tables, globals, segments.
@@ -52,7 +54,7 @@ const PRISTINE_TEXT: &str = include_str!("fixture/pristine.wat");
 /// What the benchmarks serve.
 pub const USUAL: Fixture = Fixture::new("bench-usual");
 
-const ALL: [Fixture; 12] = [
+const ALL: [Fixture; 13] = [
     DEMO,
     HELLO,
     ECHO,
@@ -63,6 +65,7 @@ const ALL: [Fixture; 12] = [
     OPENTELEMETRY,
     COMPOSED,
     GUARDED,
+    GUARDED_FAULTS,
     WASI_OTEL,
     USUAL,
 ];

@@ -62,7 +62,7 @@ fn uploads() -> &'static Uploads {
         };
         let made = TickingEngine::new(&config).and_then(|engine| {
             Ok(Uploads {
-                compiler: Compiler::new(engine.engine().clone(), config.max_component_bytes)?,
+                compiler: Compiler::new(engine.engine().clone(), &config)?,
                 _engine: engine,
             })
         });

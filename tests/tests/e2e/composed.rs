@@ -3,11 +3,34 @@
 use fanlight_runner::span::Status;
 use fanlight_tests::client::trace_of;
 use fanlight_tests::collector::Collector;
-use fanlight_tests::fixture::{COMPOSED, Fixture, GUARDED};
+use fanlight_tests::fixture::{COMPOSED, FAULTS, Fixture, GUARDED, GUARDED_FAULTS, HELLO};
 use fanlight_tests::host::{RunningHost, TestHost};
 use serde_json::json;
+use tokio::task::JoinSet;
 
 use crate::contract::{Trace, demand_within};
+
+/// A server with room for so many instances, where requests wait long for it.
+async fn with_room_for(instances: u32, fixture: Fixture) -> RunningHost {
+    let host = TestHost::serving(fixture).requests(|limits| {
+        limits.max_instances = instances.try_into().unwrap();
+        limits.queue_timeout = limits.request_timeout;
+    });
+    host.start().await
+}
+
+/// Sends so many requests at once that sleep, and demands that all are answered.
+async fn demand_sleepers(host: &RunningHost, count: usize) {
+    let mut sleepers = JoinSet::new();
+    for _ in 0..count {
+        let ask = host.get("/sleep?ms=100").header("x-key", "1");
+        sleepers.spawn(ask.send());
+    }
+    for answer in sleepers.join_all().await {
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert_eq!(answer.body, "slept\n");
+    }
+}
 
 async fn serving(fixture: Fixture) -> (Collector, RunningHost) {
     let collector = Collector::start().await;
@@ -96,4 +119,51 @@ async fn a_component_before_another_one_has_its_work_below_its_span() {
     let spans = collector.trace(&trace_of(&answer).trace_id, 2).await;
     let authorize = spans.iter().find(|span| span.name == "authorize");
     assert_eq!(authorize.unwrap().attribute("app.key"), json!(false));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn joined_components_take_a_place_for_each_of_them() {
+    let host = with_room_for(5, GUARDED_FAULTS).await;
+    // Two at a time: a third would find no memory.
+    demand_sleepers(&host, 12).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_swap_between_components_that_take_more_and_fewer_places_loses_none() {
+    let host = with_room_for(3, FAULTS).await;
+    let [one, two] = [FAULTS, GUARDED_FAULTS].map(|it| std::fs::read(it.path()).unwrap());
+    for bytes in [two.clone(), one.clone(), two, one] {
+        let ((), swapped) = tokio::join!(demand_sleepers(&host, 8), host.put(bytes));
+        assert_eq!(swapped.status, 200, "{swapped:?}");
+        demand_sleepers(&host, 8).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_that_takes_more_room_than_there_is_is_not_served() {
+    let host = with_room_for(1, FAULTS).await;
+    let refused = host.put(std::fs::read(GUARDED.path()).unwrap()).await;
+    assert_eq!(refused.status, 422, "{refused:?}");
+    let problem = refused.json().unwrap();
+    assert_eq!(problem["error_type"], json!("too_many_parts"));
+    let detail = problem["detail"].as_str().unwrap();
+    assert_eq!(
+        detail,
+        "one instance of it takes the room of 2, and there are 1 (--max-instances)"
+    );
+    demand_sleepers(&host, 2).await;
+}
+
+/// A component by hand whose module has several memories and tables.
+const SEVERAL: &str = r#"(component
+    (core module $module (memory 1) (memory 1) (memory 1) (table 1 funcref) (table 1 funcref))
+    (core instance (instantiate $module)))"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_module_may_have_several_memories_and_tables() {
+    let host = with_room_for(3, HELLO).await;
+    let bytes = wat::parse_str(SEVERAL).unwrap();
+    let refused = host.put(bytes).await;
+    // It could run, but for the handler that it lacks.
+    assert_eq!(refused.json().unwrap()["error_type"], json!("exports"));
 }
