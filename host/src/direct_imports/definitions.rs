@@ -2,10 +2,18 @@
 
 use wasm_encoder::ComponentSectionId;
 use wasmparser::{
-    CanonicalFunction, ComponentAlias, ComponentType, ExternalKind, Instance, Parser, Payload,
+    CanonicalFunction, ComponentAlias, ComponentExternalKind, ComponentInstance,
+    ComponentOuterAliasKind, ComponentType, ComponentTypeRef, ExternalKind, Instance, Parser,
+    Payload,
 };
 
 use super::Stays;
+
+/// The most sections and definitions of a component that are looked at. The
+/// largest of this repository's components, with all of `wasi:cli`, has 400.
+const MAX_DEFINITIONS: u32 = 20_000;
+/// Modules that others see as well cannot be replaced.
+const SHARED_MODULE: Stays = Stays("it shares its modules");
 
 /// A component as it was read.
 pub(super) struct Definitions<'a> {
@@ -19,6 +27,8 @@ pub(super) struct Definitions<'a> {
     functions: Vec<Option<CoreExport<'a>>>,
     memories: Vec<CoreExport<'a>>,
     tables: Vec<CoreExport<'a>>,
+    /// How many sections and definitions it has so far.
+    count: u32,
 }
 
 /// A section as it stands.
@@ -30,7 +40,7 @@ pub(super) struct Section<'a> {
 
 /// A definition, with the index that it has in its core index space.
 pub(super) enum Definition<'a> {
-    /// What neither defines nor names anything of the core but modules.
+    /// What neither defines nor names anything of the core.
     Section(Section<'a>),
     CoreModule(u32),
     CoreInstance(u32),
@@ -53,6 +63,12 @@ impl Section<'_> {
     pub(super) fn is_component(&self) -> bool {
         self.id == ComponentSectionId::Component as u8
     }
+
+    /// Whether something runs by it: instances may, and start functions do.
+    pub(super) fn runs(&self) -> bool {
+        let runs = [ComponentSectionId::Instance, ComponentSectionId::Start];
+        runs.into_iter().any(|id| self.id == id as u8)
+    }
 }
 
 impl<'a> Definitions<'a> {
@@ -69,6 +85,7 @@ impl<'a> Definitions<'a> {
             functions: Vec::new(),
             memories: Vec::new(),
             tables: Vec::new(),
+            count: 0,
         };
         // 0 is the component itself, and more is in one of its parts.
         let mut depth = 0_u32;
@@ -82,35 +99,25 @@ impl<'a> Definitions<'a> {
             }
             if is_own {
                 definitions.take(component, payload)?;
+            } else if let Payload::ComponentAliasSection(aliases) = payload {
+                for alias in aliases {
+                    check_alias(&alias?)?;
+                }
             }
         }
         Ok(definitions)
     }
 
     fn take(&mut self, component: &'a [u8], payload: Payload<'a>) -> Result<(), Stays> {
-        let range = match &payload {
-            Payload::ModuleSection {
-                unchecked_range, ..
-            }
-            | Payload::ComponentSection {
-                unchecked_range, ..
-            } => Some(unchecked_range.clone()),
-            _ => payload.as_section().map(|(_, range)| range),
-        };
-        let Some(range) = range else {
+        let Some((id, range)) = payload.as_section() else {
             return match payload {
                 Payload::Version { .. } | Payload::End(_) => Ok(()),
                 _ => Err(Stays("it has a part that is not known")),
             };
         };
         let bytes = component.get(range).ok_or(Stays("it is cut off"))?;
-        let id = match &payload {
-            Payload::ModuleSection { .. } => ComponentSectionId::CoreModule as u8,
-            Payload::ComponentSection { .. } => ComponentSectionId::Component as u8,
-            // Of both kinds of parts, as_section says the id.
-            _ => payload.as_section().map_or(0, |(id, _)| id),
-        };
         let section = Section { id, bytes };
+        self.count(1)?;
         self.sections.push(section);
         match payload {
             Payload::ModuleSection { .. } => {
@@ -118,6 +125,7 @@ impl<'a> Definitions<'a> {
                 self.modules.push(bytes);
             }
             Payload::InstanceSection(instances) => {
+                self.count(instances.count())?;
                 for instance in instances {
                     let index = len(&self.instances);
                     self.list.push(Definition::CoreInstance(index));
@@ -125,11 +133,13 @@ impl<'a> Definitions<'a> {
                 }
             }
             Payload::ComponentAliasSection(aliases) => {
+                self.count(aliases.count())?;
                 for alias in aliases {
                     self.alias(alias?)?;
                 }
             }
             Payload::ComponentCanonicalSection(functions) => {
+                self.count(functions.count())?;
                 for function in functions {
                     self.canonical(function?);
                 }
@@ -143,6 +153,28 @@ impl<'a> Definitions<'a> {
                 }
                 self.list.push(Definition::Section(section));
             }
+            Payload::ComponentImportSection(imports) => {
+                for import in imports {
+                    if let ComponentTypeRef::Module(_) = import?.ty {
+                        return Err(SHARED_MODULE);
+                    }
+                }
+                self.list.push(Definition::Section(section));
+            }
+            Payload::ComponentExportSection(exports) => {
+                for export in exports {
+                    if export?.kind == ComponentExternalKind::Module {
+                        return Err(SHARED_MODULE);
+                    }
+                }
+                self.list.push(Definition::Section(section));
+            }
+            Payload::ComponentInstanceSection(instances) => {
+                for instance in instances {
+                    check_instance(&instance?)?;
+                }
+                self.list.push(Definition::Section(section));
+            }
             // Its names go by the indices that change.
             Payload::CustomSection(custom) if custom.name() == "component-name" => {}
             _ => self.list.push(Definition::Section(section)),
@@ -150,7 +182,16 @@ impl<'a> Definitions<'a> {
         Ok(())
     }
 
+    fn count(&mut self, more: u32) -> Result<(), Stays> {
+        self.count = self.count.saturating_add(more);
+        match self.count <= MAX_DEFINITIONS {
+            true => Ok(()),
+            false => Err(Stays("it has more parts than are looked at")),
+        }
+    }
+
     fn alias(&mut self, alias: ComponentAlias<'a>) -> Result<(), Stays> {
+        check_alias(&alias)?;
         let ComponentAlias::CoreInstanceExport {
             kind,
             instance_index,
@@ -233,6 +274,34 @@ impl<'a> Definitions<'a> {
 
     pub(super) fn table(&self, index: u32) -> Option<CoreExport<'a>> {
         self.tables.get(index as usize).copied()
+    }
+}
+
+/// Refuses to name a module.
+fn check_alias(alias: &ComponentAlias<'_>) -> Result<(), Stays> {
+    match alias {
+        ComponentAlias::InstanceExport {
+            kind: ComponentExternalKind::Module,
+            ..
+        }
+        | ComponentAlias::Outer {
+            kind: ComponentOuterAliasKind::CoreModule,
+            ..
+        } => Err(SHARED_MODULE),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses to give a module away.
+fn check_instance(instance: &ComponentInstance<'_>) -> Result<(), Stays> {
+    let is_module = |kind| kind == ComponentExternalKind::Module;
+    let gives = match instance {
+        ComponentInstance::Instantiate { args, .. } => args.iter().any(|it| is_module(it.kind)),
+        ComponentInstance::FromExports(exports) => exports.iter().any(|it| is_module(it.kind)),
+    };
+    match gives {
+        true => Err(SHARED_MODULE),
+        false => Ok(()),
     }
 }
 

@@ -13,6 +13,8 @@ use super::definitions::{CoreExport, Definition, Definitions};
 
 /// The table's name in all three.
 const TABLE: &str = "$imports";
+/// The most shims that are looked at.
+const MAX_SHIMS: u32 = 10_000;
 
 /// A module and its one instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +41,7 @@ pub(super) struct Indirection<'a> {
     /// The main module's allocator, where an import needs one.
     pub(super) allocator: Option<&'a str>,
     /// Of the shims, by their indices as core functions, what each calls.
-    pub(super) lowered: HashMap<u32, u32>,
+    pub(super) targets: HashMap<u32, u32>,
 }
 
 impl<'a> Indirection<'a> {
@@ -70,27 +72,31 @@ impl<'a> Indirection<'a> {
         let Instance::FromExports(arguments) = definitions.instance(fixup_arguments)? else {
             return Err(Stays("its fixup takes something else"));
         };
+        let arguments: HashMap<_, _> = arguments
+            .iter()
+            .map(|it| ((it.name, it.kind as u8), it.index))
+            .collect();
         let argument = |kind: ExternalKind, name: &str| {
-            let mut found = arguments.iter();
-            let found = found.find(|it| it.kind == kind && it.name == name);
-            found
-                .map(|it| it.index)
-                .ok_or(Stays("its fixup is not given all"))
+            let found = arguments.get(&(name, kind as u8));
+            found.copied().ok_or(Stays("its fixup is not given all"))
         };
         let table = definitions.table(argument(ExternalKind::Table, TABLE)?);
         if table.is_none_or(|it| it.instance != shim.instance || it.name != TABLE) {
             return Err(Stays("its fixup takes another table"));
         }
 
-        let mut lowered = HashMap::new();
+        let mut targets = HashMap::new();
         for (index, export) in (0_u32..).zip(definitions.functions()) {
             if let Some(CoreExport { instance, name, .. }) = export
                 && *instance == shim.instance
             {
                 let slot = shims.get(*name).and_then(|slot| slots.get(slot));
-                let import = slot.ok_or(Stays("a shim calls nothing"))?;
-                lowered.insert(index, argument(ExternalKind::Func, import)?);
+                let import = *slot.ok_or(Stays("a shim calls nothing"))?;
+                targets.insert(index, argument(ExternalKind::Func, import)?);
             }
+        }
+        if targets.values().any(|target| targets.contains_key(target)) {
+            return Err(Stays("a shim calls another one"));
         }
         Ok(Self {
             shim,
@@ -98,7 +104,7 @@ impl<'a> Indirection<'a> {
             fixup_arguments,
             main,
             allocator: allocator(definitions, main.instance)?,
-            lowered,
+            targets,
         })
     }
 }
@@ -127,9 +133,9 @@ fn allocator<'a>(definitions: &Definitions<'a>, main: u32) -> Result<Option<&'a 
 }
 
 /// The one module that is of a kind, and what it is.
-fn only<T>(
-    modules: &[&[u8]],
-    read: impl Fn(&[u8]) -> Result<Option<T>, Stays>,
+fn only<'a, T>(
+    modules: &[&'a [u8]],
+    read: impl Fn(&'a [u8]) -> Result<Option<T>, Stays>,
 ) -> Result<(u32, T), Stays> {
     let mut found = None;
     for (index, module) in (0_u32..).zip(modules) {
@@ -144,7 +150,7 @@ fn only<T>(
 
 /// Of a module of shims, which slot of the table each export calls; None where it
 /// is another module.
-fn shims_of(module: &[u8]) -> Result<Option<HashMap<String, u64>>, Stays> {
+fn shims_of(module: &[u8]) -> Result<Option<HashMap<&str, u64>>, Stays> {
     let (mut exports, mut slots) = (Vec::new(), Vec::new());
     let (mut tables, mut has_table) = (0, false);
     for payload in Parser::new(0).parse_all(module) {
@@ -152,11 +158,14 @@ fn shims_of(module: &[u8]) -> Result<Option<HashMap<String, u64>>, Stays> {
             Payload::Version { .. }
             | Payload::TypeSection(_)
             | Payload::FunctionSection(_)
-            | Payload::CodeSectionStart { .. }
+            | Payload::CodeSectionStart {
+                count: ..=MAX_SHIMS,
+                ..
+            }
             | Payload::CustomSection(_)
             | Payload::End(_) => {}
             Payload::TableSection(section) => tables += section.count(),
-            Payload::ExportSection(section) => {
+            Payload::ExportSection(section) if section.count() <= MAX_SHIMS => {
                 for export in section {
                     let export = export?;
                     match export.kind {
@@ -193,13 +202,13 @@ fn shims_of(module: &[u8]) -> Result<Option<HashMap<String, u64>>, Stays> {
     let slot = |index: u32| slots.get(index as usize).copied();
     let shims = exports.into_iter();
     Ok(shims
-        .map(|export| Some((export.name.to_owned(), slot(export.index)?)))
+        .map(|export| Some((export.name, slot(export.index)?)))
         .collect())
 }
 
 /// Of a fixup, which import it puts into each slot of the table; None where it is
 /// another module.
-fn slots_of(module: &[u8]) -> Result<Option<HashMap<u64, String>>, Stays> {
+fn slots_of(module: &[u8]) -> Result<Option<HashMap<u64, &str>>, Stays> {
     let (mut imports, mut slots) = (Vec::new(), HashMap::new());
     let mut has_table = false;
     for payload in Parser::new(0).parse_all(module) {
@@ -212,13 +221,14 @@ fn slots_of(module: &[u8]) -> Result<Option<HashMap<u64, String>>, Stays> {
                 for import in section.into_imports() {
                     let import = import?;
                     match import.ty {
-                        TypeRef::Func(_) => imports.push(import.name.to_owned()),
+                        _ if imports.len() >= MAX_SHIMS as usize => return Ok(None),
+                        TypeRef::Func(_) => imports.push(import.name),
                         TypeRef::Table(_) if import.name == TABLE && !has_table => has_table = true,
                         _ => return Ok(None),
                     }
                 }
             }
-            Payload::ElementSection(section) => {
+            Payload::ElementSection(section) if section.count() == 1 => {
                 for element in section {
                     let element = element?;
                     let ElementKind::Active {
@@ -236,11 +246,14 @@ fn slots_of(module: &[u8]) -> Result<Option<HashMap<u64, String>>, Stays> {
                     let ElementItems::Functions(functions) = element.items else {
                         return Ok(None);
                     };
+                    if functions.count() > MAX_SHIMS {
+                        return Ok(None);
+                    }
                     for (slot, function) in (u64::from(value.cast_unsigned())..).zip(functions) {
                         let Some(import) = imports.get(function? as usize) else {
                             return Ok(None);
                         };
-                        slots.insert(slot, import.clone());
+                        slots.insert(slot, *import);
                     }
                 }
             }

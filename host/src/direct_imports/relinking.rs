@@ -9,7 +9,8 @@ use wasmparser::{CanonicalFunction, ExternalKind, Instance};
 use super::Stays;
 use super::definitions::{CoreExport, Definition, Definitions};
 use super::indirection::Indirection;
-use super::memory::{ALLOCATOR, MEMORY, MODULE, Main, TABLE, allocator_fixup};
+use super::main_module::MainModule;
+use super::memory::{ALLOCATOR, MEMORY, MODULE, TABLE, allocator_fixup, memory_module};
 use super::output::Output;
 
 /// A component that is being written.
@@ -20,7 +21,7 @@ use super::output::Output;
 pub(super) struct Relinking<'a> {
     definitions: &'a Definitions<'a>,
     indirection: &'a Indirection<'a>,
-    main: &'a Main<'a>,
+    main: &'a MainModule<'a>,
     output: Output,
     places: Places,
     /// None before it is instantiated.
@@ -31,6 +32,9 @@ pub(super) struct Relinking<'a> {
     early: Vec<(&'a str, u32)>,
     is_main_there: bool,
 }
+
+/// What was instantiated after the main module still is.
+const EARLIER: Stays = Stays("it would run before the main module");
 
 /// The instance of the memory, and what is named of it.
 #[derive(Clone, Copy)]
@@ -78,7 +82,7 @@ impl<'a> Relinking<'a> {
     pub(super) fn new(
         definitions: &'a Definitions<'a>,
         indirection: &'a Indirection<'a>,
-        main: &'a Main<'a>,
+        main: &'a MainModule<'a>,
     ) -> Self {
         Self {
             definitions,
@@ -100,7 +104,12 @@ impl<'a> Relinking<'a> {
     pub(super) fn run(mut self) -> Result<Vec<u8>, Stays> {
         for definition in &self.definitions.list {
             match definition {
-                Definition::Section(section) => self.output.section(section.id, section.bytes),
+                Definition::Section(section) => {
+                    if section.runs() && self.main_waits() {
+                        return Err(EARLIER);
+                    }
+                    self.output.section(section.id, section.bytes);
+                }
                 Definition::CoreModule(index) => self.module(*index)?,
                 Definition::CoreInstance(index) => self.instance(*index)?,
                 Definition::CoreAlias(export, index) => self.core_alias(*export, *index)?,
@@ -138,7 +147,7 @@ impl<'a> Relinking<'a> {
         let written = if index == indirection.main.module {
             Some(self.main.without_memory()?)
         } else if index == indirection.shim.module {
-            Some(self.main.memory_alone()?)
+            Some(memory_module(self.main)?)
         } else if index == indirection.fixup.module {
             Some(allocator_fixup())
         } else {
@@ -166,9 +175,16 @@ impl<'a> Relinking<'a> {
         } else if !self.is_main_there && (is_bundle || index == indirection.main.instance) {
             self.waiting.push(index);
             Ok(())
+        } else if self.main_waits() {
+            Err(EARLIER)
         } else {
             self.same_instance(index, &[])
         }
+    }
+
+    /// Whether the main module would have been instantiated by now.
+    fn main_waits(&self) -> bool {
+        self.waiting.contains(&self.indirection.main.instance)
     }
 
     fn memory_instance(&mut self) {
@@ -185,8 +201,8 @@ impl<'a> Relinking<'a> {
     /// then puts its allocator where the memory's module calls it.
     fn main_instance(&mut self) -> Result<(), Stays> {
         let memory = self.memory()?;
-        for (shim, lowered) in &self.indirection.lowered {
-            let at = place(&self.places.functions, *lowered)?;
+        for (shim, target) in &self.indirection.targets {
+            let at = place(&self.places.functions, *target)?;
             self.places.functions.insert(*shim, at);
         }
         let imports = [(MEMORY, ExportKind::Memory, memory.memory)];

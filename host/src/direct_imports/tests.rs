@@ -1,6 +1,7 @@
 use std::sync::{Arc, Mutex};
 
-use wasmparser::{Parser, Payload};
+use wasmparser::{Instance, Parser, Payload};
+use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Engine, Store};
 
@@ -25,8 +26,21 @@ fn said_by(component: &[u8]) -> Vec<String> {
     let component = Component::from_binary(&engine, component).unwrap();
     let mut linker = Linker::<Said>::new(&engine);
     let mut host = linker.instance("host").unwrap();
-    host.func_wrap("name", |_, (): ()| Ok(("Ada".to_owned(),)))
-        .unwrap();
+    let types = component.component_type();
+    let (_, host_type) = types.imports(&engine).next().unwrap();
+    let ComponentItem::ComponentInstance(host_type) = host_type.ty else {
+        panic!("the host is an instance");
+    };
+    let names = host_type.get_export(&engine, "name").unwrap();
+    match names.ty {
+        ComponentItem::ComponentFunc(it) if it.results().len() == 0 => {
+            host.func_wrap("name", |_, (): ()| Ok(())).unwrap();
+        }
+        _ => {
+            host.func_wrap("name", |_, (): ()| Ok(("Ada".to_owned(),)))
+                .unwrap();
+        }
+    }
     host.func_wrap("say", |store, (text,): (String,)| {
         store.data().lock().unwrap().push(text);
         Ok(())
@@ -52,6 +66,19 @@ fn functions_imported(component: &[u8]) -> usize {
         .flatten()
         .filter(|it| matches!(it.as_ref().unwrap().ty, wasmparser::TypeRef::Func(_)));
     functions.count()
+}
+
+/// How many core modules are instantiated for an instance of a component.
+fn instantiated(component: &[u8]) -> usize {
+    let payloads = Parser::new(0).parse_all(component).map(Result::unwrap);
+    let instances = payloads.filter_map(|it| match it {
+        Payload::InstanceSection(instances) => Some(instances),
+        _ => None,
+    });
+    let modules = instances
+        .flatten()
+        .filter(|it| matches!(it, Ok(Instance::Instantiate { .. })));
+    modules.count()
 }
 
 #[test]
@@ -88,8 +115,10 @@ fn imports_that_need_no_allocator_get_none() {
             "(func $name)",
         );
     let linked = link_directly(&binary(&text)).unwrap();
-    assert_eq!(functions_imported(&linked), 3);
-    Component::from_binary(&Engine::default(), &linked).unwrap();
+    assert_eq!(said_by(&linked), ["hello", "", "goodbye"]);
+    // The memory and the main module; and what tells the one the other's allocator.
+    assert_eq!(instantiated(&linked), 2);
+    assert_eq!(instantiated(&link_directly(&binary(COMPONENT)).unwrap()), 3);
 }
 
 #[test]
@@ -157,6 +186,40 @@ fn a_component_that_is_put_together_otherwise_stays_as_it_is() {
             "it needs the main module before its imports",
         ),
         (
+            "(global $free",
+            "(func $start) (start $start) (global $free",
+            "its main module starts by itself",
+        ),
+        (
+            "(core instance $arguments",
+            "(core module $other) (core instance (instantiate $other))
+             (core instance $arguments",
+            "it would run before the main module",
+        ),
+        (
+            "(core instance $arguments",
+            "(component $other) (instance (instantiate $other))
+             (core instance $arguments",
+            "it would run before the main module",
+        ),
+        (
+            "(export \"0\" (func $lowered-name))",
+            "(export \"0\" (func $shim-name))",
+            "a shim calls another one",
+        ),
+        (
+            "(core instance $shims (instantiate $shim))",
+            "(export \"main\" (core module $main))
+             (core instance $shims (instantiate $shim))",
+            "it shares its modules",
+        ),
+        (
+            "(core instance $shims (instantiate $shim))",
+            "(component $other (alias outer 1 $main (core module)))
+             (core instance $shims (instantiate $shim))",
+            "it shares its modules",
+        ),
+        (
             "(core instance $shims (instantiate $shim))",
             "(core instance $shims (instantiate $shim))
              (alias core export $shims \"0\" (core func $destroy))
@@ -169,6 +232,30 @@ fn a_component_that_is_put_together_otherwise_stays_as_it_is() {
         // It is as good a component as any.
         Component::from_binary(&Engine::default(), &component).unwrap();
     }
+}
+
+#[test]
+fn what_is_far_larger_than_any_that_is_built_is_not_looked_at() {
+    // A byte for each: what it is made into here would be a hundred times as large.
+    let many = "(core func (canon backpressure.inc))".repeat(30_000);
+    let component = binary(&format!("(component {many})"));
+    assert_eq!(
+        link_directly(&component),
+        Err(Stays("it has more parts than are looked at"))
+    );
+    // Nor is a fixup that puts a long name into many slots.
+    let name = "n".repeat(1_000);
+    let slots = "0 ".repeat(20_000);
+    let fixup = format!(
+        "(core module (import \"\" \"{name}\" (func)) (import \"\" \"$imports\" (table 1 funcref))
+            (elem (i32.const 0) func {slots}))"
+    );
+    let component = binary(&COMPONENT.replacen(
+        "(core module $fixup",
+        &format!("{fixup} (core module $fixup"),
+        1,
+    ));
+    assert!(link_directly(&component).is_ok());
 }
 
 #[test]

@@ -1,0 +1,127 @@
+//! The main module of a component: what has the memory, and calls the imports.
+
+use wasm_encoder::reencode::{Reencode, RoundtripReencoder};
+use wasm_encoder::{EntityType, ImportSection, Module, RawSection};
+use wasmparser::{
+    DataKind, DataSectionReader, ExternalKind, MemoryType, Operator, Parser, Payload, TypeRef,
+};
+
+use super::Stays;
+use super::memory::{MEMORY, MODULE};
+
+/// The main module.
+pub(super) struct MainModule<'a> {
+    bytes: &'a [u8],
+    /// Its memory, and what is in there from the beginning.
+    pub(super) memory: MemoryType,
+    pub(super) data: Option<DataSectionReader<'a>>,
+}
+
+impl<'a> MainModule<'a> {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// Where its memory or its data cannot be apart from it.
+    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, Stays> {
+        let mut memories = Vec::new();
+        let mut data = None;
+        let mut is_exported = false;
+        for payload in Parser::new(0).parse_all(bytes) {
+            match payload? {
+                Payload::ImportSection(imports) => {
+                    for import in imports.into_imports() {
+                        let import = import?;
+                        if matches!(import.ty, TypeRef::Memory(_)) {
+                            return Err(Stays("its main module imports a memory"));
+                        }
+                        if import.module == MODULE {
+                            return Err(Stays("its main module imports what has no name"));
+                        }
+                    }
+                }
+                Payload::MemorySection(section) => {
+                    for memory in section.into_iter().take(2) {
+                        memories.push(memory?);
+                    }
+                }
+                Payload::ExportSection(exports) => {
+                    for export in exports {
+                        is_exported |= export?.kind == ExternalKind::Memory;
+                    }
+                }
+                // It would run before its imports are there, and does not then.
+                Payload::StartSection { .. } => {
+                    return Err(Stays("its main module starts by itself"));
+                }
+                // Its code may use the data later, by their indices.
+                Payload::DataCountSection { .. } => {
+                    return Err(Stays("its code names its data"));
+                }
+                Payload::DataSection(section) => {
+                    check_data(section.clone())?;
+                    data = Some(section);
+                }
+                _ => {}
+            }
+        }
+        let [memory] = memories[..] else {
+            return Err(Stays("its main module has not just one memory"));
+        };
+        if memory.memory64 || memory.shared || memory.page_size_log2.is_some() || !is_exported {
+            return Err(Stays("its memory is of another kind"));
+        }
+        Ok(Self {
+            bytes,
+            memory,
+            data,
+        })
+    }
+
+    /// It, importing its memory.
+    pub(super) fn without_memory(&self) -> Result<Vec<u8>, Stays> {
+        let mut module = Module::new();
+        let mut imports_memory = false;
+        for payload in Parser::new(0).parse_all(self.bytes) {
+            match payload? {
+                // The code's bodies are in the section that was written as a whole.
+                Payload::MemorySection(_)
+                | Payload::DataSection(_)
+                | Payload::CodeSectionEntry(_) => {}
+                Payload::ImportSection(section) => {
+                    let mut imports = ImportSection::new();
+                    RoundtripReencoder
+                        .parse_import_section(&mut imports, section)
+                        .map_err(|_| Stays("it has what cannot be written"))?;
+                    imports.import(MODULE, MEMORY, EntityType::Memory(self.memory.into()));
+                    module.section(&imports);
+                    imports_memory = true;
+                }
+                other => {
+                    if let Some((id, range)) = other.as_section() {
+                        let data = self.bytes.get(range).ok_or(Stays("it is cut off"))?;
+                        module.section(&RawSection { id, data });
+                    }
+                }
+            }
+        }
+        match imports_memory {
+            true => Ok(module.finish()),
+            false => Err(Stays("its main module imports nothing")),
+        }
+    }
+}
+
+/// Data that are there from the beginning, at a place that is known.
+fn check_data(data: DataSectionReader<'_>) -> Result<(), Stays> {
+    for segment in data {
+        let DataKind::Active { offset_expr, .. } = segment?.kind else {
+            return Err(Stays("it has data for later"));
+        };
+        let mut offset = offset_expr.get_operators_reader();
+        let offset = (offset.read()?, offset.read()?);
+        let (Operator::I32Const { .. }, Operator::End) = offset else {
+            return Err(Stays("the place of its data is computed"));
+        };
+    }
+    Ok(())
+}
