@@ -47,6 +47,7 @@ impl Requests {
             max_instances: INSTANCES,
             max_memory_bytes: limits.max_memory_bytes,
             max_component_bytes: 64 * 1024 * 1024,
+            direct_imports: true,
             cache_dir: None,
         };
         let slot = Arc::new(ComponentSlot::load(component, &engine)?);

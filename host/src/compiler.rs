@@ -33,6 +33,7 @@ pub(crate) struct Compiler {
     threads: rayon::ThreadPool,
     max_bytes: usize,
     max_instances: u32,
+    direct_imports: bool,
 }
 
 /// A compiled component, before it is linked.
@@ -83,6 +84,7 @@ impl Compiler {
             threads,
             max_bytes: config.max_component_bytes,
             max_instances: config.max_instances.get(),
+            direct_imports: config.direct_imports,
         })
     }
 
@@ -121,7 +123,8 @@ impl Compiler {
     /// Where the bytes are no component that the engine takes.
     pub(crate) fn compile(&self, bytes: &[u8]) -> Result<Compiled, LoadError> {
         self.check(bytes)?;
-        self.threads.install(|| compile(&self.engine, bytes))
+        self.threads
+            .install(|| compile(&self.engine, bytes, self.direct_imports))
     }
 
     /// Checks and compiles without holding up the caller's thread.
@@ -134,11 +137,11 @@ impl Compiler {
     pub(crate) async fn compile_aside(&self, bytes: Bytes) -> Result<Compiled, LoadError> {
         self.check(&bytes)?;
         tracing::debug!(bytes = bytes.len(), "compiling");
-        let engine = self.engine.clone();
+        let (engine, direct_imports) = (self.engine.clone(), self.direct_imports);
         let (sender, receiver) = oneshot::channel();
         self.threads.spawn(move || {
             // Whoever asked may be gone by now.
-            let _ = sender.send(compile(&engine, &bytes));
+            let _ = sender.send(compile(&engine, &bytes, direct_imports));
         });
         let ended = receiver.await;
         ended.unwrap_or_else(|_| Err(LoadError::NotAComponent("the compiler is gone".to_owned())))
@@ -180,11 +183,14 @@ fn places(component: &Component) -> u32 {
     })
 }
 
-fn compile(engine: &Engine, bytes: &[u8]) -> Result<Compiled, LoadError> {
+fn compile(engine: &Engine, bytes: &[u8], direct_imports: bool) -> Result<Compiled, LoadError> {
     // A compiler that panics on what somebody sent must not take the server along.
     let compiled = catch_unwind(AssertUnwindSafe(|| {
         Ok::<_, wasmtime::Error>(Compiled {
-            component: component(engine, bytes)?,
+            component: match direct_imports {
+                true => component(engine, bytes)?,
+                false => Component::from_binary(engine, bytes)?,
+            },
             identity: Identity::of(bytes),
         })
     }));
@@ -205,6 +211,7 @@ fn component(engine: &Engine, bytes: &[u8]) -> wasmtime::Result<Component> {
             return Component::from_binary(engine, bytes);
         }
     };
+    tracing::debug!("imports are linked directly");
     Component::from_binary(engine, &linked).or_else(|error| {
         // What is wrong with a component is told of it as it was sent.
         let component = Component::from_binary(engine, bytes)?;

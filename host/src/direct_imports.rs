@@ -14,8 +14,7 @@
 //! the main module nor the indices of its functions change, so backtraces tell
 //! the same; its code finds the memory by one more load, which the compiler keeps
 //! out of loops. What is put together otherwise stays as it is: by an adapter of
-//! preview 1, or as `wit-component` does it since 0.258, whose fixup is told more.
-//! (Rust 1.95 comes with 0.245.)
+//! preview 1, or with a fixup that does more than to fill the table.
 //!
 //! All this is before the engine has validated anything: what is read is bounded.
 

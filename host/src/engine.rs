@@ -48,6 +48,8 @@ pub struct EngineConfig {
     pub max_memory_bytes: usize,
     /// The largest file of a component that is taken.
     pub max_component_bytes: usize,
+    /// Whether a component's imports are linked directly, where that can be.
+    pub direct_imports: bool,
     /// Where compiled code is kept between runs; none: nowhere.
     pub cache_dir: Option<PathBuf>,
 }

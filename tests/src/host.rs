@@ -124,6 +124,7 @@ impl TestHost {
             max_instances: self.requests.max_instances,
             max_memory_bytes: self.requests.max_memory_bytes,
             max_component_bytes: self.max_component_bytes,
+            direct_imports: true,
             cache_dir: Some(target_directory().join("compiled-for-tests")),
         };
         let slot = tokio::task::spawn_blocking(move || ComponentSlot::load(&path, &engine))

@@ -20,7 +20,8 @@ pub(super) struct RequestArgs {
     /// How long a request waits for a free instance; then 503
     #[arg(long, env = "FANLIGHT_QUEUE_TIMEOUT", default_value = "1s")]
     queue_timeout: humantime::Duration,
-    /// Instances that live at once
+    /// Instances that live at once; one that was joined of several components
+    /// counts as so many
     #[arg(long, env = "FANLIGHT_MAX_INSTANCES", default_value = "5000")]
     pub(super) max_instances: NonZeroU32,
     /// Memory of one instance

@@ -58,6 +58,13 @@ pub(super) struct ServeArgs {
         value_parser = clap::builder::FalseyValueParser::new()
     )]
     no_trace_header: bool,
+    /// Link a component's imports by the table that it was built with
+    #[arg(
+        long,
+        env = "FANLIGHT_NO_DIRECT_IMPORTS",
+        value_parser = clap::builder::FalseyValueParser::new()
+    )]
+    no_direct_imports: bool,
     /// Where compiled code is kept between runs; `off` for nowhere
     /// [default: fanlight in the user's cache directory]
     #[arg(long, env = "FANLIGHT_CACHE_DIR")]
@@ -259,6 +266,7 @@ impl ServeArgs {
             max_instances: self.requests.max_instances,
             max_memory_bytes: bytes(self.requests.max_memory),
             max_component_bytes: bytes(self.swaps.max_component),
+            direct_imports: !self.no_direct_imports,
             cache_dir: match &self.cache_dir {
                 Some(directory) if directory.as_os_str() == "off" => None,
                 // The engine's cache takes absolute paths alone.

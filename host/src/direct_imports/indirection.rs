@@ -1,7 +1,7 @@
 //! How a component's imports come to its main module: the shims and the fixup that
 //! `wit-component` adds, found by what they do, not by what they are called.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use wasmparser::{
     CanonicalFunction, CanonicalOption, ElementItems, ElementKind, ExternalKind, Instance,
@@ -34,8 +34,8 @@ impl Part {
 pub(super) struct Indirection<'a> {
     pub(super) shim: Part,
     pub(super) fixup: Part,
-    /// What the fixup's instance is given.
-    pub(super) fixup_arguments: u32,
+    /// What was put together for the fixup's instance.
+    pub(super) fixup_arguments: HashSet<u32>,
     /// What has the memory, and calls the imports.
     pub(super) main: Part,
     /// The main module's allocator, where an import needs one.
@@ -65,23 +65,8 @@ impl<'a> Indirection<'a> {
             Instance::FromExports(_) => return Err(Stays("its memory comes of no module")),
         };
 
-        let fixup_arguments = match definitions.instance(fixup.instance)? {
-            Instance::Instantiate { args, .. } if args.len() == 1 => args[0].index,
-            _ => return Err(Stays("its fixup takes something else")),
-        };
-        let Instance::FromExports(arguments) = definitions.instance(fixup_arguments)? else {
-            return Err(Stays("its fixup takes something else"));
-        };
-        let arguments: HashMap<_, _> = arguments
-            .iter()
-            .map(|it| ((it.name, it.kind as u8), it.index))
-            .collect();
-        let argument = |kind: ExternalKind, name: &str| {
-            let found = arguments.get(&(name, kind as u8));
-            found.copied().ok_or(Stays("its fixup is not given all"))
-        };
-        let table = definitions.table(argument(ExternalKind::Table, TABLE)?);
-        if table.is_none_or(|it| it.instance != shim.instance || it.name != TABLE) {
+        let arguments = Arguments::of(fixup.instance, definitions)?;
+        if !arguments.is_table_of(shim.instance, slots.table, definitions) {
             return Err(Stays("its fixup takes another table"));
         }
 
@@ -90,9 +75,9 @@ impl<'a> Indirection<'a> {
             if let Some(CoreExport { instance, name, .. }) = export
                 && *instance == shim.instance
             {
-                let slot = shims.get(*name).and_then(|slot| slots.get(slot));
+                let slot = shims.get(*name).and_then(|slot| slots.imports.get(slot));
                 let import = *slot.ok_or(Stays("a shim calls nothing"))?;
-                targets.insert(index, argument(ExternalKind::Func, import)?);
+                targets.insert(index, arguments.function(import)?);
             }
         }
         if targets.values().any(|target| targets.contains_key(target)) {
@@ -101,11 +86,79 @@ impl<'a> Indirection<'a> {
         Ok(Self {
             shim,
             fixup,
-            fixup_arguments,
+            fixup_arguments: arguments.bundles(),
             main,
             allocator: allocator(definitions, main.instance)?,
             targets,
         })
+    }
+}
+
+/// An import of a module: by which name, and of which.
+type Import<'a> = (&'a str, &'a str);
+
+/// What a fixup does.
+struct Slots<'a> {
+    /// The table that it fills, as it imports it.
+    table: Import<'a>,
+    /// What it puts into each slot.
+    imports: HashMap<u64, Import<'a>>,
+}
+
+/// What an instance is given.
+struct Arguments<'a> {
+    instances: HashMap<&'a str, u32>,
+    /// What those among them export that were put together.
+    exports: HashMap<(u32, &'a str, u8), u32>,
+}
+
+impl<'a> Arguments<'a> {
+    fn of(instance: u32, definitions: &Definitions<'a>) -> Result<Self, Stays> {
+        let Instance::Instantiate { args, .. } = definitions.instance(instance)? else {
+            return Err(Stays("its fixup is no module's"));
+        };
+        let mut exports = HashMap::new();
+        for argument in args {
+            if let Instance::FromExports(bundled) = definitions.instance(argument.index)? {
+                let bundled = bundled.iter();
+                exports
+                    .extend(bundled.map(|it| ((argument.index, it.name, it.kind as u8), it.index)));
+            }
+        }
+        Ok(Self {
+            instances: args.iter().map(|it| (it.name, it.index)).collect(),
+            exports,
+        })
+    }
+
+    /// The core function that is given for an import.
+    fn function(&self, import: Import<'a>) -> Result<u32, Stays> {
+        let export = self.export(import, ExternalKind::Func);
+        export.ok_or(Stays("its fixup is not given all"))
+    }
+
+    /// Whether what is given for an import is the table of this instance.
+    fn is_table_of(&self, shim: u32, import: Import<'a>, definitions: &Definitions<'_>) -> bool {
+        if import.1 == TABLE && self.instances.get(import.0) == Some(&shim) {
+            return true;
+        }
+        let table = self.export(import, ExternalKind::Table);
+        table
+            .and_then(|it| definitions.table(it))
+            .is_some_and(|it| it.instance == shim && it.name == TABLE)
+    }
+
+    fn export(&self, (module, name): Import<'a>, kind: ExternalKind) -> Option<u32> {
+        let instance = *self.instances.get(module)?;
+        self.exports.get(&(instance, name, kind as u8)).copied()
+    }
+
+    /// Those among them that were put together.
+    fn bundles(&self) -> HashSet<u32> {
+        self.exports
+            .keys()
+            .map(|(instance, ..)| *instance)
+            .collect()
     }
 }
 
@@ -206,11 +259,10 @@ fn shims_of(module: &[u8]) -> Result<Option<HashMap<&str, u64>>, Stays> {
         .collect())
 }
 
-/// Of a fixup, which import it puts into each slot of the table; None where it is
-/// another module.
-fn slots_of(module: &[u8]) -> Result<Option<HashMap<u64, &str>>, Stays> {
+/// What a fixup does; None where it is another module.
+fn slots_of(module: &[u8]) -> Result<Option<Slots<'_>>, Stays> {
     let (mut imports, mut slots) = (Vec::new(), HashMap::new());
-    let mut has_table = false;
+    let mut table = None;
     for payload in Parser::new(0).parse_all(module) {
         match payload? {
             Payload::Version { .. }
@@ -222,8 +274,10 @@ fn slots_of(module: &[u8]) -> Result<Option<HashMap<u64, &str>>, Stays> {
                     let import = import?;
                     match import.ty {
                         _ if imports.len() >= MAX_SHIMS as usize => return Ok(None),
-                        TypeRef::Func(_) => imports.push(import.name),
-                        TypeRef::Table(_) if import.name == TABLE && !has_table => has_table = true,
+                        TypeRef::Func(_) => imports.push((import.module, import.name)),
+                        TypeRef::Table(_) if table.is_none() => {
+                            table = Some((import.module, import.name));
+                        }
                         _ => return Ok(None),
                     }
                 }
@@ -260,5 +314,8 @@ fn slots_of(module: &[u8]) -> Result<Option<HashMap<u64, &str>>, Stays> {
             _ => return Ok(None),
         }
     }
-    Ok(has_table.then_some(slots))
+    Ok(table.map(|table| Slots {
+        table,
+        imports: slots,
+    }))
 }

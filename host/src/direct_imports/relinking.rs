@@ -168,7 +168,7 @@ impl<'a> Relinking<'a> {
         if index == indirection.shim.instance {
             self.memory_instance();
             Ok(())
-        } else if index == indirection.fixup_arguments {
+        } else if indirection.fixup_arguments.contains(&index) {
             Ok(())
         } else if index == indirection.fixup.instance {
             self.main_instance()

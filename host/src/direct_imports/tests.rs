@@ -4,6 +4,8 @@ use wasmparser::{Instance, Parser, Payload};
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Engine, Store};
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
 
 use super::{MAX_DEPTH, Stays, link_directly};
 
@@ -25,7 +27,7 @@ fn said_by(component: &[u8]) -> Vec<String> {
     let engine = Engine::default();
     let component = Component::from_binary(&engine, component).unwrap();
     let mut linker = Linker::<Said>::new(&engine);
-    let mut host = linker.instance("host").unwrap();
+    let mut host = linker.instance("test:host/host").unwrap();
     let types = component.component_type();
     let (_, host_type) = types.imports(&engine).next().unwrap();
     let ComponentItem::ComponentInstance(host_type) = host_type.ty else {
@@ -94,6 +96,43 @@ fn a_component_does_the_same_when_its_imports_are_linked_directly() {
         link_directly(&linked),
         Err(Stays("it has no shims, or no fixup"))
     );
+}
+
+/// The interface of the component in `tests.wat`.
+const WIT: &str = "
+    package test:host;
+    interface host {
+        name: func() -> string;
+        say: func(text: string);
+    }
+    world greeter {
+        import host;
+        export greet: func(ending: string);
+    }
+";
+
+/// Its main module, put together by the newest `wit-component`.
+fn encoded() -> Vec<u8> {
+    let begin = COMPONENT.find("(core module $main").unwrap();
+    let end = COMPONENT.find("(core module $shim").unwrap();
+    let mut module = binary(&COMPONENT[begin..end].replace("(core module", "(module"));
+    let mut resolve = Resolve::default();
+    let package = resolve.push_str("host.wit", WIT).unwrap();
+    let world = resolve.select_world(&[package], None).unwrap();
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false).unwrap();
+    let mut encoder = ComponentEncoder::default();
+    encoder.module(&module).unwrap();
+    encoder.encode().unwrap()
+}
+
+#[test]
+fn what_the_newest_wit_component_puts_together_is_linked_directly_as_well() {
+    let component = encoded();
+    let linked = link_directly(&component).unwrap();
+    assert_eq!(said_by(&component), ["hello", "Ada", "goodbye"]);
+    assert_eq!(said_by(&linked), said_by(&component));
+    assert_eq!(functions_imported(&component), 4);
+    assert_eq!(functions_imported(&linked), 3);
 }
 
 #[test]

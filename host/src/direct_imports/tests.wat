@@ -1,12 +1,12 @@
 ;; Put together as wit-component does it, and small enough to read.
 (component
-  (import "host" (instance $host
+  (import "test:host/host" (instance $host
     (export "name" (func (result string)))
     (export "say" (func (param "text" string)))))
 
   (core module $main
-    (import "host" "name" (func $name (param i32)))
-    (import "host" "say" (func $say (param i32 i32)))
+    (import "test:host/host" "name" (func $name (param i32)))
+    (import "test:host/host" "say" (func $say (param i32 i32)))
     (memory (export "memory") 1)
     (table 1 funcref)
     (elem (i32.const 0) func $greet)
@@ -42,7 +42,7 @@
   (core instance $imports
     (export "name" (func $shim-name))
     (export "say" (func $shim-say)))
-  (core instance $mains (instantiate $main (with "host" (instance $imports))))
+  (core instance $mains (instantiate $main (with "test:host/host" (instance $imports))))
   (alias core export $mains "memory" (core memory $memory))
   (alias core export $shims "$imports" (core table $table))
   (alias core export $mains "cabi_realloc" (core func $realloc))

@@ -58,6 +58,7 @@ fn uploads() -> &'static Uploads {
             max_instances: NonZeroU32::MIN,
             max_memory_bytes: 64 * 1024 * 1024,
             max_component_bytes: MAX_UPLOAD_BYTES,
+            direct_imports: true,
             cache_dir: None,
         };
         let made = TickingEngine::new(&config).and_then(|engine| {

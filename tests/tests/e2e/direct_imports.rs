@@ -7,15 +7,19 @@ use fanlight_tests::fixture::{
 };
 use fanlight_tests::program::Program;
 
-/// What the server says of a component that stays as it is.
+/// What the server says of a component, and of one that stays as it is.
+const DIRECT: &str = "imports are linked directly";
 const STAYS: &str = "imports are linked as the component has them";
 
 /// What it says of one when it starts with it.
-async fn said_of(component: Fixture) -> String {
-    let program = Program::new(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+async fn said_of(component: Fixture, vars: &[(&str, &str)]) -> String {
+    let mut program = Program::new(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
         .env("FANLIGHT_COMPONENT", component.path().to_str().unwrap())
         .env("FANLIGHT_MAX_INSTANCES", "16")
         .env("FANLIGHT_LOG", "debug");
+    for (name, value) in vars {
+        program = program.env(name, value);
+    }
     let program = program.serve().await;
     program.said()
 }
@@ -36,14 +40,20 @@ async fn what_rust_builds_has_its_imports_linked_directly_and_joined_components_
         WASI_OTEL,
         USUAL,
     ] {
-        let said = said_of(component).await;
-        assert!(!said.contains(STAYS), "{component:?}: {said}");
+        let said = said_of(component, &[]).await;
+        assert!(said.contains(DIRECT), "{component:?}: {said}");
         assert!(!said.contains("cannot be linked"), "{component:?}: {said}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_component_that_was_put_together_by_hand_is_served_as_it_is() {
-    let said = said_of(PRISTINE).await;
+    let said = said_of(PRISTINE, &[]).await;
     assert!(said.contains(STAYS), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_linked_directly_where_that_is_turned_off() {
+    let said = said_of(HELLO, &[("FANLIGHT_NO_DIRECT_IMPORTS", "true")]).await;
+    assert!(!said.contains(DIRECT), "{said}");
 }
