@@ -11,8 +11,9 @@
 //! Here the memory and its data become a module of their own. It is instantiated
 //! first, then the imports are lowered, and the main module takes them as they
 //! are. The allocator alone needs a table still, of one entry. Neither the code of
-//! the main module nor the indices of its functions change, so backtraces tell
-//! the same; its code finds the memory by one more load, which the compiler keeps
+//! the main module nor its offsets nor the indices of its functions change, so
+//! backtraces tell the same (but for the offsets of one that lies in another
+//! component); its code finds the memory by one more load, which the compiler keeps
 //! out of loops. What is put together otherwise stays as it is: by an adapter of
 //! preview 1, or with a fixup that does more than to fill the table.
 //!

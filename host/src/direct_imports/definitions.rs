@@ -134,8 +134,16 @@ impl<'a> Definitions<'a> {
             }
             Payload::ComponentAliasSection(aliases) => {
                 self.count(aliases.count())?;
-                for alias in aliases {
-                    self.alias(alias?)?;
+                let aliases: Vec<_> = aliases.into_iter().collect::<Result<_, _>>()?;
+                let is_core = |it: &_| matches!(it, ComponentAlias::CoreInstanceExport { .. });
+                if aliases.iter().any(is_core) {
+                    for alias in aliases {
+                        self.alias(alias)?;
+                    }
+                } else {
+                    // As it stands: what is behind it stays at its offset then.
+                    aliases.iter().try_for_each(check_alias)?;
+                    self.list.push(Definition::Section(section));
                 }
             }
             Payload::ComponentCanonicalSection(functions) => {

@@ -1,13 +1,14 @@
 //! The main module of a component: what has the memory, and calls the imports.
 
-use wasm_encoder::reencode::{Reencode, RoundtripReencoder};
-use wasm_encoder::{EntityType, ImportSection, Module, RawSection};
+use wasm_encoder::{
+    Encode, EntityType, MemoryType as EncodedMemory, Module, RawSection, SectionId,
+};
 use wasmparser::{
     DataKind, DataSectionReader, ExternalKind, MemoryType, Operator, Parser, Payload, TypeRef,
 };
 
 use super::Stays;
-use super::memory::{MEMORY, MODULE};
+use super::memory::{MEMORY_IMPORT, MODULE};
 
 /// The main module.
 pub(super) struct MainModule<'a> {
@@ -77,7 +78,8 @@ impl<'a> MainModule<'a> {
         })
     }
 
-    /// It, importing its memory.
+    /// It, importing its memory. The import takes as many bytes as the section of
+    /// the memory did, so that all offsets stay which backtraces tell.
     pub(super) fn without_memory(&self) -> Result<Vec<u8>, Stays> {
         let mut module = Module::new();
         let mut imports_memory = false;
@@ -88,12 +90,11 @@ impl<'a> MainModule<'a> {
                 | Payload::DataSection(_)
                 | Payload::CodeSectionEntry(_) => {}
                 Payload::ImportSection(section) => {
-                    let mut imports = ImportSection::new();
-                    RoundtripReencoder
-                        .parse_import_section(&mut imports, section)
-                        .map_err(|_| Stays("it has what cannot be written"))?;
-                    imports.import(MODULE, MEMORY, EntityType::Memory(self.memory.into()));
-                    module.section(&imports);
+                    let range = section.range();
+                    let imports = self.bytes.get(range).ok_or(Stays("it is cut off"))?;
+                    let data = with_import(imports, section.count(), self.memory)?;
+                    let id = SectionId::Import as u8;
+                    module.section(&RawSection { id, data: &data });
                     imports_memory = true;
                 }
                 other => {
@@ -109,6 +110,21 @@ impl<'a> MainModule<'a> {
             false => Err(Stays("its main module imports nothing")),
         }
     }
+}
+
+/// A section of so many imports with one more, of a memory.
+fn with_import(section: &[u8], count: u32, memory: MemoryType) -> Result<Vec<u8>, Stays> {
+    // The count is before them, in bytes whose high bit says that one more follows.
+    let count_bytes = section.iter().position(|byte| *byte < 0x80);
+    let imports = count_bytes.and_then(|last| section.get(last + 1..));
+    let imports = imports.ok_or(Stays("it is cut off"))?;
+    let mut with_memory = Vec::with_capacity(section.len() + 8);
+    count.saturating_add(1).encode(&mut with_memory);
+    with_memory.extend(imports);
+    MODULE.encode(&mut with_memory);
+    MEMORY_IMPORT.encode(&mut with_memory);
+    EntityType::Memory(EncodedMemory::from(memory)).encode(&mut with_memory);
+    Ok(with_memory)
 }
 
 /// Data that are there from the beginning, at a place that is known.

@@ -15,6 +15,8 @@ use super::main_module::MainModule;
 pub(super) const MEMORY: &str = "memory";
 pub(super) const ALLOCATOR: &str = "cabi_realloc";
 pub(super) const TABLE: &str = "allocator";
+/// What the main module imports the memory as: no longer than a section's head.
+pub(super) const MEMORY_IMPORT: &str = "";
 /// The module that they import it from, which no import of WIT is called.
 pub(super) const MODULE: &str = "";
 

@@ -1,8 +1,8 @@
 //! A component that is written, and how far its core index spaces are.
 
 use wasm_encoder::{
-    Alias, CanonicalFunctionSection, Component, ComponentAliasSection, ExportKind, InstanceSection,
-    ModuleArg, RawSection,
+    Alias, CanonicalFunctionSection, Component, ComponentAliasSection, ComponentSection,
+    ComponentSectionId, Encode, ExportKind, InstanceSection, ModuleArg, RawSection,
 };
 
 /// Each definition of the core gives the index that it has.
@@ -19,6 +19,15 @@ impl Output {
     /// Writes a section as it is.
     pub(super) fn section(&mut self, id: u8, data: &[u8]) {
         self.component.section(&RawSection { id, data });
+    }
+
+    /// Writes a core module instead of another one, so that it begins where that
+    /// one did: its size takes as many bytes.
+    pub(super) fn module(&mut self, module: &[u8], instead_of: &[u8]) {
+        self.component.section(&CoreModule {
+            module,
+            size_bytes: size_bytes(instead_of.len()),
+        });
     }
 
     /// Instantiates a core module.
@@ -75,6 +84,37 @@ impl Output {
     pub(super) fn finish(self) -> Vec<u8> {
         self.component.finish()
     }
+}
+
+/// A core module whose size is told in so many bytes at least.
+struct CoreModule<'a> {
+    module: &'a [u8],
+    size_bytes: usize,
+}
+
+impl Encode for CoreModule<'_> {
+    fn encode(&self, sink: &mut Vec<u8>) {
+        let mut size = self.module.len();
+        // LEB128: seven bits a byte, and the high one where one more follows.
+        for left in (0..self.size_bytes.max(size_bytes(size))).rev() {
+            let more = if left == 0 { 0 } else { 0x80 };
+            sink.push((size & 0x7f) as u8 | more);
+            size >>= 7;
+        }
+        sink.extend(self.module);
+    }
+}
+
+impl ComponentSection for CoreModule<'_> {
+    fn id(&self) -> u8 {
+        ComponentSectionId::CoreModule as u8
+    }
+}
+
+/// How many bytes it takes to tell a size.
+fn size_bytes(size: usize) -> usize {
+    let bits = usize::BITS - (size | 1).leading_zeros();
+    bits.div_ceil(7) as usize
 }
 
 fn next(written: &mut u32) -> u32 {

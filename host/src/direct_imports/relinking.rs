@@ -3,14 +3,16 @@
 use std::collections::HashMap;
 
 use wasm_encoder::reencode::{self, Reencode, ReencodeComponent};
-use wasm_encoder::{CanonicalFunctionSection, ComponentSectionId, ExportKind};
+use wasm_encoder::{CanonicalFunctionSection, ExportKind};
 use wasmparser::{CanonicalFunction, ExternalKind, Instance};
 
 use super::Stays;
 use super::definitions::{CoreExport, Definition, Definitions};
 use super::indirection::Indirection;
 use super::main_module::MainModule;
-use super::memory::{ALLOCATOR, MEMORY, MODULE, TABLE, allocator_fixup, memory_module};
+use super::memory::{
+    ALLOCATOR, MEMORY, MEMORY_IMPORT, MODULE, TABLE, allocator_fixup, memory_module,
+};
 use super::output::Output;
 
 /// A component that is being written.
@@ -153,12 +155,9 @@ impl<'a> Relinking<'a> {
         } else {
             None
         };
-        let module = match &written {
-            Some(written) => written,
-            None => self.definitions.module(index)?,
-        };
-        let id = ComponentSectionId::CoreModule as u8;
-        self.output.section(id, module);
+        let module = self.definitions.module(index)?;
+        self.output
+            .module(written.as_deref().unwrap_or(module), module);
         Ok(())
     }
 
@@ -205,7 +204,7 @@ impl<'a> Relinking<'a> {
             let at = place(&self.places.functions, *target)?;
             self.places.functions.insert(*shim, at);
         }
-        let imports = [(MEMORY, ExportKind::Memory, memory.memory)];
+        let imports = [(MEMORY_IMPORT, ExportKind::Memory, memory.memory)];
         let imports = self.output.bundle(&imports);
         for index in std::mem::take(&mut self.waiting) {
             let more = match index == self.indirection.main.instance {

@@ -135,6 +135,29 @@ fn what_the_newest_wit_component_puts_together_is_linked_directly_as_well() {
     assert_eq!(functions_imported(&linked), 3);
 }
 
+/// Where the code begins that is longest: the main module's.
+fn code_offset(component: &[u8]) -> usize {
+    let payloads = Parser::new(0).parse_all(component).map(Result::unwrap);
+    let codes = payloads.filter_map(|it| match it {
+        Payload::CodeSectionStart { range, .. } => Some(range),
+        _ => None,
+    });
+    let longest = codes.max_by_key(|range| range.len());
+    longest.unwrap().start
+}
+
+#[test]
+fn the_main_modules_code_stays_where_it_is() {
+    // So much data that the module's size takes a byte less without it.
+    let data = "x".repeat(20_000);
+    let large = COMPONENT.replace("\"hello\"", &format!("\"hello{data}\""));
+    for component in [binary(COMPONENT), binary(&large), encoded()] {
+        let linked = link_directly(&component).unwrap();
+        assert_eq!(code_offset(&linked), code_offset(&component));
+        assert_eq!(said_by(&linked), ["hello", "Ada", "goodbye"]);
+    }
+}
+
 #[test]
 fn imports_that_need_no_allocator_get_none() {
     let text = COMPONENT

@@ -1,6 +1,7 @@
 //! How a component's imports are linked: nobody sees it but in the log, and in
 //! what a request costs.
 
+use fanlight_tests::eventually;
 use fanlight_tests::fixture::{
     COMPOSED, DEMO, ECHO, FAULTS, Fixture, GUARDED, HELLO, OPENTELEMETRY, PLAIN, PRISTINE,
     SHOWCASE, TRACING, USUAL, WASI_OTEL,
@@ -56,4 +57,28 @@ async fn a_component_that_was_put_together_by_hand_is_served_as_it_is() {
 async fn nothing_is_linked_directly_where_that_is_turned_off() {
     let said = said_of(HELLO, &[("FANLIGHT_NO_DIRECT_IMPORTS", "true")]).await;
     assert!(!said.contains(DIRECT), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backtrace_is_the_same_however_imports_are_linked() {
+    let mut told = Vec::new();
+    for off in ["", "true"] {
+        let program = Program::new(["serve", "--listen", "127.0.0.1:0", "--admin", "off"])
+            .env("FANLIGHT_COMPONENT", FAULTS.path().to_str().unwrap())
+            .env("FANLIGHT_MAX_INSTANCES", "16")
+            .env("FANLIGHT_NO_DIRECT_IMPORTS", off);
+        let program = program.serve().await;
+        assert_eq!(program.get("/panic").send().await.status, 500);
+        let frames = eventually("the backtrace", || {
+            let said = program.said();
+            let frames = said
+                .lines()
+                .filter(|line| line.contains(" - example_faults"));
+            let frames: Vec<_> = frames.map(str::to_owned).collect();
+            (frames.last()?.contains("handle")).then_some(frames)
+        });
+        told.push(frames.await);
+    }
+    // Where in the module each of them is, as well.
+    assert_eq!(told[0], told[1]);
 }
