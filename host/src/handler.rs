@@ -128,10 +128,12 @@ impl Handler {
     {
         // From the head on: the wait for a place is part of it.
         let deadline = Instant::now() + self.limits.request_timeout;
+        let (head, body) = request.into_parts();
+        let body = ReadOn::new(body, &head.headers, UNWANTED_BYTES);
+        let request = Request::from_parts(head, body);
         check(&request, span, &self.limits)?;
         let max_body = self.limits.max_body_bytes;
         let (head, body) = request.into_parts();
-        let body = ReadOn::new(body, &head.headers, UNWANTED_BYTES);
         let body = RequestBody::new(body, max_body, span.clone())?;
         let request = Request::from_parts(head, body);
         let cut = request.body().watch();

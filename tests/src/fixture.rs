@@ -54,7 +54,8 @@ const PRISTINE_TEXT: &str = include_str!("fixture/pristine.wat");
 /// What the benchmarks serve.
 pub const USUAL: Fixture = Fixture::new("bench-usual");
 
-const ALL: [Fixture; 13] = [
+/// All that cargo builds.
+pub const ALL: [Fixture; 13] = [
     DEMO,
     HELLO,
     ECHO,

@@ -25,7 +25,8 @@ const MAX_CONNECTIONS: usize = 256;
 /// The longest that one of them lives, uploads and compiling included: one whose
 /// client does not read its answers would stay.
 const CONNECTION_LIFETIME: Duration = Duration::from_secs(600);
-/// How much is read of a body that nobody wants: uploads are as large as that.
+/// How much is read of a body that nobody wants: uploads are as large as that by
+/// default.
 const UNWANTED_BYTES: usize = 64 * 1024 * 1024;
 /// The wait after the system refused a connection.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);

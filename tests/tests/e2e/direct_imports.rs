@@ -2,10 +2,7 @@
 //! what a request costs.
 
 use fanlight_tests::eventually;
-use fanlight_tests::fixture::{
-    COMPOSED, DEMO, ECHO, FAULTS, Fixture, GUARDED, HELLO, OPENTELEMETRY, PLAIN, PRISTINE,
-    SHOWCASE, TRACING, USUAL, WASI_OTEL,
-};
+use fanlight_tests::fixture::{ALL, FAULTS, Fixture, HELLO, PRISTINE};
 use fanlight_tests::program::Program;
 
 /// What the server says of a component, and of one that stays as it is.
@@ -27,20 +24,7 @@ async fn said_of(component: Fixture, vars: &[(&str, &str)]) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_rust_builds_has_its_imports_linked_directly_and_joined_components_as_well() {
-    for component in [
-        DEMO,
-        HELLO,
-        ECHO,
-        PLAIN,
-        FAULTS,
-        SHOWCASE,
-        TRACING,
-        OPENTELEMETRY,
-        COMPOSED,
-        GUARDED,
-        WASI_OTEL,
-        USUAL,
-    ] {
+    for component in ALL {
         let said = said_of(component, &[]).await;
         assert!(said.contains(DIRECT), "{component:?}: {said}");
         assert!(!said.contains("cannot be linked"), "{component:?}: {said}");

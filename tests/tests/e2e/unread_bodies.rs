@@ -75,6 +75,21 @@ async fn a_client_whose_component_traps_is_read_to_the_end() {
 }
 
 #[tokio::test]
+async fn a_client_whose_request_is_refused_for_its_head_is_read_to_the_end() {
+    let host = TestHost::serving(FAULTS).start().await;
+    let upgrade = "connection: upgrade\r\nupgrade: websocket\r\n";
+    for (head, status) in [(upgrade, 501), ("host: y\r\n", 400)] {
+        let mut client = Client::begin(host.address, &post("/scheme", head)).await;
+        let answer = client.read_to("\r\n\r\n").await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{answer}"
+        );
+        client.write(BODY_BYTES).await;
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_asks_for_leave_to_send_is_not_given_it_for_nothing() {
     let host = TestHost::serving(FAULTS).start().await;
     let request = post("/scheme", "expect: 100-continue\r\n");
