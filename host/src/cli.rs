@@ -7,6 +7,7 @@ mod limits;
 mod log;
 mod serve;
 mod signals;
+mod stderr;
 mod swaps;
 mod tls;
 mod token;
@@ -46,6 +47,7 @@ enum Command {
 impl Cli {
     /// Runs the command; its exit code says how it went.
     pub fn run(self) -> ExitCode {
+        let _flushed = stderr::begin();
         let log = log::init();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
@@ -68,6 +70,6 @@ impl Cli {
 }
 
 fn failed(error: &anyhow::Error, code: u8) -> ExitCode {
-    eprintln!("error: {error:#}");
+    stderr::say(&format!("error: {error:#}"));
     ExitCode::from(code)
 }

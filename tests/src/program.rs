@@ -5,10 +5,12 @@ use std::io::PipeReader;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
 
 use crate::client::Ask;
 use crate::fixture::{cargo, target_directory};
@@ -19,6 +21,8 @@ pub struct Program {
     command: Command,
     /// The other end of a standard output that nobody reads.
     unread: Option<PipeReader>,
+    /// Whether its standard error is read no further than to where it serves.
+    is_unheard: bool,
 }
 
 impl Program {
@@ -42,7 +46,15 @@ impl Program {
         Self {
             command: quiet(command),
             unread: None,
+            is_unheard: false,
         }
+    }
+
+    /// Has nobody read what it says once it serves.
+    #[must_use]
+    pub fn unheard(mut self) -> Self {
+        self.is_unheard = true;
+        self
     }
 
     /// Has nobody read what it writes to standard output.
@@ -100,15 +112,26 @@ impl Program {
     /// Starts it, and waits until it says where it serves.
     pub async fn serve(mut self) -> ServingProgram {
         let mut child = self.command.spawn().expect("it starts");
-        let said = kept(child.stderr.take().expect("it is piped"));
+        let is_heard = Arc::new(AtomicBool::new(true));
+        let stderr = child.stderr.take().expect("it is piped");
+        let (said, stderr) = kept(stderr, Arc::clone(&is_heard));
+        let mut readers = Vec::new();
+        if !self.is_unheard {
+            readers.push(stderr);
+        }
         let written = match child.stdout.take() {
-            Some(stdout) => kept(stdout),
+            Some(stdout) => {
+                let (written, stdout) = kept(stdout, Arc::new(AtomicBool::new(true)));
+                readers.push(stdout);
+                written
+            }
             None => Arc::default(),
         };
         let mut program = ServingProgram {
             child,
             said,
             written,
+            readers,
             _unread: self.unread,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             admin: None,
@@ -124,6 +147,7 @@ impl Program {
         })
         .await;
         program.admin = program.address_after("admin: http://");
+        is_heard.store(!self.is_unheard, Ordering::Relaxed);
         program
     }
 }
@@ -133,6 +157,8 @@ pub struct ServingProgram {
     child: Child,
     said: Arc<Mutex<String>>,
     written: Arc<Mutex<String>>,
+    /// What reads both, until they end.
+    readers: Vec<JoinHandle<()>>,
     _unread: Option<PipeReader>,
     /// Where it serves.
     pub address: SocketAddr,
@@ -169,13 +195,15 @@ impl ServingProgram {
         assert!(sent.expect("kill runs").success());
     }
 
-    /// Waits for its end; gives back its exit code.
+    /// Waits for its end, and until its last words are read; gives back its exit code.
     pub async fn exit_code(&mut self) -> Option<i32> {
         let status = tokio::time::timeout(PATIENCE, self.child.wait()).await;
-        status
-            .expect("it ends")
-            .expect("it can be waited for")
-            .code()
+        let status = status.expect("it ends").expect("it can be waited for");
+        for reader in self.readers.drain(..) {
+            let read = tokio::time::timeout(PATIENCE, reader).await;
+            read.expect("its output ends").expect("it can be read");
+        }
+        status.code()
     }
 
     /// The most memory that it ever held, in bytes (`VmHWM`).
@@ -221,19 +249,28 @@ impl ServingProgram {
     }
 }
 
-/// The lines that come from `stream`, as they come.
-fn kept(stream: impl AsyncRead + Send + Unpin + 'static) -> Arc<Mutex<String>> {
+/// The lines that come from `stream`, as they come; no more of them, though it stays
+/// open, once it is not heard.
+fn kept(
+    stream: impl AsyncRead + Send + Unpin + 'static,
+    is_heard: Arc<AtomicBool>,
+) -> (Arc<Mutex<String>>, JoinHandle<()>) {
     let text = Arc::new(Mutex::new(String::new()));
     let kept = Arc::clone(&text);
     let mut lines = BufReader::new(stream).lines();
-    tokio::spawn(async move {
+    let reader = tokio::spawn(async move {
         while let Ok(Some(line)) = lines.next_line().await {
-            let mut text = kept.lock().unwrap_or_else(PoisonError::into_inner);
-            text.push_str(&line);
-            text.push('\n');
+            {
+                let mut text = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                text.push_str(&line);
+                text.push('\n');
+            }
+            if !is_heard.load(Ordering::Relaxed) {
+                std::future::pending::<()>().await;
+            }
         }
     });
-    text
+    (text, reader)
 }
 
 fn quiet(mut command: Command) -> Command {

@@ -17,7 +17,8 @@ pub(super) struct RequestArgs {
     /// How long a component may go on after the last byte of its answer
     #[arg(long, env = "FANLIGHT_LINGER", default_value = "10s")]
     linger: humantime::Duration,
-    /// How long a request waits for a free instance; then 503
+    /// How long a request waits for a free instance, and no longer than
+    /// --request-timeout; then 503
     #[arg(long, env = "FANLIGHT_QUEUE_TIMEOUT", default_value = "1s")]
     queue_timeout: humantime::Duration,
     /// Instances that live at once; one that was joined of several components
@@ -33,10 +34,10 @@ pub(super) struct RequestArgs {
     /// Header fields of a request; more get 431
     #[arg(long, env = "FANLIGHT_MAX_HEADERS", default_value = "100")]
     max_headers: NonZeroU16,
-    /// The head of a request, from 8KiB; a larger one gets 431
+    /// The head of a request, from 8KiB to 1MiB; a larger one gets 431
     #[arg(long, env = "FANLIGHT_MAX_HEADER_BYTES", default_value = "32KiB", value_parser = head_size)]
     max_header_bytes: ByteSize,
-    /// Of one component in so many the processor time is measured; 0 for none
+    /// Processor time is measured of one instance in so many; 0 for none
     #[arg(long, env = "FANLIGHT_CPU_SAMPLE_PERIOD", default_value = "64")]
     cpu_sample_period: u32,
 }
@@ -70,7 +71,8 @@ pub(super) struct GuestArgs {
     /// Log records and printed lines a request; more are dropped
     #[arg(long, env = "FANLIGHT_MAX_LOG_RECORDS", default_value = "1000")]
     max_log_records: usize,
-    /// Bytes of all that in a request; what is over them is dropped
+    /// Bytes of spans, log records and what they hold, a request; what is over
+    /// them is dropped
     #[arg(long, env = "FANLIGHT_MAX_TELEMETRY", default_value = "8MiB")]
     max_telemetry: ByteSize,
     /// Instruments; more are refused

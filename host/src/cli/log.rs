@@ -13,6 +13,7 @@ use tracing_subscriber::fmt::format::{DefaultVisitor, Writer};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use super::stderr::Stderr;
 use crate::telemetry::{HostLog, RECORD_ONLY, RECORD_TARGET};
 
 /// Starts the host's own log. The exporters and their transports speak on
@@ -48,7 +49,7 @@ pub(super) fn init() -> HostLog {
 fn subscriber(filter: EnvFilter, records: HostLog) -> impl SubscriberInitExt + Subscriber {
     let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let stderr = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
+        .with_writer(Stderr)
         .with_ansi(is_terminal)
         .with_target(false)
         .fmt_fields(ForPeople)

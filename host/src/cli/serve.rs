@@ -15,7 +15,7 @@ use super::signals::{Hangups, Signals};
 use super::swaps::{SwapArgs, Watched};
 use super::tls::TlsArgs;
 use super::token::TokenArgs;
-use super::{BAD_USE, FAILED, failed};
+use super::{BAD_USE, FAILED, failed, stderr};
 use crate::admin::{Access, Admin, AdminAddress, AdminState, PrometheusListener};
 use crate::component::{ComponentSlot, LoadedComponent};
 use crate::config::RequestLimits;
@@ -58,7 +58,7 @@ pub(super) struct ServeArgs {
         value_parser = clap::builder::FalseyValueParser::new()
     )]
     no_trace_header: bool,
-    /// Link a component's imports by the table that it was built with
+    /// Leave the table that a component's imports come by as it was built
     #[arg(
         long,
         env = "FANLIGHT_NO_DIRECT_IMPORTS",
@@ -231,6 +231,7 @@ impl ServeArgs {
                 tokio::spawn(async move {
                     signals.next().await;
                     tracing::warn!("a second signal: ended without draining");
+                    stderr::end();
                     std::process::exit(i32::from(FAILED));
                 });
             })

@@ -150,7 +150,8 @@ async fn what_a_component_prints_is_told_once_and_by_the_component() {
 async fn as_much_is_exported_as_is_on_stderr() {
     let collector = Collector::start().await;
     let mut program = start(FAULTS, &collector, &[("FANLIGHT_LOG", "debug")]).await;
-    let refused = program.get("/counter").header("upgrade", "x").send().await;
+    let ask = program.get("/counter").header("connection", "upgrade");
+    let refused = ask.header("upgrade", "x").send().await;
     let trace = trace_of(&refused);
     let log = collector.log(|log| log.trace_id == trace.trace_id).await;
     assert_eq!((log.severity, body(&log)), (5, "request refused"));

@@ -1,5 +1,6 @@
 //! The program as its users meet it: messages, exit codes, signals.
 
+use fanlight_tests::client::Ask;
 use fanlight_tests::collected::CollectedLog;
 use fanlight_tests::collector::{Collector, Mood};
 use fanlight_tests::fixture::{DEMO, FAULTS, HELLO};
@@ -240,4 +241,28 @@ async fn a_second_signal_ends_at_once() {
     program.signal("TERM").await;
     assert_eq!(program.exit_code().await, Some(1));
     assert!(running.await.unwrap().is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_nobody_reads_holds_up_neither_requests_nor_the_end() {
+    let mut program = Program::new(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+        .env("FANLIGHT_COMPONENT", FAULTS.path().to_str().unwrap())
+        .env("FANLIGHT_MAX_INSTANCES", "64")
+        .unread()
+        .unheard()
+        .serve()
+        .await;
+    // More than a pipe holds, and then more than waits for it.
+    for _ in 0..100 {
+        assert_eq!(program.get("/trap").send().await.status, 500);
+    }
+    for _ in 0..12 {
+        let target = "/flood/print?bytes=900000";
+        assert_eq!(program.get(target).send().await.status, 200);
+    }
+    assert_eq!(program.get("/counter").send().await.status, 200);
+    let live = Ask::get(program.admin.unwrap(), "/livez").send().await;
+    assert_eq!(live.status, 200);
+    program.signal("TERM").await;
+    assert_eq!(program.exit_code().await, Some(0));
 }
