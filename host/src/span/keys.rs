@@ -1,7 +1,8 @@
 //! One value for each key of a list of attributes, however long it is.
 
-use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 
+use hashbrown::HashTable;
 use opentelemetry::{Key, KeyValue};
 
 /// Up to how many a list is looked through, which costs less than an index then.
@@ -13,7 +14,10 @@ pub(crate) struct Keys(Option<Box<Index>>);
 
 #[derive(Debug, Default)]
 struct Index {
-    places: HashMap<Key, usize>,
+    /// Found by the keys in the list: none is held twice.
+    places: HashTable<usize>,
+    /// Of its own for each list: guests choose the keys.
+    hasher: RandomState,
     /// How many of the list's attributes are in it.
     covered: usize,
 }
@@ -42,12 +46,28 @@ impl Keys {
         if attributes.len() <= LOOKED_THROUGH {
             return attributes.iter().position(|known| known.key == *key);
         }
-        let index = self.0.get_or_insert_default();
-        for (at, known) in attributes.iter().enumerate().skip(index.covered) {
-            index.places.entry(known.key.clone()).or_insert(at);
+        self.0.get_or_insert_default().place(attributes, key)
+    }
+}
+
+impl Index {
+    fn place(&mut self, attributes: &[KeyValue], key: &Key) -> Option<usize> {
+        let Self {
+            places,
+            hasher,
+            covered,
+        } = self;
+        let hash = |at: usize| hasher.hash_one(&attributes[at].key);
+        for (at, known) in attributes.iter().enumerate().skip(*covered) {
+            let is_same = |other: &usize| attributes[*other].key == known.key;
+            // Of two the first counts, as where the list is looked through.
+            places
+                .entry(hash(at), is_same, |other| hash(*other))
+                .or_insert(at);
         }
-        index.covered = attributes.len();
-        index.places.get(key).copied()
+        *covered = attributes.len();
+        let is_it = |at: &usize| attributes[*at].key == *key;
+        places.find(hasher.hash_one(key), is_it).copied()
     }
 }
 
