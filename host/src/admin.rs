@@ -52,12 +52,13 @@ impl Admin {
     pub fn serve(listener: TcpListener, state: AdminState) -> Self {
         let state = Arc::new(state);
         let uploads = Arc::new(component::uploads());
+        let unwanted = listener::UNWANTED_BYTES.max(state.reloader.max_bytes());
         let answers = move |request| {
             let (state, uploads) = (Arc::clone(&state), Arc::clone(&uploads));
             async move { answer(request, &state, &uploads).await }
         };
         Self {
-            task: tokio::spawn(listener::accept(listener, answers)),
+            task: tokio::spawn(listener::accept(listener, unwanted, answers)),
         }
     }
 }

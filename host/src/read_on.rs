@@ -13,14 +13,16 @@ use http::{HeaderMap, header};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use tokio::runtime::Handle;
+use tokio::time::timeout;
 
-/// How long is read on. As long as nginx waits between two pieces
-/// (`lingering_timeout`).
-const TIME: Duration = Duration::from_secs(5);
+/// How long is waited for the next piece, and for all of them: nginx's
+/// `lingering_timeout` and `lingering_time`.
+const PIECE_TIME: Duration = Duration::from_secs(5);
+const TIME: Duration = Duration::from_secs(30);
 
-/// A body that reads on when it is dropped before its end: for five seconds at
-/// most, and not much more than so many bytes, in a task of its own, which ends
-/// with the body's connection.
+/// A body that reads on when it is dropped before its end: for 30 seconds at most,
+/// of which five without a byte, and not much more than so many bytes, in a task
+/// of its own, which ends with the body's connection.
 pub(crate) struct ReadOn<B>
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
@@ -96,9 +98,9 @@ where
             (rest, self.awaits_leave, Handle::try_current())
         {
             let max_bytes = self.max_bytes;
-            runtime.spawn(tokio::time::timeout(TIME, async move {
+            runtime.spawn(timeout(TIME, async move {
                 let mut bytes = 0;
-                while let Some(Ok(frame)) = rest.frame().await {
+                while let Ok(Some(Ok(frame))) = timeout(PIECE_TIME, rest.frame()).await {
                     bytes += frame.data_ref().map_or(0, Bytes::len);
                     if bytes > max_bytes {
                         return;

@@ -25,14 +25,14 @@ const MAX_CONNECTIONS: usize = 256;
 /// The longest that one of them lives, uploads and compiling included: one whose
 /// client does not read its answers would stay.
 const CONNECTION_LIFETIME: Duration = Duration::from_secs(600);
-/// How much is read of a body that nobody wants: uploads are as large as that by
-/// default.
-const UNWANTED_BYTES: usize = 64 * 1024 * 1024;
+/// How much is read of a body that nobody wants, where uploads may not be larger.
+pub(super) const UNWANTED_BYTES: usize = 64 * 1024 * 1024;
 /// The wait after the system refused a connection.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 
 /// Answers each request by `answer`, until it is dropped; its connections end with it.
-pub(super) async fn accept<A, F>(listener: TcpListener, answer: A)
+/// Of a body that nobody wants not much more than `unwanted_bytes` are read.
+pub(super) async fn accept<A, F>(listener: TcpListener, unwanted_bytes: usize, answer: A)
 where
     A: Fn(Request<ReadOn<Incoming>>) -> F + Clone + Send + 'static,
     F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
@@ -57,7 +57,7 @@ where
             let _permit = permit;
             let service = service_fn(move |request: Request<Incoming>| {
                 let (head, body) = request.into_parts();
-                let body = ReadOn::new(body, &head.headers, UNWANTED_BYTES);
+                let body = ReadOn::new(body, &head.headers, unwanted_bytes);
                 let answered = answer(Request::from_parts(head, body));
                 async move { Ok::<_, Infallible>(answered.await) }
             });

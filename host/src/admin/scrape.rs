@@ -25,7 +25,11 @@ impl PrometheusListener {
             async move { answer(&request, &metrics).await }
         };
         Self {
-            task: tokio::spawn(listener::accept(listener, answers)),
+            task: tokio::spawn(listener::accept(
+                listener,
+                listener::UNWANTED_BYTES,
+                answers,
+            )),
         }
     }
 }

@@ -12,6 +12,8 @@ use tokio::net::TcpStream;
 const BODY_BYTES: usize = 900_000;
 /// Enough for the component that is served.
 const MAX_COMPONENT: usize = 2 * 1024 * 1024;
+/// More than the default bound on components.
+const LARGE_COMPONENT: usize = 80 * 1024 * 1024;
 
 /// A client that writes and reads as it is told.
 struct Client(TcpStream);
@@ -125,12 +127,17 @@ async fn a_component_that_is_too_large_is_read_to_its_end() {
 #[tokio::test]
 async fn a_component_of_somebody_without_the_token_is_read_to_its_end() {
     let host = TestHost::serving(FAULTS)
-        .with(|host| host.admin_token = Some("a-secret".into()))
+        .with(|host| {
+            host.admin_token = Some("a-secret".into());
+            host.max_component_bytes = LARGE_COMPONENT;
+        })
         .start()
         .await;
-    let told = format!("content-length: {BODY_BYTES}\r\n\r\n");
-    let mut client = Client::begin(host.admin, &put(host.admin, &told)).await;
-    let answer = client.read_to("\r\n\r\n").await;
-    assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
-    client.write(BODY_BYTES).await;
+    for bytes in [BODY_BYTES, LARGE_COMPONENT] {
+        let told = format!("content-length: {bytes}\r\n\r\n");
+        let mut client = Client::begin(host.admin, &put(host.admin, &told)).await;
+        let answer = client.read_to("\r\n\r\n").await;
+        assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+        client.write(bytes).await;
+    }
 }
