@@ -23,7 +23,7 @@ impl Asked {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BodyLength {
     /// Nothing, by the request's method or the answer's status, whatever is
-    /// written (RFC 9110 §6.4.1).
+    /// written (RFC 9110 §6.4.1, §15.3.6).
     Absent,
     /// So many bytes, by `content-length`.
     Bytes(u64),
@@ -40,7 +40,7 @@ impl BodyLength {
         };
         let no_body = matches!(
             response.status(),
-            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+            StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED
         );
         if asked.is_head || no_body {
             return Some(Self::Absent);
@@ -74,7 +74,11 @@ mod tests {
             .insert(header::CONTENT_LENGTH, HeaderValue::from_static("5"));
         assert_eq!(length(&response, Method::GET), Some(BodyLength::Bytes(5)));
         assert_eq!(length(&response, Method::HEAD), Some(BodyLength::Absent));
-        for status in [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED] {
+        for status in [
+            StatusCode::NO_CONTENT,
+            StatusCode::RESET_CONTENT,
+            StatusCode::NOT_MODIFIED,
+        ] {
             *response.status_mut() = status;
             assert_eq!(length(&response, Method::GET), Some(BodyLength::Absent));
         }

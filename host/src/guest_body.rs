@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Response, Version};
+use http::{HeaderValue, Response, StatusCode, Version, header};
 use http_body::{Body, Frame};
 use tokio::task::unconstrained;
 use tokio_util::sync::CancellationToken;
@@ -68,11 +68,21 @@ pub(crate) struct GuestBody {
 impl GuestBody {
     /// Puts a guest behind the answer that it is writing.
     pub(crate) fn behind(
-        response: Response<HyperOutgoingBody>,
+        mut response: Response<HyperOutgoingBody>,
         guest: Progress,
         asked: Asked,
         afterlife: Afterlife,
     ) -> Response<Self> {
+        if response.status() == StatusCode::NO_CONTENT {
+            // Not allowed there (RFC 9110 §8.6), and hyper passes it on.
+            response.headers_mut().remove(header::CONTENT_LENGTH);
+        }
+        let is_reset = response.status() == StatusCode::RESET_CONTENT;
+        if is_reset {
+            // It has a body, of no bytes (RFC 9110 §15.3.6).
+            let none = HeaderValue::from_static("0");
+            response.headers_mut().insert(header::CONTENT_LENGTH, none);
+        }
         // Where it says nothing, `wasi:http` has given the guest no body to write.
         let length = BodyLength::of(&response, asked).unwrap_or(BodyLength::Open);
         response.map(|inner| Self {
@@ -80,7 +90,8 @@ impl GuestBody {
             guest,
             course: Course::Open,
             length,
-            ends_with_head: length == BodyLength::Absent && asked.version == Version::HTTP_2,
+            ends_with_head: length == BodyLength::Absent
+                && (is_reset || asked.version == Version::HTTP_2),
             handed_over: 0,
             afterlife: Some(afterlife),
         })

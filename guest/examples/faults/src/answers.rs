@@ -33,7 +33,7 @@ pub(crate) fn refused(request: &Request, outparam: ResponseOutparam) {
         "short" => send(&outparam, 200, &header("content-length", b"5"), b"four"),
         "long" => send(&outparam, 200, &header("content-length", b"3"), b"four"),
         "no-number" => send(&outparam, 200, &header("content-length", b"+4"), b"four"),
-        "204" => send(&outparam, 204, &[], b"four"),
+        "204" => send(&outparam, 204, &header("content-length", b"5"), b"four"),
         "304" => send(&outparam, 304, &header("content-length", b"5"), b"four"),
         _ => return,
     };
