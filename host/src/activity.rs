@@ -82,6 +82,11 @@ impl Activity {
         }
     }
 
+    /// Whether a request has not had its whole answer.
+    pub(crate) fn is_open(&self) -> bool {
+        self.open.load(Ordering::Acquire) > 0
+    }
+
     /// Whether requests share the connection.
     pub(crate) fn is_http2(&self) -> bool {
         self.is_http2.load(Ordering::Relaxed)
@@ -133,7 +138,8 @@ impl Activity {
                 idle = idle.min(since(&self.written_at));
             }
             return match limits.header_timeout.checked_sub(idle) {
-                Some(left) if !left.is_zero() => Finding::Well(left),
+                // A stream may begin at any time.
+                Some(left) if !left.is_zero() => Finding::Well(left.min(limits.shortest())),
                 _ => Finding::Idle,
             };
         }
@@ -160,8 +166,7 @@ impl Activity {
         if is_stuck {
             return Finding::Stuck;
         }
-        let shortest = limits.header_timeout.min(limits.stream_idle_timeout);
-        Finding::Well(shortest / LOOKS)
+        Finding::Well(limits.shortest() / LOOKS)
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Weak<Stream>>> {

@@ -66,7 +66,8 @@ impl Requests {
     pub async fn get(&self, target: &Uri) -> anyhow::Result<(StatusCode, Bytes)> {
         let no_body = Empty::<Bytes>::new().map_err(no_error);
         let request = usual_request(target.clone(), no_body);
-        let answered = self.handler.handle(request, PEER).await;
+        let begun = self.handler.begin(&request, PEER);
+        let answered = self.handler.handle(request, begun).await;
         let (head, body) = match answered {
             Ok(response) => response.into_parts(),
             Err(never) => match never {},

@@ -10,6 +10,8 @@ use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use opentelemetry::StringValue;
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
 use crate::compiler::{Compiler, Identity, Linked};
@@ -130,6 +132,8 @@ pub struct ComponentSlot {
     current: ArcSwap<LoadedComponent>,
     /// Swaps hold the lock, so that both change together.
     previous: Mutex<Option<Arc<LoadedComponent>>>,
+    /// For requests that wait for as many places as the current one takes.
+    places_changed: Notify,
     compiler: Compiler,
     /// Ends with the slot: instances in flight hold the engine itself.
     engine: TickingEngine,
@@ -178,6 +182,7 @@ impl ComponentSlot {
         Ok(Self {
             current: ArcSwap::from_pointee(component),
             previous: Mutex::default(),
+            places_changed: Notify::new(),
             compiler,
             engine,
         })
@@ -191,6 +196,12 @@ impl ComponentSlot {
     /// The places that an instance of the current component takes.
     pub(crate) fn places(&self) -> u32 {
         self.current.load().places
+    }
+
+    /// Waits for a current component that takes more places or fewer, from this
+    /// call on.
+    pub(crate) fn places_changed(&self) -> Notified<'_> {
+        self.places_changed.notified()
     }
 
     pub(crate) fn compiler(&self) -> &Compiler {
@@ -219,28 +230,38 @@ impl ComponentSlot {
     /// Serves a candidate from now on, and gives back what was served before.
     pub(crate) fn swap(&self, candidate: Arc<LoadedComponent>) -> Arc<LoadedComponent> {
         let mut previous = self.lock();
-        let before = self.current.swap(candidate);
-        *previous = Some(Arc::clone(&before));
-        before
+        self.exchange(&mut previous, candidate)
     }
 
     /// Exchanges the component and the one before it, as a new generation.
     pub(crate) fn roll_back(&self) -> Option<Exchanged> {
         let mut previous = self.lock();
         let wanted = previous.take()?;
-        let before = self.current();
         let now = Arc::new(LoadedComponent {
             pre: wanted.pre.clone(),
             identity: wanted.identity.clone(),
             places: wanted.places,
-            generation: before.generation + 1,
+            generation: self.current.load().generation + 1,
             source: wanted.source.clone(),
             loaded_at: SystemTime::now(),
             pacer: Arc::clone(&wanted.pacer),
         });
-        self.current.store(Arc::clone(&now));
-        *previous = Some(Arc::clone(&before));
+        let before = self.exchange(&mut previous, Arc::clone(&now));
         Some(Exchanged { before, now })
+    }
+
+    fn exchange(
+        &self,
+        previous: &mut Option<Arc<LoadedComponent>>,
+        now: Arc<LoadedComponent>,
+    ) -> Arc<LoadedComponent> {
+        let places = now.places;
+        let before = self.current.swap(now);
+        *previous = Some(Arc::clone(&before));
+        if places != before.places {
+            self.places_changed.notify_waiters();
+        }
+        before
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Arc<LoadedComponent>>> {

@@ -13,7 +13,8 @@ pub struct RequestLimits {
     pub request_timeout: Duration,
     /// How long a guest may go on after its last byte.
     pub linger: Duration,
-    /// How long a request waits for a free instance.
+    /// How long a request waits for a free instance, and no longer than its
+    /// `request_timeout`.
     pub queue_timeout: Duration,
     /// Instances that live at once: the pool's slots.
     pub max_instances: NonZeroU32,
@@ -69,6 +70,15 @@ pub struct ServerLimits {
     pub shutdown_grace: Duration,
     /// How long the server goes on, not ready, before it stops accepting.
     pub shutdown_delay: Duration,
+}
+
+impl ServerLimits {
+    /// The shortest time after which something on a connection may be amiss.
+    pub(crate) fn shortest(&self) -> Duration {
+        let shortest = self.header_timeout.min(self.stream_idle_timeout);
+        // Who asks for none at all is not to have it looked at all the time.
+        shortest.max(Duration::from_millis(1))
+    }
 }
 
 impl Default for ServerLimits {

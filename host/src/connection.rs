@@ -4,6 +4,7 @@
 //! of a protocol, nor a head, nor the time between two requests, nor a body that
 //! nobody reads or writes. It has one timer a connection, not one a request.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -46,6 +47,9 @@ pub(crate) struct Connections {
     /// Without a certificate, HTTP is served.
     pub(crate) tls: Option<Arc<Tls>>,
 }
+
+/// How hyper says that a connection failed.
+type ConnectionError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Where the server is on its way to the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,8 +130,11 @@ impl Connections {
         let service = service_fn(move |request: Request<Incoming>| {
             let handler = Arc::clone(&handler);
             let open = opened.open(request.version());
+            // Now: hyper drops the future before it is polled where the client
+            // has said meanwhile that it will send no more.
+            let begun = handler.begin(&request, peer);
             async move {
-                let response = handler.handle(request, peer).await;
+                let response = handler.handle(request, begun).await;
                 response.map(|response| response.map(|body| StreamBody::new(body, open)))
             }
         });
@@ -139,13 +146,13 @@ impl Connections {
     }
 
     /// Polls a connection and looks after it until it ends.
-    async fn watch<C>(&self, connection: C, activity: &Activity) -> Result<(), C::Error>
+    async fn watch<C>(&self, connection: C, activity: &Activity) -> Result<(), ConnectionError>
     where
-        C: GracefulConnection,
+        C: GracefulConnection<Error = ConnectionError>,
     {
         let mut connection = pin!(connection);
         let mut phases = self.phase.subscribe();
-        let mut look = pin!(tokio::time::sleep(self.limits.header_timeout));
+        let mut look = pin!(tokio::time::sleep(self.limits.shortest()));
         let mut closing = false;
         loop {
             // A flood that uses up the task's share of work must not keep the
@@ -177,7 +184,11 @@ impl Connections {
                     };
                     look.as_mut().reset(tokio::time::Instant::now() + next);
                 }
-                ended = connection.as_mut() => return ended,
+                ended = connection.as_mut() => return match ended {
+                    // Its requests tell of it.
+                    Err(error) if is_told(&*error, activity.is_open()) => Ok(()),
+                    ended => ended,
+                },
             }
         }
     }
@@ -191,6 +202,27 @@ impl Connections {
     pub(crate) fn end(&self) {
         self.phase.send_replace(Phase::Ended);
     }
+}
+
+/// Whether a request tells of it: the answer's body failed, or the client went away
+/// while one was open, rather than that it said what cannot be.
+fn is_told(error: &(dyn std::error::Error + 'static), is_open: bool) -> bool {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    causes.any(|cause| {
+        let hyper = cause.downcast_ref::<hyper::Error>();
+        let is_incomplete = hyper.is_some_and(hyper::Error::is_incomplete_message);
+        // TLS says `UnexpectedEof` of an end without a word.
+        let is_gone = cause.downcast_ref().is_some_and(|it: &std::io::Error| {
+            matches!(
+                it.kind(),
+                ErrorKind::BrokenPipe
+                    | ErrorKind::ConnectionAborted
+                    | ErrorKind::ConnectionReset
+                    | ErrorKind::UnexpectedEof
+            )
+        });
+        hyper.is_some_and(hyper::Error::is_user) || is_open && (is_incomplete || is_gone)
+    })
 }
 
 fn builder(requests: &RequestLimits) -> auto::Builder<TokioExecutor> {

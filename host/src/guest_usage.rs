@@ -6,7 +6,7 @@
 
 use std::num::NonZeroU32;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use opentelemetry::KeyValue;
@@ -50,6 +50,7 @@ pub(crate) struct GuestUsage {
     busy_nanos: AtomicU64,
     cpu_nanos: AtomicU64,
     memory_peak_bytes: AtomicU64,
+    memory_limit_reached: AtomicBool,
     spans_dropped: AtomicU64,
 }
 
@@ -71,6 +72,7 @@ impl GuestUsage {
             busy_nanos: AtomicU64::new(0),
             cpu_nanos: AtomicU64::new(0),
             memory_peak_bytes: AtomicU64::new(0),
+            memory_limit_reached: AtomicBool::new(false),
             spans_dropped: AtomicU64::new(0),
         }
     }
@@ -100,31 +102,38 @@ impl GuestUsage {
             .store(bytes as u64, Ordering::Relaxed);
     }
 
+    /// Takes note that it was refused memory.
+    pub(crate) fn set_memory_limit_reached(&self) {
+        self.memory_limit_reached.store(true, Ordering::Relaxed);
+    }
+
     /// Counts a span of the guest's that was not kept.
     pub(crate) fn drop_span(&self) {
         self.spans_dropped.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// What is known by now, as attributes of the server span.
-    pub(crate) fn attributes(&self) -> impl Iterator<Item = KeyValue> + use<> {
-        let seconds = |key, time: Option<Duration>| Some(KeyValue::new(key, time?.as_secs_f64()));
-        let peak = self.memory_peak().map(|bytes| {
-            let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-            KeyValue::new("fanlight.guest.memory.peak", bytes)
-        });
+    /// Adds what is known by now, as attributes of the server span.
+    pub(crate) fn tell(&self, attributes: &mut Vec<KeyValue>) {
+        let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        let times = [
+            ("fanlight.guest.instantiate_time", self.instantiate_time()),
+            ("fanlight.guest.busy_time", self.busy_time()),
+        ];
+        for (key, time) in times {
+            if let Some(time) = time {
+                attributes.push(KeyValue::new(key, time.as_secs_f64()));
+            }
+        }
+        if let Some(bytes) = self.memory_peak() {
+            attributes.push(KeyValue::new("fanlight.guest.memory.peak", count(bytes)));
+        }
+        if self.memory_limit_reached.load(Ordering::Relaxed) {
+            attributes.push(KeyValue::new("fanlight.memory.limit_reached", true));
+        }
         let dropped = self.spans_dropped.load(Ordering::Relaxed);
-        let dropped = (dropped > 0).then(|| {
-            let dropped = i64::try_from(dropped).unwrap_or(i64::MAX);
-            KeyValue::new("fanlight.spans.dropped", dropped)
-        });
-        [
-            seconds("fanlight.guest.instantiate_time", self.instantiate_time()),
-            seconds("fanlight.guest.busy_time", self.busy_time()),
-            peak,
-            dropped,
-        ]
-        .into_iter()
-        .flatten()
+        if dropped > 0 {
+            attributes.push(KeyValue::new("fanlight.spans.dropped", count(dropped)));
+        }
     }
 
     fn instantiate_time(&self) -> Option<Duration> {
@@ -248,7 +257,9 @@ mod tests {
     use super::*;
 
     fn keys(usage: &GuestUsage) -> Vec<String> {
-        usage.attributes().map(|it| it.key.to_string()).collect()
+        let mut attributes = Vec::new();
+        usage.tell(&mut attributes);
+        attributes.iter().map(|it| it.key.to_string()).collect()
     }
 
     #[test]

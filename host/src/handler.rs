@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header};
+use http::{HeaderValue, Request, Response, Version, header};
 use http_body::Body;
 use opentelemetry::KeyValue;
 use tokio::time::Instant;
@@ -29,6 +29,7 @@ use crate::propagation::{self, TRACERESPONSE};
 use crate::read_on::ReadOn;
 use crate::request_body::RequestBody;
 use crate::request_facts::Peer;
+use crate::request_rules;
 use crate::server_metrics::ServerMetrics;
 use crate::server_span::{ServerSpan, ServerTracer};
 use crate::span_body::SpanBody;
@@ -75,6 +76,14 @@ impl Handler {
         }
     }
 
+    /// Begins with a request whose head was read.
+    pub(crate) fn begin<B>(&self, request: &Request<B>, peer: Peer) -> Begun {
+        Begun {
+            span: self.tracer.start(request, peer),
+            is_over: false,
+        }
+    }
+
     /// Handles one request. It never fails: an error is an answer.
     ///
     /// # Cancel safety
@@ -82,17 +91,16 @@ impl Handler {
     pub(crate) async fn handle<B>(
         &self,
         request: Request<B>,
-        peer: Peer,
+        mut begun: Begun,
     ) -> Result<Response<SpanBody>, Infallible>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<wasmtime_wasi_http::Error> + Send,
     {
-        let span = self.tracer.start(&request, peer);
-        let mut cancelled = CancelledOnDrop(Some(span.clone()));
+        let span = begun.span.clone();
         let asked = Asked::by(&request);
         let result = self.try_handle(request, &span).await;
-        cancelled.0 = None;
+        begun.is_over = true;
         Ok(self.respond(result, span, asked))
     }
 
@@ -127,17 +135,18 @@ impl Handler {
         B::Error: Into<wasmtime_wasi_http::Error> + Send,
     {
         // From the head on: the wait for a place is part of it.
-        let deadline = Instant::now() + self.limits.request_timeout;
+        let begun = Instant::now();
+        let deadline = begun + self.limits.request_timeout;
         let (head, body) = request.into_parts();
         let body = ReadOn::new(body, &head.headers, UNWANTED_BYTES);
         let request = Request::from_parts(head, body);
-        check(&request, span, &self.limits)?;
+        request_rules::check(&request, span, &self.limits)?;
         let max_body = self.limits.max_body_bytes;
         let (head, body) = request.into_parts();
         let body = RequestBody::new(body, max_body, span.clone())?;
         let request = Request::from_parts(head, body);
         let cut = request.body().watch();
-        let (component, place) = self.component().await?;
+        let (component, place) = self.component(begun).await?;
         identify(span, &component);
         let asked = Asked::by(&request);
         let telemetry = GuestTelemetry::new(Arc::clone(&self.signals), span.clone());
@@ -176,10 +185,22 @@ impl Handler {
     }
 
     /// Waits for room for an instance of the component that is served by then.
-    async fn component(&self) -> Result<(Arc<LoadedComponent>, Place), HandleError> {
+    async fn component(
+        &self,
+        begun: Instant,
+    ) -> Result<(Arc<LoadedComponent>, Place), HandleError> {
         loop {
+            // Before the count is read: no change of it is missed.
+            let changed = self.slot.places_changed();
             let places = self.slot.places();
-            let mut place = self.instances.place(places, &self.stopped).await?;
+            let mut place = match self.instances.free(places) {
+                Some(place) => place,
+                None => tokio::select! {
+                    biased;
+                    place = self.instances.wait(places, begun, &self.stopped) => place?,
+                    () = changed => continue,
+                },
+            };
             let component = self.slot.current();
             // Another one may be served now, which takes more, or fewer.
             match places.checked_sub(component.places()) {
@@ -246,71 +267,19 @@ impl Handler {
     }
 }
 
-/// Ends the span of a request whose future was dropped: its client has left.
-struct CancelledOnDrop(Option<ServerSpan>);
+/// A request that was begun. Dropped before it has its answer, it ends its span:
+/// the client has left.
+pub(crate) struct Begun {
+    span: ServerSpan,
+    is_over: bool,
+}
 
-impl Drop for CancelledOnDrop {
+impl Drop for Begun {
     fn drop(&mut self) {
-        if let Some(span) = self.0.take() {
-            span.fail(&HandleError::Cancelled);
-            span.end(0);
+        if !self.is_over {
+            self.span.fail(&HandleError::Cancelled);
+            self.span.end(0);
         }
-    }
-}
-
-/// Refuses what no guest can be asked.
-fn check<B>(
-    request: &Request<B>,
-    span: &ServerSpan,
-    limits: &RequestLimits,
-) -> Result<(), HandleError> {
-    // HTTP/1.1's are bounded where they are parsed.
-    if request.headers().len() > limits.max_headers {
-        return Err(HandleError::HeadersTooLarge);
-    }
-    if request.method() == Method::CONNECT {
-        return Err(HandleError::Unsupported("CONNECT is not supported"));
-    }
-    if !is_encoding_known(request.headers()) {
-        return Err(HandleError::Unsupported(
-            "No transfer coding but chunked is supported",
-        ));
-    }
-    if is_upgrade(request.headers()) {
-        return Err(HandleError::Unsupported(
-            "Protocol upgrades are not supported",
-        ));
-    }
-    if request.headers().get_all(header::HOST).iter().count() > 1 {
-        return Err(HandleError::BadRequest(
-            "The request has more than one Host",
-        ));
-    }
-    if !span.names_a_host() {
-        return Err(HandleError::BadRequest("The request has no valid Host"));
-    }
-    Ok(())
-}
-
-/// Whether the client asks for another protocol. `h2c` may be ignored (RFC 9113
-/// §3.1), and curl offers it with every `--http2`.
-fn is_upgrade(headers: &HeaderMap) -> bool {
-    headers.get_all(header::UPGRADE).iter().any(|value| {
-        let protocols = value.to_str().unwrap_or("?").split(',').map(str::trim);
-        protocols
-            .into_iter()
-            .any(|protocol| !protocol.eq_ignore_ascii_case("h2c"))
-    })
-}
-
-/// Whether the body is in chunks at most. hyper looks at the last coding alone,
-/// and would hand over what the others made of the body (RFC 9112 §6.1).
-fn is_encoding_known(headers: &HeaderMap) -> bool {
-    let mut encodings = headers.get_all(header::TRANSFER_ENCODING).iter();
-    match (encodings.next(), encodings.next()) {
-        (None, _) => true,
-        (Some(only), None) => only.as_bytes().eq_ignore_ascii_case(b"chunked"),
-        (Some(_), Some(_)) => false,
     }
 }
 
@@ -350,22 +319,4 @@ fn problem(error: &HandleError, span: &ServerSpan, asked: Asked) -> Response<Spa
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn upgrade(value: &'static str) -> bool {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::UPGRADE, HeaderValue::from_static(value));
-        is_upgrade(&headers)
-    }
-
-    #[test]
-    fn an_offer_of_h2c_is_ignored_and_any_other_upgrade_is_not() {
-        assert!(!upgrade("h2c"));
-        assert!(upgrade("websocket"));
-        assert!(upgrade("h2c, websocket"));
-    }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Meter};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::RequestLimits;
@@ -24,7 +25,7 @@ pub(crate) type Place = OwnedSemaphorePermit;
 pub(crate) struct Instances {
     places: Arc<Semaphore>,
     waiting: Arc<AtomicI64>,
-    queue_timeout: Duration,
+    patience: Duration,
     refused: Counter<u64>,
 }
 
@@ -37,7 +38,7 @@ impl Instances {
         Self {
             places,
             waiting,
-            queue_timeout: limits.queue_timeout,
+            patience: limits.queue_timeout.min(limits.request_timeout),
             refused: meter
                 .u64_counter("fanlight.instances.refused")
                 .with_unit("{request}")
@@ -46,27 +47,32 @@ impl Instances {
         }
     }
 
-    /// Waits for as many places, at most for the queue timeout.
+    /// As many places, if they are free and nobody waits for some.
+    pub(crate) fn free(&self, count: u32) -> Option<Place> {
+        let places = Arc::clone(&self.places);
+        places.try_acquire_many_owned(count).ok()
+    }
+
+    /// Waits for as many places: at most for the queue timeout, or for the request
+    /// timeout where that is shorter, from when the request `begun`.
     ///
     /// # Errors
     /// Where they did not become free in time, or `stopped` was cancelled.
     ///
     /// # Cancel safety
     /// Dropped, it no longer waits, and no place is lost.
-    pub(crate) async fn place(
+    pub(crate) async fn wait(
         &self,
         count: u32,
+        begun: Instant,
         stopped: &CancellationToken,
     ) -> Result<Place, HandleError> {
-        if let Ok(place) = Arc::clone(&self.places).try_acquire_many_owned(count) {
-            return Ok(place);
-        }
         let _waiting = Waiting::one_more(&self.waiting);
         let free = Arc::clone(&self.places).acquire_many_owned(count);
         let refusal = tokio::select! {
             biased;
             () = stopped.cancelled() => HandleError::Unavailable,
-            place = tokio::time::timeout(self.queue_timeout, free) => match place {
+            place = timeout_at(begun + self.patience, free) => match place {
                 Ok(Ok(place)) => return Ok(place),
                 Ok(Err(_)) | Err(_) => HandleError::Overloaded,
             }

@@ -23,14 +23,13 @@ use wasmtime_wasi_http::p2::types::{HostIncomingRequest, HostResponseOutparam};
 
 use crate::body_length::Asked;
 use crate::component::LoadedComponent;
+use crate::cookies;
 use crate::error::{ErrorCodeError, GuestTrap, HandleError, InstantiateError};
 use crate::imports::SpansEnded;
 use crate::pacer::Paced;
 use crate::request_facts::Scheme;
 use crate::server_span::ServerSpan;
 use crate::state::State;
-
-use opentelemetry::KeyValue;
 
 /// Bytes that one call to the host may move: the largest chunk and some more.
 const HOSTCALL_FUEL: usize = 8 * 1024 * 1024;
@@ -213,7 +212,8 @@ where
         Scheme::Http => GuestsScheme::Http,
         Scheme::Https => GuestsScheme::Https,
     };
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    cookies::join(parts.version, &mut parts.headers);
     state.request_body = Some(if body.is_end_stream() {
         // As most are; to box nothing takes no memory.
         no_body().boxed_unsync()
@@ -245,10 +245,6 @@ async fn run(component: Arc<LoadedComponent>, prepared: Prepared) -> GuestEnd {
     } = prepared;
     let result = call(&component, &mut store, begun, arguments).await;
     let state = store.data_mut();
-    if state.memory.reached {
-        let limit = KeyValue::new("fanlight.memory.limit_reached", true);
-        state.telemetry.server_span().set_host_attribute(limit);
-    }
     match result {
         Ok(()) => {
             state.telemetry.finish(SpansEnded::Returned);

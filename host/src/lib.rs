@@ -1,15 +1,15 @@
 //! Serves WebAssembly components over HTTP and lets you see inside them.
 //!
-//! The map of the house; a module uses only what stands below it here.
+//! The map of the house; a module uses only its own floor and those below.
 //!
 //! | floor | modules |
 //! |---|---|
 //! | roof | [`Cli`] |
-//! | http | `server` accepts and drains, `tls` makes handshakes, `connection` serves one connection, with `activity`, `watched_io` and `stream_body` for its watchdog, `handler` is the envelope of a request, `admin` answers probes |
-//! | component | `watch` and `reload` replace what is served, `request_body`, `read_on`, `span_body` and `guest_body` carry what is read and answered, `invocation` runs a guest, `component` holds what is served, `compiler` makes it, with `direct_imports` |
-//! | store | `state` is the `T` of `Store<T>`, `memory_limit` and `holdings` bound it, `http_error_code` mends an import, `answer` is one of our own, `outbound` says what a guest may call |
+//! | http | `server` accepts and drains, `tls` makes handshakes, `connection` serves one connection, with `activity`, `watched_io` and `stream_body` for its watchdog, `handler` is the envelope of a request, `request_rules` says what none can be, `admin` answers probes |
+//! | component | `watch`, `offer`, `reload` and `probe` replace what is served, `swapped`, `swap_trace`, `swap_error` and `load_error` tell of it, `request_body`, `read_on`, `span_body` and `guest_body` carry what is read and answered, `invocation` runs a guest, `cookies` joins those of HTTP/2, `component` holds what is served, `compiler` makes it, with `direct_imports` |
+//! | store | `state` is the `T` of `Store<T>`, `memory_limit` and `holdings` bound it, `http_error_code` and `stream_drop` mend imports, `answer` and `taken_body` are our own, `outbound` says what a guest may call |
 //! | edges | `imports` is the guest's side of telemetry, `server_span` the host's, with `server_metrics`, `request_facts` and `reserved`; `instances` has the places |
-//! | ground | `engine`, `pacer`, `telemetry`, `span`, `span_limits`, `guest_usage`, `request_clock`, `propagation`, `config`, `known_methods`, `trusted_proxies`, `captured_headers`, `failure_log`, `printable`, `error` |
+//! | ground | `engine`, `pacer`, `telemetry`, `span`, `span_limits`, `guest_usage`, `request_clock`, `propagation`, `config`, `body_length`, `known_methods`, `trusted_proxies`, `captured_headers`, `failure_log`, `printable`, `error` |
 
 mod activity;
 mod admin;
@@ -24,6 +24,7 @@ mod compiler;
 mod component;
 mod config;
 mod connection;
+mod cookies;
 mod direct_imports;
 mod engine;
 mod error;
@@ -55,6 +56,7 @@ mod reload;
 mod request_body;
 mod request_clock;
 mod request_facts;
+mod request_rules;
 mod reserved;
 mod server;
 mod server_metrics;

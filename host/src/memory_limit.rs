@@ -10,8 +10,7 @@ use crate::guest_usage::GuestUsage;
 /// allocated on demand there would be no other bound.
 pub(crate) const MAX_TABLE_ELEMENTS: usize = 20_000;
 
-/// Bounds the guest's linear memories, all of them together, and remembers that
-/// the bound was reached.
+/// Bounds the guest's linear memories, all of them together.
 #[derive(Debug)]
 pub(crate) struct MemoryLimit {
     max_bytes: usize,
@@ -22,7 +21,6 @@ pub(crate) struct MemoryLimit {
     peak: usize,
     peak_before: usize,
     usage: Arc<GuestUsage>,
-    pub(crate) reached: bool,
 }
 
 impl MemoryLimit {
@@ -34,7 +32,6 @@ impl MemoryLimit {
             peak: 0,
             peak_before: 0,
             usage,
-            reached: false,
         }
     }
 }
@@ -55,8 +52,9 @@ impl ResourceLimiter for MemoryLimit {
             self.peak_before = self.peak;
             self.peak = self.peak.max(bytes);
             self.usage.set_memory_peak(self.peak);
+        } else {
+            self.usage.set_memory_limit_reached();
         }
-        self.reached |= !allowed;
         Ok(allowed)
     }
 
@@ -79,22 +77,27 @@ impl ResourceLimiter for MemoryLimit {
 
 #[cfg(test)]
 mod tests {
+    use opentelemetry::Value;
+
     use super::*;
     use crate::guest_usage::CpuTime;
 
     fn limit(max_bytes: usize) -> (MemoryLimit, impl Fn() -> i64) {
         let usage = Arc::new(GuestUsage::new(CpuTime::Unsampled));
-        let limit = MemoryLimit::new(max_bytes, Arc::clone(&usage));
-        let peak = move || {
-            usage
-                .attributes()
-                .find_map(|attribute| match attribute.value {
-                    opentelemetry::Value::I64(bytes) => Some(bytes),
-                    _ => None,
-                })
-                .unwrap_or(0)
+        let limit = MemoryLimit::new(max_bytes, usage);
+        let usage = Arc::clone(&limit.usage);
+        let peak = move || match told(&usage, "fanlight.guest.memory.peak") {
+            Some(Value::I64(bytes)) => bytes,
+            _ => 0,
         };
         (limit, peak)
+    }
+
+    fn told(usage: &GuestUsage, key: &str) -> Option<Value> {
+        let mut attributes = Vec::new();
+        usage.tell(&mut attributes);
+        let attribute = attributes.into_iter().find(|it| it.key.as_str() == key);
+        attribute.map(|it| it.value)
     }
 
     #[test]
@@ -102,8 +105,13 @@ mod tests {
         let (mut limit, peak) = limit(100);
         assert_eq!(peak(), 0);
         assert!(limit.memory_growing(0, 60, None).unwrap());
+        let is_reached = |limit: &MemoryLimit| {
+            let told = told(&limit.usage, "fanlight.memory.limit_reached");
+            told == Some(Value::Bool(true))
+        };
+        assert!(!is_reached(&limit));
         assert!(!limit.memory_growing(0, 60, None).unwrap());
-        assert!(limit.reached);
+        assert!(is_reached(&limit));
         assert_eq!(peak(), 60);
         assert!(limit.memory_growing(0, 40, None).unwrap());
         assert!(!limit.memory_growing(60, 61, None).unwrap());

@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use http::uri::Authority;
-use http::{HeaderMap, Request, Version, header};
+use http::{HeaderValue, Method, Request, Version, header};
 use opentelemetry::{KeyValue, StringValue};
 
 use crate::known_methods::KnownMethods;
@@ -231,21 +231,38 @@ impl fmt::Write for AddressText {
     }
 }
 
+/// The authority, if it is one of HTTP: with a host (RFC 9110 §4.2.1), and without
+/// a user, which no request has (RFC 9112 §3.2, RFC 9113 §8.3.1). A target of it
+/// alone is CONNECT's, and one that has it makes up for no `Host` that cannot be.
 fn authority<B>(request: &Request<B>) -> Option<Authority> {
-    match request.uri().authority() {
-        Some(authority) => Some(authority.clone()),
-        None => text(request.headers(), &header::HOST)?.parse().ok(),
-    }
+    let uri = request.uri();
+    let authority = match uri.authority() {
+        Some(_) if uri.scheme().is_none() && request.method() != Method::CONNECT => None,
+        Some(authority) => {
+            let host = request.headers().get(header::HOST);
+            let host = host.filter(|it| !it.is_empty());
+            let is_wrong = host.is_some_and(|it| named(it).is_none());
+            (!is_wrong).then(|| authority.clone())
+        }
+        None => named(request.headers().get(header::HOST)?),
+    };
+    authority.filter(is_of_http)
+}
+
+fn named(host: &HeaderValue) -> Option<Authority> {
+    host.to_str().ok()?.parse().ok().filter(is_of_http)
+}
+
+fn is_of_http(authority: &Authority) -> bool {
+    let bytes = authority.as_str().as_bytes();
+    // The host is what stands before the port.
+    bytes.first().is_some_and(|it| *it != b':') && !bytes.contains(&b'@')
 }
 
 /// The host of an authority: an address of IPv6 without its brackets.
 fn host_of(authority: &Authority) -> &str {
     let host = authority.host();
     host.trim_start_matches('[').trim_end_matches(']')
-}
-
-fn text<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
 }
 
 /// Cuts a text at `limit` bytes, at a character's border.

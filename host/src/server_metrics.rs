@@ -80,7 +80,7 @@ impl ServerMetrics {
             rejected: meter
                 .u64_counter("fanlight.connection.failed")
                 .with_unit("{connection}")
-                .with_description("Connections that ended with a protocol error or a timeout")
+                .with_description("Connections that ended with an error: of the protocol, in a handshake, half a head")
                 .build(),
             traps: meter
                 .u64_counter("fanlight.guest.traps")

@@ -333,7 +333,7 @@ impl ServerSpan {
             attributes.push(KeyValue::new("http.route", route));
         }
         // Of a guest that goes on, what it took until now.
-        attributes.extend(self.shared.usage.attributes());
+        self.shared.usage.tell(&mut attributes);
         let is_error = Shared::add_outcome(&state, &mut attributes);
         let dropped = state.dropped;
         state.span.replace_attributes(attributes, dropped);

@@ -5,6 +5,8 @@ use fanlight_tests::client::trace_of;
 use fanlight_tests::collector::Collector;
 use fanlight_tests::fixture::{COMPOSED, FAULTS, Fixture, GUARDED, GUARDED_FAULTS, HELLO};
 use fanlight_tests::host::{RunningHost, TestHost};
+use fanlight_tests::{PATIENCE, eventually_async};
+use http::Method;
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -14,9 +16,13 @@ use crate::contract::{Trace, demand_within};
 async fn with_room_for(instances: u32, fixture: Fixture) -> RunningHost {
     let host = TestHost::serving(fixture).requests(|limits| {
         limits.max_instances = instances.try_into().unwrap();
+        // Nobody's place becomes free by a timeout.
+        limits.request_timeout = 10 * PATIENCE;
         limits.queue_timeout = limits.request_timeout;
     });
-    host.start().await
+    // Metrics are made, to be read at the admin port.
+    let vars = ["OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER"].map(|name| (name, "none"));
+    host.exporting(&vars).start().await
 }
 
 /// Sends so many requests at once that sleep, and demands that all are answered.
@@ -30,6 +36,18 @@ async fn demand_sleepers(host: &RunningHost, count: usize) {
         assert_eq!(answer.status, 200, "{answer:?}");
         assert_eq!(answer.body, "slept\n");
     }
+}
+
+/// Waits until the server's metrics have this line.
+async fn is_told(host: &RunningHost, line: &str) {
+    eventually_async(line, async || {
+        let metrics = host.ask_admin(Method::GET, "/metrics").send().await;
+        String::from_utf8_lossy(&metrics.body)
+            .lines()
+            .any(|it| it == line)
+            .then_some(())
+    })
+    .await;
 }
 
 async fn serving(fixture: Fixture) -> (Collector, RunningHost) {
@@ -137,6 +155,23 @@ async fn a_swap_between_components_that_take_more_and_fewer_places_loses_none() 
         assert_eq!(swapped.status, 200, "{swapped:?}");
         demand_sleepers(&host, 8).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_waits_over_a_swap_waits_for_the_places_of_what_is_served_then() {
+    let host = with_room_for(3, GUARDED_FAULTS).await;
+    let ask = |target: &str| host.get(target).header("x-key", "1").send();
+    let asleep = tokio::spawn(ask("/sleep?ms=600000"));
+    is_told(&host, "fanlight_instances_live 2").await;
+    let waiting = tokio::spawn(ask("/sleep?ms=1"));
+    is_told(&host, "fanlight_instances_waiting 1").await;
+    let swapped = host.put(std::fs::read(FAULTS.path()).unwrap()).await;
+    assert_eq!(swapped.status, 200, "{swapped:?}");
+    // Of the three places the one is enough now that was free all the time.
+    let answer = tokio::time::timeout(PATIENCE, waiting).await.unwrap();
+    assert_eq!(answer.unwrap().body, "slept\n");
+    assert!(!asleep.is_finished());
+    asleep.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,6 +10,8 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::departures::demand_failed;
+
 /// An HTTP/2 client's first bytes: the preface and empty SETTINGS.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
@@ -103,12 +105,7 @@ async fn half_a_head_is_a_failed_connection_and_an_idle_one_is_not() {
         let mut stream = saying(host.address, beginning.as_bytes()).await;
         rest(&mut stream).await;
     }
-    let failed = collector
-        .points("fanlight.connection.failed", |points| {
-            points[0].value >= 1.0
-        })
-        .await;
-    assert_eq!(failed[0].value, 1.0);
+    demand_failed(&collector, 1.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

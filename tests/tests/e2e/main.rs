@@ -47,6 +47,7 @@ mod propagation;
 mod protocol;
 mod real_collector;
 mod request_body;
+mod request_rules;
 mod resource;
 mod self_observation;
 mod server_span;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fanlight_runner::client::Answer;
 use fanlight_runner::span::Status;
-use fanlight_tests::client::{raw, trace_of};
+use fanlight_tests::client::trace_of;
 use fanlight_tests::collected::CollectedSpan;
 use fanlight_tests::collector::Collector;
 use fanlight_tests::fixture::{DEMO, FAULTS};
@@ -14,7 +14,7 @@ use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-async fn faults() -> (Collector, RunningHost) {
+pub(crate) async fn faults() -> (Collector, RunningHost) {
     let collector = Collector::start().await;
     let host = TestHost::serving(FAULTS)
         .exporting_to(&collector)
@@ -29,7 +29,7 @@ async fn server_span(collector: &Collector, answer: &Answer) -> CollectedSpan {
 }
 
 /// Demands the host's own answer: its status, its body, its span.
-async fn demand_problem(
+pub(crate) async fn demand_problem(
     collector: &Collector,
     answer: &Answer,
     status: u16,
@@ -182,9 +182,15 @@ async fn guests_that_loop_and_guests_that_sleep_end_at_the_deadline() {
         .exporting_to(&collector)
         .start()
         .await;
-    for target in ["/loop", "/sleep?ms=60000"] {
+    for (target, is_greedy) in [
+        ("/loop", json!(null)),
+        ("/sleep?ms=60000", json!(null)),
+        ("/memory-and-sleep?ms=60000", json!(true)),
+    ] {
         let answer = host.get(target).send().await;
-        demand_problem(&collector, &answer, 504, "timeout", "guest").await;
+        let span = demand_problem(&collector, &answer, 504, "timeout", "guest").await;
+        let is_at_its_bound = span.attribute("fanlight.memory.limit_reached");
+        assert_eq!(is_at_its_bound, is_greedy, "{target}");
     }
     assert_eq!(host.get("/counter").send().await.status, 200);
 }
@@ -229,52 +235,6 @@ async fn without_a_free_instance_a_request_waits_for_the_queue_timeout_alone() {
     assert_eq!(refused.header("retry-after"), Some("1"));
     assert_eq!(asleep.await.unwrap().status, 200);
     assert_eq!(host.get("/counter").send().await.status, 200);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_request_without_a_host_is_a_bad_request() {
-    let (collector, host) = faults().await;
-    for request in [
-        "GET /counter HTTP/1.1\r\nconnection: close\r\n\r\n",
-        "GET /counter HTTP/1.0\r\n\r\n",
-        "GET /counter HTTP/1.1\r\nhost: a b\r\nconnection: close\r\n\r\n",
-        "GET /counter HTTP/1.1\r\nhost: a\r\nhost: b\r\nconnection: close\r\n\r\n",
-    ] {
-        let answer = String::from_utf8(raw(host.address, request.as_bytes()).await).unwrap();
-        assert!(answer.contains(" 400 Bad Request\r\n"), "{answer}");
-        assert!(
-            answer.contains("urn:fanlight:problem:bad_request"),
-            "{answer}"
-        );
-    }
-    let span = collector
-        .span(|span| span.attribute("error.type") == json!("bad_request"))
-        .await;
-    assert_eq!(span.attribute("error.blame"), json!("client"));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn connect_and_upgrades_are_not_supported() {
-    let (collector, host) = faults().await;
-    let answer = host
-        .get("/counter")
-        .header("connection", "upgrade")
-        .header("upgrade", "websocket")
-        .send()
-        .await;
-    demand_problem(&collector, &answer, 501, "unsupported", "client").await;
-    let request =
-        b"CONNECT example.com:443 HTTP/1.1\r\nhost: example.com:443\r\nconnection: close\r\n\r\n";
-    let answer = String::from_utf8(raw(host.address, request).await).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 501 "), "{answer}");
-    // curl offers it with every --http2, and may be answered in HTTP/1.1.
-    let answer = host
-        .get("/counter")
-        .header("connection", "upgrade, http2-settings")
-        .header("upgrade", "h2c")
-        .send()
-        .await;
-    assert_eq!(answer.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

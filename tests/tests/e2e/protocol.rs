@@ -2,7 +2,7 @@
 
 use fanlight_tests::client::{raw, trace_of};
 use fanlight_tests::collector::Collector;
-use fanlight_tests::fixture::{DEMO, HELLO, PLAIN};
+use fanlight_tests::fixture::{DEMO, FAULTS, HELLO, PLAIN};
 use fanlight_tests::host::TestHost;
 use serde_json::json;
 
@@ -132,4 +132,17 @@ async fn requests_in_a_row_on_one_connection_are_all_answered() {
     let answer = String::from_utf8(answer).unwrap();
     assert_eq!(answer.matches("HTTP/1.1 200 OK").count(), 3, "{answer}");
     assert_eq!(answer.matches("hello from plain").count(), 3, "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cookies_that_http2_lets_a_client_split_reach_the_component_as_one() {
+    let host = TestHost::serving(FAULTS).start().await;
+    let ask = || {
+        let ask = host.get("/headers").header("cookie", "a=1");
+        ask.header("cookie", "b=2; c=3").header("cookie", "d=4")
+    };
+    let answer = ask().try_send_h2().await.unwrap();
+    let told = String::from_utf8(answer.body.to_vec()).unwrap();
+    let cookies: Vec<_> = told.lines().filter(|it| it.starts_with("cookie")).collect();
+    assert_eq!(cookies, ["cookie: a=1; b=2; c=3; d=4"]);
 }

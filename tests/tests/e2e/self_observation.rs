@@ -130,6 +130,7 @@ async fn a_request_that_is_not_sampled_counts_in_the_metrics_and_one_without_ins
     assert_eq!(answer.status, 200);
     let refused = host
         .get("/counter")
+        .header("connection", "upgrade")
         .header("upgrade", "websocket")
         .send()
         .await;

@@ -6,9 +6,9 @@ use bytes::Bytes;
 use fanlight_runner::span::Status;
 use fanlight_tests::collected::CollectedSpan;
 use fanlight_tests::collector::Collector;
-use fanlight_tests::eventually_async;
 use fanlight_tests::fixture::{ECHO, FAULTS, Fixture};
 use fanlight_tests::host::{RunningHost, TestHost};
+use fanlight_tests::{PATIENCE, eventually_async};
 use http::Request;
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -51,6 +51,22 @@ async fn a_guest_that_falls_silent_after_its_head_is_ended() {
         .try_send()
         .await;
     assert!(cut.is_err(), "the body looks whole: {cut:?}");
+    demand_ended(&collector, &host, "guest").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_falls_silent_is_ended_however_long_heads_may_take() {
+    let collector = Collector::start().await;
+    let host = TestHost::serving(FAULTS)
+        .exporting_to(&collector)
+        .server(|limits| {
+            limits.stream_idle_timeout = IDLE;
+            limits.header_timeout = 10 * PATIENCE;
+        })
+        .start()
+        .await;
+    let target = "/version?chunks=2&delay_ms=600000";
+    assert!(host.get(target).try_send().await.is_err());
     demand_ended(&collector, &host, "guest").await;
 }
 

@@ -19,10 +19,12 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::departures::demand_failed;
+
 const AN_HOUR: Duration = Duration::from_secs(3600);
 
 /// A host with a certificate of its own, which can be replaced in the folder.
-async fn secured(host: TestHost) -> (tempfile::TempDir, Pair, RunningHost) {
+pub(crate) async fn secured(host: TestHost) -> (tempfile::TempDir, Pair, RunningHost) {
     let folder = tempfile::tempdir().unwrap();
     let pair = Pair::generate();
     let files = pair.write_to(folder.path());
@@ -315,7 +317,7 @@ async fn handshakes_that_take_too_long_are_ended_and_counted() {
     let begun = async { raw(host.address, &[22, 3, 1, 2, 0, 1]).await };
     let (silent, begun) = tokio::join!(silent, begun);
     assert!(silent.is_empty() && begun.is_empty());
-    failed(&collector, 2.0).await;
+    demand_failed(&collector, 2.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -334,21 +336,12 @@ async fn plain_http_gets_the_connection_closed_and_counted() {
         let text = String::from_utf8_lossy(&answer);
         assert!(!text.contains("HTTP"), "{text}");
     }
-    failed(&collector, 2.0).await;
+    demand_failed(&collector, 2.0).await;
     let stream = connect(host.address, &[&pair], &[]).await.unwrap();
     assert_eq!(
         host.get("/hello").try_send_on(stream).await.unwrap().status,
         200
     );
-}
-
-async fn failed(collector: &Collector, count: f64) {
-    let points = collector
-        .points("fanlight.connection.failed", |points| {
-            points[0].value >= count
-        })
-        .await;
-    assert_eq!(points[0].value, count);
 }
 
 #[tokio::test(flavor = "multi_thread")]

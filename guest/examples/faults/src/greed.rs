@@ -22,6 +22,17 @@ pub(crate) fn grow() -> Response {
     }
 }
 
+/// Takes memory until it is refused some, and keeps it.
+pub(crate) fn grow_to_the_bound() {
+    loop {
+        let mut piece = Vec::<u8>::new();
+        if piece.try_reserve(PIECE_BYTES).is_err() {
+            return;
+        }
+        mem::forget(black_box(piece));
+    }
+}
+
 /// Calls itself until the stack is full.
 pub(crate) fn recurse() -> Response {
     Response::text(format!("{}\n", deeper(1)))

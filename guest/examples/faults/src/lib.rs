@@ -56,6 +56,11 @@ async fn answer(request: Request) -> Response {
         "/status" => Response::new(u16::try_from(number(&request, "code", 200)).unwrap_or(0)),
         "/loop" => greed::spin(),
         "/memory" => greed::grow(),
+        "/memory-and-sleep" => {
+            greed::grow_to_the_bound();
+            sleep(milliseconds(&request)).await;
+            Response::text("slept\n")
+        }
         "/recursion" => greed::recurse(),
         "/sleep" => {
             sleep(milliseconds(&request)).await;
