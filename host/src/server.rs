@@ -29,6 +29,12 @@ const TELL_AGAIN: Duration = Duration::from_secs(30);
 /// is 4,096 as a rule, holds as well. A client that finds no room tries again
 /// after a second, and tokio's 128 are full after a moment of many clients.
 const BACKLOG: u32 = 4096;
+/// How much of an answer waits in the system unsent. Without a bound that is all
+/// that a socket holds, four mebibytes as a rule, which takes more only when a
+/// third of it is free: a client that reads a little all the time would be seen
+/// to read nothing for as long as it takes it to read that.
+#[cfg(target_os = "linux")]
+const MAX_UNSENT_BYTES: u32 = 128 * 1024;
 /// The time that answers to requests that were told to stop have to get out,
 /// and that guests have to go.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
@@ -179,10 +185,7 @@ impl Accepting {
     }
 
     fn spawn(&self, stream: TcpStream, peer: SocketAddr, permit: Option<OwnedSemaphorePermit>) {
-        // Answers are written whole; waiting for more to send only delays them.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "cannot set TCP_NODELAY");
-        }
+        set_options(&stream);
         let connections = Arc::clone(&self.connections);
         self.tasks.spawn(async move {
             let _permit = permit;
@@ -209,6 +212,18 @@ impl Accepting {
         }
         self.connections.end();
         self.tasks.wait().await;
+    }
+}
+
+/// Sets what is better for answers than the system's defaults.
+fn set_options(stream: &TcpStream) {
+    // Answers are written whole; waiting for more to send only delays them.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "cannot set TCP_NODELAY");
+    }
+    #[cfg(target_os = "linux")]
+    if let Err(error) = socket2::SockRef::from(stream).set_tcp_notsent_lowat(MAX_UNSENT_BYTES) {
+        tracing::debug!(%error, "cannot set TCP_NOTSENT_LOWAT");
     }
 }
 
