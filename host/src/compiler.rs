@@ -8,23 +8,23 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
-use wasmparser::{ComponentName, KnownCustom, Parser, Payload};
+use wasmparser::{Parser, Payload};
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
 use crate::direct_imports::link_directly;
 use crate::engine::{EngineConfig, TABLES_PER_SLOT};
+use crate::identity::Identity;
 use crate::load_error::LoadError;
 use crate::state::{self, State};
 
 /// The step down from the priority of serving threads: the longest that there
 /// is, so that a compile takes what they leave over.
 const NICE: i32 = 10;
-/// The longest name or version that a component may claim; a longer one is none.
-const MAX_CLAIM_BYTES: usize = 64;
+/// A page of a memory that says nothing of its own: 64 KiB.
+const PAGE_SIZE_LOG2: u32 = 16;
 
 /// Compiles and links components, one pool of threads for all of them.
 pub(crate) struct Compiler {
@@ -33,6 +33,13 @@ pub(crate) struct Compiler {
     threads: rayon::ThreadPool,
     max_bytes: usize,
     max_instances: u32,
+    settings: Settings,
+}
+
+/// What compiling is told of.
+#[derive(Clone, Copy)]
+struct Settings {
+    max_memory_bytes: usize,
     direct_imports: bool,
 }
 
@@ -48,19 +55,6 @@ pub(crate) struct Linked {
     pub(crate) identity: Identity,
     /// The places that an instance takes.
     pub(crate) places: u32,
-}
-
-/// What tells a component from another.
-#[derive(Clone, Debug)]
-pub(crate) struct Identity {
-    /// `sha256:` and hexadecimal digits, of the file.
-    pub(crate) digest: Arc<str>,
-    /// What the component's metadata says, or the first 12 digits.
-    pub(crate) version: Arc<str>,
-    /// What the component's metadata alone says of it.
-    pub(crate) claims: Claims,
-    /// The file's size.
-    pub(crate) bytes: usize,
 }
 
 impl Compiler {
@@ -84,7 +78,10 @@ impl Compiler {
             threads,
             max_bytes: config.max_component_bytes,
             max_instances: config.max_instances.get(),
-            direct_imports: config.direct_imports,
+            settings: Settings {
+                max_memory_bytes: config.max_memory_bytes,
+                direct_imports: config.direct_imports,
+            },
         })
     }
 
@@ -120,28 +117,30 @@ impl Compiler {
     /// Checks and compiles on the calling thread and the pool's.
     ///
     /// # Errors
-    /// Where the bytes are no component that the engine takes.
+    /// Where the bytes are no component that the engine takes, or one that takes more
+    /// memory than an instance has.
     pub(crate) fn compile(&self, bytes: &[u8]) -> Result<Compiled, LoadError> {
         self.check(bytes)?;
         self.threads
-            .install(|| compile(&self.engine, bytes, self.direct_imports))
+            .install(|| compile(&self.engine, bytes, self.settings))
     }
 
     /// Checks and compiles without holding up the caller's thread.
     ///
     /// # Errors
-    /// Where the bytes are no component that the engine takes.
+    /// Where the bytes are no component that the engine takes, or one that takes more
+    /// memory than an instance has.
     ///
     /// # Cancel safety
     /// Dropped, it lets a compile that has begun go on, for nothing.
     pub(crate) async fn compile_aside(&self, bytes: Bytes) -> Result<Compiled, LoadError> {
         self.check(&bytes)?;
         tracing::debug!(bytes = bytes.len(), "compiling");
-        let (engine, direct_imports) = (self.engine.clone(), self.direct_imports);
+        let (engine, settings) = (self.engine.clone(), self.settings);
         let (sender, receiver) = oneshot::channel();
         self.threads.spawn(move || {
             // Whoever asked may be gone by now.
-            let _ = sender.send(compile(&engine, &bytes, direct_imports));
+            let _ = sender.send(compile(&engine, &bytes, settings));
         });
         let ended = receiver.await;
         ended.unwrap_or_else(|_| Err(LoadError::NotAComponent("the compiler is gone".to_owned())))
@@ -183,11 +182,18 @@ fn places(component: &Component) -> u32 {
     })
 }
 
-fn compile(engine: &Engine, bytes: &[u8], direct_imports: bool) -> Result<Compiled, LoadError> {
+fn compile(engine: &Engine, bytes: &[u8], settings: Settings) -> Result<Compiled, LoadError> {
+    let (bytes_at_first, max_bytes) = (largest_memory(bytes), settings.max_memory_bytes as u64);
+    if bytes_at_first > max_bytes {
+        return Err(LoadError::TooMuchMemory {
+            bytes: bytes_at_first,
+            max_bytes,
+        });
+    }
     // A compiler that panics on what somebody sent must not take the server along.
     let compiled = catch_unwind(AssertUnwindSafe(|| {
         Ok::<_, wasmtime::Error>(Compiled {
-            component: match direct_imports {
+            component: match settings.direct_imports {
                 true => component(engine, bytes)?,
                 false => Component::from_binary(engine, bytes)?,
             },
@@ -200,6 +206,23 @@ fn compile(engine: &Engine, bytes: &[u8], direct_imports: bool) -> Result<Compil
             "the compiler panicked on it".to_owned(),
         )),
     }
+}
+
+/// The bytes with which the largest memory of a component's modules begins. What is
+/// behind a fault is not read: the engine tells of the fault.
+fn largest_memory(bytes: &[u8]) -> u64 {
+    let payloads = Parser::new(0).parse_all(bytes).map_while(Result::ok);
+    let memories = payloads.filter_map(|payload| match payload {
+        Payload::MemorySection(memories) => Some(memories.into_iter().map_while(Result::ok)),
+        _ => None,
+    });
+    let bytes = memories.flatten().map(|memory| {
+        let page_bytes = 1_u64.checked_shl(memory.page_size_log2.unwrap_or(PAGE_SIZE_LOG2));
+        memory
+            .initial
+            .saturating_mul(page_bytes.unwrap_or(u64::MAX))
+    });
+    bytes.max().unwrap_or(0)
 }
 
 /// Compiles a component with its imports linked directly, where that can be.
@@ -221,83 +244,6 @@ fn component(engine: &Engine, bytes: &[u8]) -> wasmtime::Result<Component> {
         );
         Ok(component)
     })
-}
-
-impl Identity {
-    fn of(bytes: &[u8]) -> Self {
-        let claims = Claims::read(bytes);
-        let digest = digest(bytes);
-        let digits = digest.strip_prefix(DIGEST_PREFIX).unwrap_or_default();
-        Self {
-            version: match &claims.version {
-                Some(version) => Arc::clone(version),
-                None => digits[..12].into(),
-            },
-            claims,
-            digest: digest.into(),
-            bytes: bytes.len(),
-        }
-    }
-}
-
-const DIGEST_PREFIX: &str = "sha256:";
-
-/// The digest by which a component is known: `sha256:` and hexadecimal digits.
-pub(crate) fn digest(bytes: &[u8]) -> String {
-    let digest = Sha256::digest(bytes);
-    let digits: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{DIGEST_PREFIX}{digits}")
-}
-
-/// What a component says of itself, as `wasm-tools metadata add` writes it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Claims {
-    /// The name in its name section.
-    pub(crate) name: Option<Arc<str>>,
-    /// The custom section `version`.
-    pub(crate) version: Option<Arc<str>>,
-}
-
-impl Claims {
-    /// Reads the sections of the component itself, not those of its parts.
-    /// What is too long or no plain text is not said.
-    fn read(bytes: &[u8]) -> Self {
-        let mut claims = Self::default();
-        let mut depth = 0_u32;
-        for payload in Parser::new(0).parse_all(bytes) {
-            // What the compiler took is well-formed; what follows a fault is not read.
-            let Ok(payload) = payload else { break };
-            match payload {
-                Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
-                Payload::End(_) => depth = depth.saturating_sub(1),
-                Payload::CustomSection(section) if depth == 0 => match section.as_known() {
-                    KnownCustom::ComponentName(names) => {
-                        let named = names.into_iter().flatten().find_map(|name| match name {
-                            ComponentName::Component { name, .. } => Some(name),
-                            _ => None,
-                        });
-                        claims.name = claims.name.or(named.and_then(plain));
-                    }
-                    _ if section.name() == "version" && claims.version.is_none() => {
-                        let version = std::str::from_utf8(section.data()).ok();
-                        claims.version = version.and_then(plain);
-                    }
-                    _ => {}
-                },
-                _ => {}
-            }
-        }
-        claims
-    }
-}
-
-/// A claim that can stand in a header, a log and a resource.
-fn plain(claim: &str) -> Option<Arc<str>> {
-    let claim = claim.trim();
-    let is_plain = !claim.is_empty()
-        && claim.len() <= MAX_CLAIM_BYTES
-        && claim.chars().all(|c| c.is_ascii_graphic());
-    is_plain.then(|| claim.into())
 }
 
 #[cfg(test)]
@@ -322,68 +268,5 @@ mod tests {
         let linked = link_directly(&bytes).unwrap();
         assert!(Component::from_binary(&engine, &linked).is_err());
         assert!(super::component(&engine, &bytes).is_ok());
-    }
-
-    /// An empty component, and sections after it.
-    fn component(sections: &[&[u8]]) -> Vec<u8> {
-        let mut bytes = b"\0asm\x0d\0\x01\0".to_vec();
-        sections.iter().for_each(|section| bytes.extend(*section));
-        bytes
-    }
-
-    fn custom(name: &str, data: &str) -> Vec<u8> {
-        let length = 1 + name.len() + data.len();
-        let mut section = vec![0, u8::try_from(length).unwrap()];
-        section.push(u8::try_from(name.len()).unwrap());
-        section.extend(name.as_bytes());
-        section.extend(data.as_bytes());
-        section
-    }
-
-    #[test]
-    fn the_version_is_what_the_metadata_says_or_else_of_the_digest() {
-        let bytes = component(&[&custom("name", "x"), &custom("version", "1.2.3")]);
-        assert_eq!(&*Identity::of(&bytes).version, "1.2.3");
-        let bytes = component(&[]);
-        let identity = Identity::of(&bytes);
-        assert_eq!(identity.digest[7..19], identity.version[..]);
-    }
-
-    #[test]
-    fn a_version_of_a_part_is_not_the_components() {
-        let inner = component(&[&custom("version", "9.9.9")]);
-        // Section 4 holds a nested component.
-        let mut nested = vec![4, u8::try_from(inner.len()).unwrap()];
-        nested.extend(inner);
-        let bytes = component(&[&nested]);
-        assert_eq!(Claims::read(&bytes).version, None);
-        let bytes = component(&[&nested, &custom("version", "1.0.0")]);
-        assert_eq!(Claims::read(&bytes).version.as_deref(), Some("1.0.0"));
-    }
-
-    #[test]
-    fn a_version_that_is_none_is_ignored() {
-        for claimed in ["", "two words", "\u{1b}[31m", &"1".repeat(65)] {
-            let bytes = component(&[&custom("version", claimed)]);
-            assert_eq!(Claims::read(&bytes).version, None, "{claimed:?}");
-        }
-    }
-
-    #[test]
-    fn the_name_is_that_of_the_name_section_alone() {
-        // Subsection 0 is the component's own name; others name its parts.
-        let named = |name: &str| {
-            let length = u8::try_from(name.len()).unwrap();
-            let text = format!("\0{}{}{name}", char::from(length + 1), char::from(length));
-            custom("component-name", &text)
-        };
-        let bytes = component(&[&named("shop"), &custom("version", "1")]);
-        let claims = Claims::read(&bytes);
-        assert_eq!(claims.name.as_deref(), Some("shop"));
-        assert_eq!(claims.version.as_deref(), Some("1"));
-        for no_name in [&named("two words"), &custom("component-name", "\u{7f}!")] {
-            assert_eq!(Claims::read(&component(&[no_name])).name, None);
-        }
-        assert_eq!(Claims::read(&component(&[])), Claims::default());
     }
 }

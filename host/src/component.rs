@@ -14,8 +14,9 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
-use crate::compiler::{Compiler, Identity, Linked};
+use crate::compiler::{Compiler, Linked};
 use crate::engine::{EngineConfig, TickingEngine};
+use crate::identity::Identity;
 use crate::load_error::LoadError;
 use crate::pacer::Pacer;
 use crate::state::State;

@@ -37,6 +37,18 @@ pub enum LoadError {
     /// The component does not answer HTTP requests.
     #[error("the component does not export wasi:http/incoming-handler@0.2: {0}")]
     Exports(String),
+    /// A memory of the component is larger from the start than an instance's may be.
+    #[error(
+        "its memory has {} from the start, and an instance may have {} (--max-memory)",
+        ByteSize(*bytes).display().iec(),
+        ByteSize(*max_bytes).display().iec()
+    )]
+    TooMuchMemory {
+        /// What it has.
+        bytes: u64,
+        /// The most that it may have.
+        max_bytes: u64,
+    },
     /// One instance of the component takes more room than there is.
     #[error(
         "one instance of it takes the room of {places}, and there are {max_instances} (--max-instances)"
@@ -67,6 +79,7 @@ impl LoadError {
             Self::NotAComponent(_) => "not_a_component",
             Self::Imports(_) => "imports",
             Self::Exports(_) => "exports",
+            Self::TooMuchMemory { .. } => "too_much_memory",
             Self::TooManyParts { .. } => "too_many_parts",
             Self::Probe { .. } => "probe",
         }

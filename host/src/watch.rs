@@ -16,7 +16,7 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use crate::compiler;
+use crate::identity;
 use crate::offer::Offer;
 use crate::reload::Reloader;
 use crate::swap_error::SwapError;
@@ -113,7 +113,7 @@ async fn offer(path: &Path, reloader: &Reloader, taken: Option<String>) -> Optio
     let file = Offer::File(path.to_owned());
     let digest = match file.clone().read(reloader.max_bytes()).await {
         Ok(bytes) => {
-            let digest = tokio::task::spawn_blocking(move || compiler::digest(&bytes));
+            let digest = tokio::task::spawn_blocking(move || identity::digest(&bytes));
             digest.await.ok()
         }
         // It is offered, so that everybody is told why it is not taken.

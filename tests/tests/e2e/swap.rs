@@ -123,6 +123,11 @@ async fn what_cannot_be_served_is_refused_with_its_reason_and_the_old_one_serves
         ),
         ("does not export wasi:http", "exports", component("")),
         ("acme:missing/thing", "imports", component(unknown)),
+        (
+            "its memory has 64.1 MiB from the start, and an instance may have 64.0 MiB",
+            "too_much_memory",
+            component("(core module (memory 1025)) (core instance (instantiate 0))"),
+        ),
     ];
     for (reason, error_type, bytes) in bad {
         let answer = host.put(bytes).await;
