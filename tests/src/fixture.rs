@@ -1,6 +1,6 @@
 //! The components that tests serve, built once by cargo.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 
@@ -200,6 +200,14 @@ pub fn large_version(number: u16, functions: u32, salt: &str) -> Vec<u8> {
     bytes
 }
 
+/// The workspace that the test is run from. The one that this was compiled in may
+/// be another checkout, with the same target directory.
+pub fn workspace() -> PathBuf {
+    let package = std::env::var_os("CARGO_MANIFEST_DIR");
+    let package = package.map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    package.join("..")
+}
+
 /// Runs cargo in the workspace, with the same target directory as this test.
 pub(crate) fn cargo(arguments: &[&str]) {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
@@ -216,7 +224,7 @@ pub(crate) fn cargo(arguments: &[&str]) {
         .args(arguments)
         .args(["--quiet", "--target-dir"])
         .arg(target_directory())
-        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
+        .current_dir(workspace())
         .output()
         .expect("cargo runs");
     assert!(

@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use fanlight_tests::fixture::workspace;
+
 const SIGNALS: &[&str] = &["TRACES", "METRICS", "LOGS"];
 const PROCESSORS: &[&str] = &["BSP", "BLRP"];
 /// Parts that stand for each signal or processor: in the table, in the code, in
@@ -16,10 +18,6 @@ const FAMILIES: [(&str, &[&str]); 6] = [
     ("{late}", PROCESSORS),
     ("{soon}", PROCESSORS),
 ];
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
 
 fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -69,7 +67,7 @@ fn names(text: &str) -> BTreeSet<String> {
 /// What the host's own code names, without its comments and unit tests.
 fn read_by_the_host() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    for file in files(&root().join("host/src")) {
+    for file in files(&workspace().join("host/src")) {
         let text = std::fs::read_to_string(file).unwrap();
         let (code, _) = text.split_once("#[cfg(test)]").unwrap_or((&text, ""));
         // A constant that is imported by another name holds a word or a number.
@@ -83,7 +81,7 @@ fn read_by_the_host() -> BTreeSet<String> {
 
 /// The variables of the table, and the tests that each row names.
 fn table() -> BTreeMap<String, Vec<String>> {
-    let text = std::fs::read_to_string(root().join("docs/telemetry.md")).unwrap();
+    let text = std::fs::read_to_string(workspace().join("docs/telemetry.md")).unwrap();
     let mut table = BTreeMap::new();
     let rows = text.lines().filter(|line| line.starts_with("| `OTEL_"));
     for row in rows {
@@ -106,7 +104,7 @@ fn table() -> BTreeMap<String, Vec<String>> {
 /// The variables that each test names, by the test's name.
 fn tests() -> BTreeMap<String, BTreeSet<String>> {
     let mut found = BTreeMap::new();
-    for file in files(&root().join("tests/tests/e2e")) {
+    for file in files(&workspace().join("tests/tests/e2e")) {
         let text = std::fs::read_to_string(&file).unwrap();
         for test in text.split("#[tokio::test").skip(1) {
             let (_, rest) = test.split_once("fn ").unwrap();
