@@ -53,7 +53,8 @@ impl BodyWriter {
         Ok(())
     }
 
-    /// Waits until everything written is on its way to the client.
+    /// Waits until there is room for more: with much that was written, until the
+    /// first of it is on its way to the client.
     ///
     /// # Errors
     ///
@@ -65,6 +66,9 @@ impl BodyWriter {
     }
 
     /// Adds a trailer, which is sent after the body.
+    ///
+    /// On HTTP/1.1 it reaches clients that ask for trailers, by `te: trailers`, and
+    /// only where the answer's header `trailer` names it.
     pub fn trailer(&mut self, name: impl Into<String>, value: impl Into<String>) {
         self.trailers.push((name.into(), value.into()));
     }

@@ -136,7 +136,10 @@ fn wake_ready(wait: Wait) {
                     "the handler waits for something that never comes: no future waits for the host"
                 );
                 let pollables: Vec<&Pollable> = waiting.iter().map(|slot| &slot.pollable).collect();
-                let mut ready = poll(&pollables).into_iter().peekable();
+                let mut ready = poll(&pollables);
+                // In what order they are told is nobody's promise.
+                ready.sort_unstable();
+                let mut ready = ready.into_iter().peekable();
                 let mut index = 0;
                 waiting.retain(|_| {
                     let is_ready = ready.next_if_eq(&index).is_some();

@@ -12,8 +12,8 @@ use crate::bindings::fanlight::telemetry::logs as raw;
 use crate::bindings::fanlight::telemetry::types::InstrumentationScope;
 use crate::value::{Attribute, Value, as_raw};
 
-/// Emits a log record of a [`Severity`]: a format string with its arguments,
-/// and attributes after a semicolon.
+/// Emits a log record of a [`Severity`]: a format string with its arguments, all
+/// of them by position or all by name, and attributes after a semicolon.
 ///
 /// [`trace!`](crate::trace), [`debug!`](crate::debug), [`info!`](crate::info),
 /// [`warn!`](crate::warn), [`error!`](crate::error) and
@@ -28,6 +28,12 @@ use crate::value::{Attribute, Value, as_raw};
 /// ```
 #[macro_export]
 macro_rules! log {
+    // First: as an expression, an argument with a name is an assignment.
+    ($severity:expr, $format:literal $(, $name:ident = $argument:expr)+ $(,)? $(; $($key:tt = $value:expr),* $(,)?)?) => {
+        $crate::LogRecord::formatted($severity, ::core::format_args!($format $(, $name = $argument)+))
+            .attributes($crate::attributes![$($($key = $value),*)?])
+            .emit()
+    };
     ($severity:expr, $format:literal $(, $argument:expr)* $(,)? $(; $($key:tt = $value:expr),* $(,)?)?) => {
         $crate::LogRecord::formatted($severity, ::core::format_args!($format $(, $argument)*))
             .attributes($crate::attributes![$($($key = $value),*)?])

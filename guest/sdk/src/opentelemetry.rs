@@ -32,6 +32,8 @@
 //! nothing else was attached since, below a span of this crate that was entered
 //! above it. Where the `Context` has no active span the parent is the current
 //! span of the host: in an instance that answers one request, nothing is a root.
+//! A remote span, as `with_remote_span_context` attaches, is the parent of this
+//! API's spans alone: it is none of the host's.
 //!
 //! A `Context` is kept over an `.await` by `FutureExt::with_context`, which
 //! attaches it at each poll, as with any other implementation. Guards of this

@@ -236,6 +236,8 @@ impl Response {
         let is_length = |name: &str| name.eq_ignore_ascii_case("content-length");
         match &self.content {
             // With its length known, the host can write head and body at once.
+            // A length is that of the answer to GET, which this one need not be.
+            Content::Bytes(bytes) if self.is_to_head && bytes.is_empty() => {}
             Content::Bytes(bytes) => {
                 headers.retain(|(name, _)| !is_length(name));
                 if !matches!(self.status, 100..=199 | 204 | 304) {
@@ -291,18 +293,23 @@ impl Response {
                 produce(writer).await
             }
         };
-        let result = match result {
-            Ok(()) => writer.finish().map_err(Into::into),
-            Err(error) => {
-                // Dropped rather than finished: that is what aborts it.
-                drop(writer);
-                Err(error)
+        let tell = |error: &(dyn Error + 'static)| {
+            if error.downcast_ref() != Some(&WriteError::Closed) {
+                record(type_name::<dyn Error>(), error);
             }
         };
-        if let Err(error) = result
-            && error.downcast_ref() != Some(&WriteError::Closed)
-        {
-            record(type_name::<dyn Error>(), &*error);
+        match result {
+            Ok(()) => {
+                if let Err(error) = writer.finish() {
+                    tell(&error);
+                }
+            }
+            Err(error) => {
+                // While there is a span to be told: it ends with the body.
+                tell(&*error);
+                // Dropped rather than finished: that is what aborts it.
+                drop(writer);
+            }
         }
     }
 }
@@ -354,6 +361,27 @@ mod tests {
             .append_header("set-cookie", "b=2");
         let names: Vec<_> = response.headers.iter().map(|(name, _)| &**name).collect();
         assert_eq!(names, ["Content-Type", "set-cookie", "set-cookie"]);
+    }
+
+    #[test]
+    fn an_answer_to_head_tells_no_length_but_its_own_and_that_of_its_body() {
+        let told = |response: Response| {
+            response.with_head(|headers| {
+                let told = headers.iter().map(|(_, value)| value.to_vec());
+                told.collect::<Vec<_>>()
+            })
+        };
+        let to_head = |mut response: Response| {
+            response.is_to_head = true;
+            told(response)
+        };
+        let none = || Response::new(200);
+        let of_seven = || none().header("content-length", "7");
+        assert_eq!(to_head(none()), Vec::<Vec<u8>>::new());
+        assert_eq!(to_head(of_seven()), [b"7"]);
+        assert_eq!(to_head(none().body("abc")), [b"3"]);
+        assert_eq!(told(none()), [b"0"]);
+        assert_eq!(told(of_seven()), [b"0"]);
     }
 
     #[test]

@@ -61,15 +61,26 @@ macro_rules! span {
             &[],
         )
     };
+    // One token each: `literal` would take the minus before anything else as well,
+    // and then match nothing.
+    (@ $kind:ident, $name:expr $(, $key:tt = $value:tt)+ $(,)?) => {
+        $crate::span!(@tokens $kind, $name $(, $key = $value)+)
+    };
+    (@ $kind:ident, $name:expr $(, $key:tt = $value:expr)+ $(,)?) => {
+        $crate::span!(@values $kind, $name $(, $key = $value)+)
+    };
     // Literals cost less than the question whether anybody wants them.
-    (@ $kind:ident, $name:expr $(, $key:tt = $value:literal)+ $(,)?) => {
+    (@tokens $kind:ident, $name:expr $(, $key:tt = $value:literal)+) => {
         $crate::EnteredSpan::start(
             ::core::convert::AsRef::<str>::as_ref(&$name),
             $crate::SpanKind::$kind,
             &$crate::attributes![$($key = $value),+],
         )
     };
-    (@ $kind:ident, $name:expr $(, $key:tt = $value:expr)+ $(,)?) => {
+    (@tokens $kind:ident, $name:expr $(, $key:tt = $value:tt)+) => {
+        $crate::span!(@values $kind, $name $(, $key = $value)+)
+    };
+    (@values $kind:ident, $name:expr $(, $key:tt = $value:expr)+) => {
         match &$name {
             name => {
                 let name = ::core::convert::AsRef::<str>::as_ref(name);
@@ -267,7 +278,9 @@ impl Span {
 /// A span that is the current one until this guard is dropped.
 ///
 /// Guards may be dropped in any order: the current span is the one entered
-/// last of those that are left, and the span ends with its guard.
+/// last of those that are left, and the span ends with its guard. One that
+/// outlives the future it was made in, by [`join`](crate::join()) and its like,
+/// is from then on one of whoever waited for that.
 ///
 /// One that is made while a span of the crates `tracing` or `opentelemetry` is
 /// entered belongs to that: it is current only while that is. Nobody can tell a
@@ -322,6 +335,23 @@ pub fn current_context() -> SpanContext {
 mod tests {
     use super::*;
     use crate::sleep;
+
+    #[test]
+    fn values_are_any_expressions() {
+        let delta: i32 = 3;
+        // There is no host to be told.
+        let _ = || {
+            drop(span!("of literals", "a" = 1, "b" = "x",));
+            drop(span!(client "of signs", "a" = -1, "b" = -delta, "c" = -(delta)));
+            drop(span!(
+                "of all",
+                "a" = 1,
+                "b" = delta,
+                "c" = delta.pow(2),
+                "d" = !true
+            ));
+        };
+    }
 
     #[test]
     fn spans_and_sleep_are_held_in_futures_that_have_to_be_send() {

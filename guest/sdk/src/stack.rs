@@ -58,11 +58,21 @@ pub(crate) struct ForeignId(u64);
 
 struct Entry<S: Enter> {
     id: EntryId,
-    /// Present where another crate leaves it, rather than a guard.
-    foreign: Option<ForeignId>,
+    leaver: Leaver,
     span: S,
     /// Absent where an entry further up makes it irrelevant to the host.
     scope: Option<S::Scope>,
+}
+
+/// Who leaves an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leaver {
+    /// A guard.
+    Guard,
+    /// Another crate.
+    Foreign(ForeignId),
+    /// The future that runs within it, by its end.
+    Future,
 }
 
 struct Running {
@@ -82,6 +92,15 @@ enum Holder {
     Released,
 }
 
+impl<S: Enter> Entry<S> {
+    fn foreign(&self) -> Option<ForeignId> {
+        match self.leaver {
+            Leaver::Foreign(foreign) => Some(foreign),
+            Leaver::Guard | Leaver::Future => None,
+        }
+    }
+}
+
 impl<S: Enter> Stack<S> {
     pub(crate) const fn new() -> Self {
         Self {
@@ -95,14 +114,14 @@ impl<S: Enter> Stack<S> {
 
     /// Makes a span the current one.
     pub(crate) fn enter(&mut self, span: S) -> EntryId {
-        let id = self.push(span, None);
+        let id = self.push(span, Leaver::Guard);
         self.enter_topmost();
         id
     }
 
     /// Takes note of a span that is the current one already.
     pub(crate) fn entered(&mut self, span: S, scope: S::Scope) -> EntryId {
-        let mut entry = self.entry(span, None);
+        let mut entry = self.entry(span, Leaver::Guard);
         entry.scope = Some(scope);
         let id = entry.id;
         self.entries.push(entry);
@@ -112,7 +131,7 @@ impl<S: Enter> Stack<S> {
     /// Makes a span the current one, or what was entered within it by the same
     /// future and was still held when it was left.
     pub(crate) fn enter_again(&mut self, span: S, foreign: ForeignId) -> EntryId {
-        let id = self.push(span, Some(foreign));
+        let id = self.push(span, Leaver::Foreign(foreign));
         let holder = self.holder(self.entries.len());
         let mut held = self.parked.remove(&(foreign, holder)).unwrap_or_default();
         let released = self.parked.remove(&(foreign, Holder::Released));
@@ -133,7 +152,7 @@ impl<S: Enter> Stack<S> {
         // What lies above it belongs to it up to the next span that another
         // crate entered, or to where the part of another future begins.
         let end = (index + 1..self.entries.len())
-            .find(|end| self.entries[*end].foreign.is_some() || self.is_base(*end))
+            .find(|end| self.entries[*end].foreign().is_some() || self.is_base(*end))
             .unwrap_or(self.entries.len());
         let was_on_top = end == self.entries.len();
         let holder = self.holder(index);
@@ -145,7 +164,7 @@ impl<S: Enter> Stack<S> {
             running.base -= end - index;
         }
         let held = left.split_off(1);
-        if let Some(foreign) = left[0].foreign.filter(|_| !held.is_empty()) {
+        if let Some(foreign) = left[0].foreign().filter(|_| !held.is_empty()) {
             let parked = self.parked.entry((foreign, holder));
             parked.or_default().extend(held);
         }
@@ -186,7 +205,7 @@ impl<S: Enter> Stack<S> {
 
     /// Names a future that runs within a span for all its life.
     pub(crate) fn new_future_within(&mut self, span: S) -> FutureId {
-        let entry = self.entry(span, None);
+        let entry = self.entry(span, Leaver::Future);
         let future = self.new_future();
         self.suspended.insert(future, vec![entry]);
         future
@@ -223,9 +242,16 @@ impl<S: Enter> Stack<S> {
         self.enter_topmost();
     }
 
-    /// Drops what a future has entered that takes no more turns.
+    /// Forgets a future that takes no more turns. Guards that it has made and that
+    /// are still held, by whom it was lent or by what it gave back, are from now on
+    /// those of the future that runs.
     pub(crate) fn forget_future(&mut self, future: FutureId) {
-        self.suspended.remove(&future);
+        let mut left = self.suspended.remove(&future).unwrap_or_default();
+        left.retain(|entry| entry.leaver != Leaver::Future);
+        if !left.is_empty() {
+            self.entries.append(&mut left);
+            self.enter_topmost();
+        }
         let holder = Holder::Future(future);
         let spans = self.parked.keys().filter(|(_, of)| *of == holder);
         let spans: Vec<_> = spans.map(|(span, _)| *span).collect();
@@ -246,17 +272,17 @@ impl<S: Enter> Stack<S> {
         }
     }
 
-    fn push(&mut self, span: S, foreign: Option<ForeignId>) -> EntryId {
-        let entry = self.entry(span, foreign);
+    fn push(&mut self, span: S, leaver: Leaver) -> EntryId {
+        let entry = self.entry(span, leaver);
         let id = entry.id;
         self.entries.push(entry);
         id
     }
 
-    fn entry(&mut self, span: S, foreign: Option<ForeignId>) -> Entry<S> {
+    fn entry(&mut self, span: S, leaver: Leaver) -> Entry<S> {
         Entry {
             id: EntryId(self.next_id()),
-            foreign,
+            leaver,
             span,
             scope: None,
         }

@@ -55,16 +55,21 @@
 //! | `otel.name` | the span's name |
 //! | `otel.kind` | `server`, `client`, `producer`, `consumer` or `internal`; at the start only |
 //! | `otel.status_code` | `ok` or `error` |
-//! | `otel.status_description` | why it is an error |
+//! | `otel.status_description`, or `otel.status_message` | why it is an error |
+//!
+//! `tracing` closes a span when nobody has it any more and all spans below it are
+//! closed. The host is told then, and that it ended when it was left last. Work
+//! that outlives its caller is none of the caller's: give it a span that has
+//! another parent, and `follows_from`.
 //!
 //! # Events
 //!
 //! An event becomes an event of the current span, named by its message, and a
 //! log record: see [`Events`]. Outside of all spans it is a log record alone.
-//! At the level of errors it makes the span one of
-//! status Error, and its field `error`, or any field that is an error, becomes
-//! an `exception` event with what the sources of the error say. The request's
-//! own span takes exceptions alone: it is the host that says its status.
+//! At the level of errors it makes the span one of status Error, unless its fields
+//! say what came of it, and the event's field `error`, or any field that is an
+//! error, becomes an `exception` event with what the sources of the error say. The
+//! request's own span takes exceptions alone: it is the host that says its status.
 //!
 //! # Cost
 //!

@@ -9,8 +9,8 @@ use crate::bindings::fanlight::telemetry::types as raw;
 
 /// The value of an attribute or the body of a log record.
 ///
-/// There is a `From` for everything that fits: text, booleans, numbers, and
-/// slices, arrays and vectors of them.
+/// There is a `From` for text, booleans and numbers, and for slices, arrays and
+/// vectors of `&str`, `bool`, `i64` and `f64`; of `String`, borrowed.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value<'a> {
     /// Text.

@@ -1,13 +1,15 @@
 //! Bodies stream in both directions, whatever their size.
 
 use bytes::Bytes;
+use fanlight_tests::client::raw;
 use fanlight_tests::fixture::{ECHO, FAULTS};
 use fanlight_tests::host::TestHost;
 use fanlight_tests::program::{Program, ServingProgram};
 use http::{Method, Request};
-use http_body_util::{BodyExt, StreamBody};
+use http_body_util::{BodyExt, Empty, StreamBody};
 use hyper::body::Frame;
-use hyper_util::rt::TokioIo;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::convert::Infallible;
 use tokio::net::TcpStream;
 
@@ -103,4 +105,32 @@ async fn chunks_arrive_while_the_guest_still_writes() {
         frame.unwrap();
     }
     assert!(begun.elapsed() > first + std::time::Duration::from_millis(150));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trailer_that_the_head_names_comes_after_the_body() {
+    let host = TestHost::serving(FAULTS).start().await;
+    let ask = |te| {
+        let request = format!("GET /trailer HTTP/1.1\r\nhost: x\r\nconnection: close{te}\r\n\r\n");
+        async move { String::from_utf8(raw(host.address, request.as_bytes()).await).unwrap() }
+    };
+    let (asked, unasked) = (ask(", te\r\nte: trailers").await, ask("").await);
+    assert!(
+        asked.ends_with("of three\r\n0\r\nx-sum: 3\r\n\r\n"),
+        "{asked}"
+    );
+    assert!(unasked.ends_with("of three\r\n0\r\n\r\n"), "{unasked}");
+
+    let stream = TcpStream::connect(host.address).await.unwrap();
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+        .await
+        .unwrap();
+    let connection = tokio::spawn(connection);
+    let target = format!("http://{}/trailer", host.address);
+    let request = Request::get(target).body(Empty::<Bytes>::new()).unwrap();
+    let body = sender.send_request(request).await.unwrap().into_body();
+    let body = body.collect().await.unwrap();
+    assert_eq!(body.trailers().unwrap()["x-sum"], "3");
+    assert_eq!(body.to_bytes(), "of three");
+    connection.abort();
 }

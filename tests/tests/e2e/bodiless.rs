@@ -6,7 +6,7 @@ use fanlight_runner::span::Status;
 use fanlight_tests::client::{Ask, trace_of};
 use fanlight_tests::collector::Collector;
 use fanlight_tests::eventually;
-use fanlight_tests::fixture::FAULTS;
+use fanlight_tests::fixture::{ECHO, FAULTS};
 use fanlight_tests::frames::{Connection, Frame, flag, head, kind};
 use fanlight_tests::host::{RunningHost, TestHost};
 use http::{HeaderMap, Method};
@@ -94,6 +94,16 @@ async fn a_problem_tells_head_the_length_that_it_has_for_get() {
             answer.header("content-type"),
             Some("application/problem+json")
         );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_length_in_an_answer_to_head_is_the_components_own() {
+    let host = TestHost::serving(ECHO).start().await;
+    let asked = || ask(&host, &Method::HEAD, "/bytes?n=12345");
+    for answer in [asked().send().await, asked().try_send_h2().await.unwrap()] {
+        let found = (answer.status, answer.header("content-length"));
+        assert_eq!(found, (200, Some("12345")));
     }
 }
 

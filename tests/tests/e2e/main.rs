@@ -57,6 +57,7 @@ mod streams;
 mod swap;
 mod tls;
 mod tracing_crate;
+mod tracing_outcomes;
 mod unread_bodies;
 mod wasi_otel_logs;
 mod wasi_otel_metrics;

@@ -23,7 +23,7 @@ const QUERY: &str = "/graphql?query=%7Buser(id:1)%7Bname%20friends%7Bname%7D%7D%
 /// The spans of its trace, that of the host included.
 const QUERY_SPANS: usize = 9;
 
-async fn serving() -> (Collector, RunningHost) {
+pub(crate) async fn serving() -> (Collector, RunningHost) {
     let collector = Collector::start().await;
     let host = TestHost::serving(TRACING).exporting_to(&collector);
     let host = host.start().await;

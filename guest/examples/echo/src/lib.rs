@@ -1,6 +1,6 @@
 //! Streams bodies: back, down and up, each with a few chunks in memory at most.
 //!
-//! `POST /count` tells a body's size, `GET /bytes?n=` sends n bytes, and any
+//! `POST /count` tells a body's size, `GET /bytes?n=` sends n bytes, of which `HEAD` tells the length, and any
 //! other `POST` sends the body back as it comes.
 
 use fanlight_guest::{BodyError, Method, Request, Response, server_span};
@@ -13,7 +13,7 @@ const CHUNK_BYTES: usize = 64 * 1024;
 async fn handle(request: Request) -> Result<Response, BodyError> {
     match (request.method(), request.path()) {
         (Method::Post, "/count") => count(request).await,
-        (Method::Get, "/bytes") => Ok(bytes(request)),
+        (Method::Get | Method::Head, "/bytes") => Ok(bytes(request)),
         (Method::Post, _) => echo(request),
         _ => Ok(Response::text("try POST /, POST /count or GET /bytes?n=\n").status(404)),
     }
@@ -53,6 +53,10 @@ fn bytes(request: Request) -> Response {
     let Some(mut left) = n else {
         return Response::text("n is how many bytes to send\n").status(400);
     };
+    if matches!(request.method(), Method::Head) {
+        // What GET would send.
+        return Response::new(200).header("content-length", left.to_string());
+    }
     let response = Response::stream(200, async move |writer| {
         let chunk = vec![b'x'; left.min(CHUNK_BYTES)];
         while left > 0 {

@@ -75,6 +75,12 @@ async fn answer(request: Request) -> Response {
         }
         "/late" => late(milliseconds(&request)),
         "/stream" => stream(&request),
+        "/trailer" => Response::stream(200, async |body| {
+            body.write("of three").await?;
+            body.trailer("x-sum", "3");
+            Ok(())
+        })
+        .header("trailer", "x-sum"),
         "/overlong" => answers::overlong(),
         "/loss" => loss::lose(&request).await,
         "/forge" => {

@@ -15,6 +15,7 @@ mod cost;
 mod events;
 mod graphql;
 mod order;
+mod outcome;
 mod spans;
 
 fanlight_guest::serve!(handle);
@@ -33,6 +34,10 @@ async fn handle(request: Request) -> Response {
         "/dropped" => order::dropped().await,
         "/shared" => order::shared().await,
         "/outlived" => order::outlived().await,
+        "/held" => order::held().await,
+        "/statuses" => outcome::statuses(),
+        "/own-names" => outcome::own_names(),
+        "/left" => outcome::left().await,
         "/events" => events::events(),
         "/errors" => events::errors(),
         "/cost" => cost::count(),

@@ -74,6 +74,19 @@ pub(crate) async fn outlived() -> Response {
     done()
 }
 
+/// `work` is held by a future that several races poll, and `given_back` by what a
+/// future gave back.
+pub(crate) async fn held() -> Response {
+    let mut work = pin!(branch("work", "work_child", 20));
+    while let First::Right(()) = race(work.as_mut(), sleep(Duration::from_millis(5))).await {}
+    drop(span!("after_work"));
+    let given_back = timeout(Duration::from_secs(10), async { span!("given_back") }).await;
+    drop(span!("under_given_back"));
+    drop(given_back);
+    drop(span!("after"));
+    done()
+}
+
 /// A span of the SDK over an `.await`, and one of `tracing` below it.
 async fn branch(name: &str, child: &'static str, milliseconds: u64) {
     let _span = span!(name);

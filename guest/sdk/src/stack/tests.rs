@@ -375,3 +375,25 @@ fn a_span_left_within_another_future_leaves_that_futures_part_alone() {
     stack.leave(guard);
     assert_eq!(host.current(), "server");
 }
+
+#[test]
+fn a_guard_that_outlives_its_future_is_one_of_whoever_waited_for_that() {
+    let (host, mut stack) = setup();
+    let (race, next) = (
+        stack.new_future(),
+        stack.new_future_within(host.span("task")),
+    );
+    stack.resume(race);
+    let lent = stack.enter(host.span("lent"));
+    stack.suspend();
+    assert_eq!(host.current(), "server");
+    stack.forget_future(race);
+    assert_eq!(host.current(), "lent");
+    stack.resume(next);
+    stack.suspend();
+    // What a future runs within is left with it.
+    stack.forget_future(next);
+    assert_eq!(host.current(), "lent");
+    stack.leave(lent);
+    assert_eq!((host.current(), host.spans()), ("server", 0));
+}

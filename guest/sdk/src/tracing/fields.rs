@@ -16,9 +16,17 @@ use crate::{Severity, SpanKind, Status};
 pub(super) struct SpanFields {
     pub(super) name: Option<String>,
     pub(super) kind: Option<SpanKind>,
-    status: Option<StatusCode>,
-    description: Option<String>,
+    pub(super) outcome: Outcome,
     pub(super) attributes: Vec<Attribute<'static>>,
+}
+
+/// What fields say of a span's outcome: its code and why, by one field each.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    code: Option<StatusCode>,
+    description: Option<String>,
+    /// What an event said of an error, before any field did.
+    pub(super) event: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,24 +35,36 @@ enum StatusCode {
     Error,
 }
 
-impl SpanFields {
-    /// What the fields say of the outcome. A description alone says that it is
-    /// an error: the other ones have none.
+impl Outcome {
+    /// The status that they make. A description alone says that it is an error: the
+    /// other ones have none.
     pub(super) fn status(&self) -> Option<Status<'_>> {
-        match (self.status, self.description.as_deref()) {
+        match (self.code, self.description.as_deref()) {
             (Some(StatusCode::Ok), _) => Some(Status::Ok),
             (_, Some(description)) => Some(Status::Error(description)),
-            (Some(StatusCode::Error), None) => Some(Status::Error("")),
+            (Some(StatusCode::Error), None) => {
+                Some(Status::Error(self.event.as_deref().unwrap_or_default()))
+            }
             (None, None) => None,
         }
     }
 
+    /// Takes what was said later.
+    pub(super) fn add(&mut self, later: Self) {
+        self.code = later.code.or(self.code);
+        self.description = later.description.or(self.description.take());
+    }
+}
+
+impl SpanFields {
     fn text(&mut self, field: &Field, text: String) {
         match field.name() {
             "otel.name" => self.name = Some(text),
             "otel.kind" => self.kind = kind(&text),
-            "otel.status_code" => self.status = status_code(&text),
-            "otel.status_description" => self.description = Some(text),
+            "otel.status_code" => self.outcome.code = status_code(&text),
+            "otel.status_description" | "otel.status_message" => {
+                self.outcome.description = Some(text);
+            }
             _ => self.attribute(field, text),
         }
     }
@@ -110,6 +130,12 @@ impl EventFields {
             exception: None,
             attributes: Vec::new(),
         }
+    }
+
+    /// What went wrong, where something did.
+    pub(super) fn why(&self) -> &str {
+        let exception = self.exception.as_ref().map(|it| it.message.as_ref());
+        exception.or(self.message.as_deref()).unwrap_or_default()
     }
 
     fn text(&mut self, field: &Field, text: String) {
@@ -291,7 +317,7 @@ mod tests {
                 Attribute::new("type", "raw"),
             ]
         );
-        assert_eq!(fields.status(), None);
+        assert_eq!(fields.outcome.status(), None);
     }
 
     #[test]
@@ -307,12 +333,12 @@ mod tests {
         });
         assert_eq!(fields.name.as_deref(), Some("GET /users"));
         assert_eq!(fields.kind, Some(SpanKind::Client));
-        assert_eq!(fields.status(), Some(Status::Error("refused")));
+        assert_eq!(fields.outcome.status(), Some(Status::Error("refused")));
         assert_eq!(fields.attributes, []);
         let fields = span_fields(|| ::tracing::info_span!("x", otel.status_code = "Ok"));
-        assert_eq!(fields.status(), Some(Status::Ok));
+        assert_eq!(fields.outcome.status(), Some(Status::Ok));
         let fields = span_fields(|| ::tracing::info_span!("x", otel.status_code = "else"));
-        assert_eq!(fields.status(), None);
+        assert_eq!(fields.outcome.status(), None);
     }
 
     #[test]

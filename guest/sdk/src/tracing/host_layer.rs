@@ -4,6 +4,7 @@
 //! `tracing`, at whatever order it is left.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use ::tracing::span::{Attributes, Id, Record};
 use ::tracing::subscriber::Interest;
@@ -14,7 +15,7 @@ use tracing_subscriber::layer::{Context, Filter};
 use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
 use super::Events;
-use super::fields::{EventFields, SpanFields, severity};
+use super::fields::{EventFields, Outcome, SpanFields, severity};
 use crate::bindings::fanlight::telemetry::{logs, tracing as raw, types};
 use crate::entered::{self, Foreign};
 use crate::exception::Exception;
@@ -39,6 +40,12 @@ struct HostSpan {
     /// How often it is entered, and its place on the host meanwhile.
     depth: usize,
     entry: Option<EntryId>,
+    /// The spans below it that `tracing` has not closed: it keeps this one open
+    /// until then, however long ago it was left.
+    open_children: usize,
+    left_at: Option<SystemTime>,
+    /// What its fields said of the outcome, if anything.
+    outcome: Outcome,
 }
 
 /// Where an event happened.
@@ -110,6 +117,7 @@ where
             .map_or(raw::SpanParent::Current, raw::SpanParent::Context);
         let host = HostSpan::start(attributes, parent);
         span.extensions_mut().replace(host);
+        with_parent(&span, |parent| parent.open_children += 1);
     }
 
     fn on_record(&self, id: &Id, values: &Record<'_>, ctx: Context<'_, S>) {
@@ -118,8 +126,8 @@ where
         // enter the span itself.
         let mut fields = SpanFields::default();
         values.record(&mut fields);
-        if let Some(host) = span.extensions().get::<HostSpan>() {
-            host.say(&fields);
+        if let Some(host) = span.extensions_mut().get_mut::<HostSpan>() {
+            host.say(fields);
         }
     }
 
@@ -160,8 +168,24 @@ where
         let elsewhere = named.clone();
         let current = || entered::topmost().map(|(_, handle)| handle);
         let place = named.or_else(current).map_or(Place::Server, Place::Span);
-        if self.events != Events::LogRecords && recording::may_record() {
-            place.take(metadata, &fields);
+        if recording::may_record() {
+            if self.events != Events::LogRecords {
+                place.take(metadata, &fields);
+            }
+            if *metadata.level() == Level::ERROR {
+                let why = fields.why();
+                let scope = ctx.event_scope(event).into_iter().flatten();
+                let is_told = scope.into_iter().any(|span| {
+                    let mut extensions = span.extensions_mut();
+                    let host = extensions.get_mut::<HostSpan>();
+                    host.is_some_and(|host| host.is_at(&place) && host.is_told_but_of(why))
+                });
+                if let Place::Span(span) = &place
+                    && !is_told
+                {
+                    span.set_status(Status::Error(why));
+                }
+            }
         }
         if self.events != Events::OfSpans || matches!(place, Place::Server) {
             let _scope = elsewhere.as_ref().map(Enter::enter);
@@ -171,8 +195,26 @@ where
 
     fn on_close(&self, id: Id, ctx: Context<'_, S>) {
         let Some(span) = ctx.span(&id) else { return };
-        // Dropped, it ends.
-        drop(span.extensions_mut().remove::<HostSpan>());
+        let host = span.extensions_mut().remove::<HostSpan>();
+        if let Some(host) = host {
+            with_parent(&span, |parent| parent.open_children -= 1);
+            if let Some(left_at) = host.left_at {
+                host.span.end_at(left_at);
+            }
+            // Dropped, it ends.
+        }
+    }
+}
+
+/// Changes the next span above this one that the host knows.
+fn with_parent<S>(span: &SpanRef<'_, S>, change: impl FnOnce(&mut HostSpan))
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    if let Some(parent) = span.parent()
+        && let Some(host) = parent.extensions_mut().get_mut()
+    {
+        change(host);
     }
 }
 
@@ -210,7 +252,7 @@ impl HostSpan {
         };
         let name = fields.name.as_deref().unwrap_or(metadata.name());
         let span = Span::start(name, options);
-        if let Some(status) = fields.status() {
+        if let Some(status) = fields.outcome.status() {
             span.set_status(status);
         }
         Self {
@@ -218,25 +260,46 @@ impl HostSpan {
             span,
             depth: 0,
             entry: None,
+            open_children: 0,
+            left_at: None,
+            outcome: fields.outcome,
         }
     }
 
     /// Says what became known later. Its kind cannot be changed any more.
-    fn say(&self, fields: &SpanFields) {
+    fn say(&mut self, fields: SpanFields) {
         if let Some(name) = &fields.name {
             self.span.update_name(name);
         }
-        if let Some(status) = fields.status() {
-            self.span.set_status(status);
+        if fields.outcome.status().is_some() {
+            self.outcome.add(fields.outcome);
+            if let Some(status) = self.outcome.status() {
+                self.span.set_status(status);
+            }
         }
         if !fields.attributes.is_empty() {
             self.span.set_attributes(&fields.attributes);
         }
     }
 
+    fn is_at(&self, place: &Place) -> bool {
+        matches!(place, Place::Span(handle) if Arc::ptr_eq(handle, self.span.handle()))
+    }
+
+    /// Whether its fields said what came of it, which is more than an event does;
+    /// else it takes note of what that says.
+    fn is_told_but_of(&mut self, why: &str) -> bool {
+        let is_told = self.outcome.status().is_some();
+        if !is_told {
+            self.outcome.event = Some(why.to_owned());
+        }
+        is_told
+    }
+
     fn enter(&mut self) {
         self.depth += 1;
         if self.depth == 1 {
+            self.left_at = None;
             self.entry = Some(self.foreign.enter());
         }
     }
@@ -247,6 +310,8 @@ impl HostSpan {
             && let Some(entry) = self.entry.take()
         {
             entered::exit(entry);
+            // Without children it is closed as soon as nobody has it any more.
+            self.left_at = (self.open_children > 0).then(SystemTime::now);
         }
     }
 }
@@ -254,22 +319,20 @@ impl HostSpan {
 impl Place {
     /// Tells the span what happened.
     fn take(&self, metadata: &Metadata<'_>, fields: &EventFields) {
-        let mut attributes = value::as_raw(&fields.attributes);
-        attributes.push(text("level", metadata.level().as_str()));
-        attributes.push(text("target", metadata.target()));
-        if let Some(exception) = &fields.exception {
+        // First: of two that have the same key, the later one is kept.
+        let mut attributes = vec![
+            text("level", metadata.level().as_str()),
+            text("target", metadata.target()),
+        ];
+        if fields.exception.is_some() {
             attributes.extend(fields.message.as_deref().map(|it| text("message", it)));
+        }
+        attributes.extend(value::as_raw(&fields.attributes));
+        if let Some(exception) = &fields.exception {
             self.take_exception(exception, &attributes);
         } else if let Self::Span(span) = self {
             let name = fields.message.as_deref().unwrap_or(metadata.name());
             span.add_event(name, &attributes, None);
-        }
-        if let Self::Span(span) = self
-            && *metadata.level() == Level::ERROR
-        {
-            let exception = fields.exception.as_ref().map(|it| it.message.as_ref());
-            let why = exception.or(fields.message.as_deref()).unwrap_or_default();
-            span.set_status(Status::Error(why));
         }
     }
 
