@@ -109,6 +109,7 @@ impl Telemetry {
             .context("cannot start the telemetry runtime")?;
         let own = OwnRuntime {
             ended: CancellationToken::new(),
+            hurried: CancellationToken::new(),
             handle: runtime.handle().clone(),
             runtime: Some(runtime),
         };
@@ -130,6 +131,7 @@ impl Telemetry {
             let counts = Arc::clone(&counts.traces);
             let output =
                 Output::new("traces", &config.traces, timeout, counts).context("traces")?;
+            let output = output.hurried_by(own.hurried.clone());
             let (sender, receiver) = mpsc::channel(1);
             flushes.push(sender);
             let sink = SpanSink::new(output, &resource);
@@ -146,6 +148,7 @@ impl Telemetry {
             let timeout = config.log_batch.export_timeout;
             let counts = Arc::clone(&counts.logs);
             let output = Output::new("logs", &config.logs, timeout, counts).context("logs")?;
+            let output = output.hurried_by(own.hurried.clone());
             let (sender, receiver) = mpsc::channel(1);
             flushes.push(sender);
             let sink = LogSink::new(output.gated(), &resource);
@@ -159,7 +162,10 @@ impl Telemetry {
             let timeout = config.metric_timeout;
             let counts = Arc::clone(&counts.metrics);
             let output = Output::new("metrics", &config.metrics, timeout, counts);
-            let mut output = output.context("metrics")?.gated();
+            let mut output = output
+                .context("metrics")?
+                .gated()
+                .hurried_by(own.hurried.clone());
             if config.temporality == Temporality::Cumulative {
                 output = output.making_up();
             }
@@ -309,6 +315,7 @@ impl Telemetry {
     /// Exports what is queued and ends all that was started here, within the
     /// flush timeout.
     pub async fn shutdown(self) {
+        self.runtime.hurried.cancel();
         let deadline = Instant::now() + self.config.flush_timeout;
         self.flush_until(deadline).await;
         let meters = self.meters.clone();
@@ -333,6 +340,8 @@ struct OwnRuntime {
     handle: Handle,
     /// Tells those who wait on it from other threads that nothing will come.
     ended: CancellationToken,
+    /// Tells those who send that there is no time to wait for a backend.
+    hurried: CancellationToken,
 }
 
 impl Drop for OwnRuntime {

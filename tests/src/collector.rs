@@ -37,6 +37,8 @@ pub enum Mood {
     Slow(Duration),
     /// It answers that it cannot.
     Failing,
+    /// It answers that it has no such service.
+    Missing,
     /// It takes the request and never answers.
     Hanging,
     /// It takes it, and says that it left out so many items.

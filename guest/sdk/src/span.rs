@@ -348,7 +348,7 @@ mod tests {
                 "a" = 1,
                 "b" = delta,
                 "c" = delta.pow(2),
-                "d" = !true
+                "d" = !delta
             ));
         };
     }

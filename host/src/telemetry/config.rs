@@ -85,17 +85,21 @@ impl TelemetryConfig {
         let propagators = Propagators::parse(propagators.as_deref(), &mut env.warnings);
         let known_methods = env.text("OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS");
         let known_methods = KnownMethods::parse(known_methods.as_deref(), &mut env.warnings);
+        let resource = resource::attributes(env, service.into());
+        let traces = SignalConfig::read(env, "TRACES", disabled);
+        let metrics = SignalConfig::read(env, "METRICS", disabled);
+        let metric_interval = interval(env, &metrics);
         Self {
-            resource: resource::attributes(env, service.into()),
-            traces: SignalConfig::read(env, "TRACES", disabled),
-            metrics: SignalConfig::read(env, "METRICS", disabled),
+            resource,
+            traces,
+            metrics,
             prometheus: !disabled,
             prometheus_address: prometheus_address(env).filter(|_| !disabled),
             logs: SignalConfig::read(env, "LOGS", disabled),
             sampler: sampler::sampler(env),
             span_batch: batch(env, "BSP"),
             log_batch: batch(env, "BLRP"),
-            metric_interval: interval(env),
+            metric_interval,
             metric_timeout: env
                 .timeout("OTEL_METRIC_EXPORT_TIMEOUT")
                 .unwrap_or(Duration::from_secs(30)),
@@ -138,11 +142,14 @@ fn batch(env: &mut Env, processor: &str) -> BatchConfig {
     }
 }
 
-/// The specification's 60 s; the SDK's reader takes no interval of zero.
-fn interval(env: &mut Env) -> Duration {
+/// The specification's 60 s, and 10 s where somebody reads along on standard output
+/// alone; the SDK's reader takes no interval of zero.
+fn interval(env: &mut Env, metrics: &SignalConfig) -> Duration {
     const NAME: &str = "OTEL_METRIC_EXPORT_INTERVAL";
+    let is_read_along = metrics.console && !metrics.enabled;
+    let default = Duration::from_secs(if is_read_along { 10 } else { 60 });
     let millis = env.positive(NAME).and_then(|it| u64::try_from(it).ok());
-    millis.map_or(Duration::from_secs(60), Duration::from_millis)
+    millis.map_or(default, Duration::from_millis)
 }
 
 fn temporality(env: &mut Env) -> Temporality {

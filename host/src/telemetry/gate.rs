@@ -2,8 +2,10 @@
 //!
 //! Jaeger takes traces and refuses metrics and logs. Where a backend says that
 //! it has no such service, one line says so, the signal pauses, and it is tried
-//! again every 60 s.
+//! again every 60 s. One that took the signal before has the service: a single
+//! answer of a proxy is no reason to pause.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,6 +20,7 @@ const ASK_AGAIN: Duration = Duration::from_secs(60);
 pub(crate) struct Gate {
     /// When it last said that it does not.
     refused: Mutex<Option<Instant>>,
+    has_taken: AtomicBool,
 }
 
 impl Gate {
@@ -29,6 +32,11 @@ impl Gate {
     fn is_open_at(&self, now: Instant) -> bool {
         let refused = *self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         refused.is_none_or(|at| now.saturating_duration_since(at) >= ASK_AGAIN)
+    }
+
+    /// Whether the backend ever took it.
+    pub(crate) fn has_taken(&self) -> bool {
+        self.has_taken.load(Ordering::Relaxed)
     }
 
     /// Takes note of a refusal; the first one is told.
@@ -45,6 +53,7 @@ impl Gate {
 
     /// Takes note that the backend took it; the first time after a refusal is told.
     pub(crate) fn taken(&self, health: &ExportHealth) {
+        self.has_taken.store(true, Ordering::Relaxed);
         if self.replace(None).is_some() {
             tracing::info!(
                 signal = health.signal(),
@@ -75,7 +84,8 @@ mod tests {
         // It refused that as well.
         gate.refused(&health, "404");
         assert!(!gate.is_open());
+        assert!(!gate.has_taken());
         gate.taken(&health);
-        assert!(gate.is_open());
+        assert!(gate.is_open() && gate.has_taken());
     }
 }

@@ -1,7 +1,7 @@
 //! Tells the log how export goes, without flooding it.
 //!
 //! The first failure is said at once, later ones at most every 30 s with the
-//! count lost, recovery once. With a default endpoint that nobody configured,
+//! count lost, recovery once where a failure was said since the last one. With a default endpoint that nobody configured,
 //! one line at start says that nobody listens; that nobody does is not said
 //! again until somebody has. Any other trouble is.
 
@@ -26,7 +26,8 @@ pub(crate) struct ExportHealth {
 struct State {
     /// Nobody chose the endpoint and nobody was there yet: absence is no trouble.
     absence_is_expected: bool,
-    failing: bool,
+    /// Whether the log was told of a failure, and of no recovery since.
+    is_told: bool,
     lost: u64,
     last_line: Option<Instant>,
     /// Items that were left out of requests that were taken.
@@ -58,16 +59,15 @@ impl ExportHealth {
     pub(crate) fn succeeded(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.absence_is_expected = false;
-        if state.failing {
+        if state.is_told {
             tracing::info!(
                 signal = self.signal,
                 endpoint = self.endpoint,
                 lost = state.lost,
                 "export works again"
             );
-            state.failing = false;
+            state.is_told = false;
             state.lost = 0;
-            state.last_line = None;
         }
     }
 
@@ -93,9 +93,8 @@ impl ExportHealth {
 
     /// Takes note that nobody was there, and of the items lost by it.
     pub(crate) fn unreachable(&self, error: &dyn fmt::Display, lost: u64) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.absence_is_expected {
-            state.lost += lost;
             tracing::debug!(signal = self.signal, %error, lost, "export failed");
             return;
         }
@@ -103,15 +102,25 @@ impl ExportHealth {
         self.failed(error, lost);
     }
 
+    /// Takes note of an export that does not work for now, and is tried again.
+    pub(crate) fn retrying(&self, error: &dyn fmt::Display) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.is_due() {
+            tracing::warn!(
+                signal = self.signal,
+                endpoint = self.endpoint,
+                %error,
+                "export failed and is tried again; requests are not affected"
+            );
+            state.tell();
+        }
+    }
+
     /// Takes note of an export that failed, and of the items lost by it.
     pub(crate) fn failed(&self, error: &dyn fmt::Display, lost: u64) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.failing = true;
         state.lost += lost;
-        let due = state
-            .last_line
-            .is_none_or(|last| last.elapsed() >= LOG_INTERVAL);
-        if !due {
+        if !state.is_due() {
             tracing::debug!(signal = self.signal, %error, lost, "export failed");
             return;
         }
@@ -122,7 +131,19 @@ impl ExportHealth {
             %error,
             "export failed; requests are not affected"
         );
-        state.last_line = Some(Instant::now());
+        state.tell();
+    }
+}
+
+impl State {
+    fn is_due(&self) -> bool {
+        self.last_line
+            .is_none_or(|last| last.elapsed() >= LOG_INTERVAL)
+    }
+
+    fn tell(&mut self) {
+        self.is_told = true;
+        self.last_line = Some(Instant::now());
     }
 }
 
@@ -168,6 +189,18 @@ mod tests {
         assert_eq!(warnings(|| health.unreachable(&"refused", 1)), 1);
         let chosen = ExportHealth::new("traces", "http://backend:4317", false);
         assert_eq!(warnings(|| chosen.unreachable(&"refused", 1)), 1);
+    }
+
+    #[test]
+    fn a_backend_that_comes_and_goes_is_told_of_once_in_a_while() {
+        let health = ExportHealth::new("traces", "http://backend:4317", false);
+        let comes_and_goes = || {
+            for _ in 0..9 {
+                health.failed(&"busy", 1);
+                health.succeeded();
+            }
+        };
+        assert_eq!(warnings(comes_and_goes), 1);
     }
 
     #[test]

@@ -42,9 +42,13 @@ impl PushMetricExporter for MetricExporter {
                     self.output.pass_over(&body).await;
                     continue;
                 }
-                match self.output.send(body).await {
-                    Ok(()) => request.arrived(),
-                    Err(error) => outcome = Err(error),
+                let sent = self.output.send_kept(body).await;
+                // What is refused for good is not to be sent again (OTLP).
+                if let Ok(()) | Err(OutputError::Refused(_)) = sent {
+                    request.settled();
+                }
+                if sent.is_err() {
+                    outcome = sent;
                 }
             }
             outcome.map_err(|error| OTelSdkError::InternalFailure(error.to_string()))

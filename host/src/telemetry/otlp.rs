@@ -15,9 +15,12 @@ mod split;
 #[cfg(test)]
 mod tests;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use self::http::HttpTransport;
 use super::signal::{Protocol, SignalConfig};
@@ -31,10 +34,19 @@ pub(crate) use split::{MAX_REQUEST_BYTES, split};
 /// Names the exporter to backends, as OTLP asks for.
 const USER_AGENT: &str = concat!("fanlight-otlp-exporter-rust/", env!("CARGO_PKG_VERSION"));
 
+/// The longest time for which nothing is sent because a backend asks for it.
+const MAX_THROTTLE: Duration = Duration::from_secs(60);
+
 /// A signal's way to its backend.
 pub(crate) struct OtlpClient {
     transport: Transport,
     timeout: Duration,
+    /// Nobody chose the endpoint and nobody was there yet.
+    absence_is_expected: AtomicBool,
+    /// Until when the backend asked for nothing more to be sent.
+    throttled: Mutex<Option<Instant>>,
+    /// Is cancelled when the process ends: from then on nobody can wait.
+    hurried: CancellationToken,
 }
 
 enum Transport {
@@ -81,11 +93,24 @@ impl OtlpClient {
                 Transport::Http(HttpTransport::new(config, timeout)?)
             }
         };
-        Ok(Self { transport, timeout })
+        Ok(Self {
+            transport,
+            timeout,
+            absence_is_expected: AtomicBool::new(config.endpoint_is_default),
+            throttled: Mutex::default(),
+            hurried: CancellationToken::new(),
+        })
+    }
+
+    /// Waits for nothing and tries little from when that is cancelled.
+    pub(crate) fn hurried_by(&mut self, hurried: CancellationToken) {
+        self.hurried = hurried;
     }
 
     /// Sends a request, again where that may help; tells what the backend left
-    /// out of it.
+    /// out of it. Where the backend asked for more time than the request before
+    /// had, it waits for that first. `trouble` is told once where it goes on after
+    /// a few attempts.
     ///
     /// # Errors
     /// Where the backend did not take it.
@@ -95,35 +120,89 @@ impl OtlpClient {
     pub(crate) async fn send(
         &self,
         request: &impl Outgoing,
+        trouble: impl Fn(&OtlpError),
     ) -> Result<Option<Rejection>, OtlpError> {
-        let sent = tokio::time::timeout(self.timeout, self.attempts(request)).await;
+        self.wait_where_throttled().await?;
+        let sent = tokio::time::timeout(self.timeout, self.attempts(request, trouble)).await;
         sent.unwrap_or(Err(OtlpError::Timeout(self.timeout)))
     }
 
-    async fn attempts<O: Outgoing>(&self, request: &O) -> Result<Option<Rejection>, OtlpError> {
+    async fn attempts<O: Outgoing>(
+        &self,
+        request: &O,
+        trouble: impl Fn(&OtlpError),
+    ) -> Result<Option<Rejection>, OtlpError> {
         let body = match &self.transport {
             Transport::Grpc(_) => request.protobuf(),
             Transport::Http(http) => http.encode(request)?,
         };
         let begun = Instant::now();
         let mut backoff = Backoff::default();
+        let mut is_told = false;
         loop {
             let answer = match &self.transport {
                 Transport::Grpc(grpc) => grpc.send::<O::Request>(body.clone()).await,
                 Transport::Http(http) => http.send::<O::Request>(body.clone()).await,
             };
-            let wait = match &answer {
-                Err(OtlpError::Transient { after, .. }) => backoff.next(*after),
-                Err(OtlpError::Unreachable(_)) => backoff.next(None),
+            let error = match answer {
+                Err(error @ (OtlpError::Unreachable(_) | OtlpError::Transient { .. })) => error,
+                answer => {
+                    self.absence_is_expected.store(false, Ordering::Relaxed);
+                    return answer;
+                }
+            };
+            if backoff.had_a_few() {
+                if self.gives_up(&error) {
+                    return Err(error);
+                }
+                if !is_told {
+                    trouble(&error);
+                    is_told = true;
+                }
+            }
+            let after = match &error {
+                OtlpError::Transient { after, .. } => *after,
                 _ => None,
             };
-            let left = self.timeout.saturating_sub(begun.elapsed());
-            match wait {
+            let wait = backoff.next(after);
+            if wait >= self.timeout.saturating_sub(begun.elapsed()) {
                 // Who is told to wait longer than there is time says why at once.
-                Some(wait) if wait < left => tokio::time::sleep(wait).await,
-                _ => return answer,
+                *self.throttled() = after.map(|it| Instant::now() + it.min(MAX_THROTTLE));
+                return Err(error);
+            }
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.hurried.cancelled(), if after.is_none() => {}
             }
         }
+    }
+
+    /// Whether a few attempts are enough. What is queued for a backend that nobody
+    /// has started would only take room.
+    fn gives_up(&self, error: &OtlpError) -> bool {
+        let is_absent = matches!(error, OtlpError::Unreachable(_));
+        let is_expected = is_absent && self.absence_is_expected.load(Ordering::Relaxed);
+        is_expected || self.hurried.is_cancelled()
+    }
+
+    async fn wait_where_throttled(&self) -> Result<(), OtlpError> {
+        let now = Instant::now();
+        let Some(until) = self.throttled().filter(|until| *until > now) else {
+            return Ok(());
+        };
+        tokio::select! {
+            () = tokio::time::sleep_until(until) => Ok(()),
+            () = self.hurried.cancelled() => Err(OtlpError::Transient {
+                message: "the backend asked for nothing to be sent for now".to_owned(),
+                after: Some(until - now),
+            }),
+        }
+    }
+
+    fn throttled(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.throttled
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 use super::console::{Console, ConsoleError};
 use super::dropped::Exported;
 use super::gate::Gate;
@@ -25,6 +27,15 @@ pub(crate) struct Output {
     makes_up: bool,
 }
 
+/// Where items are from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whence {
+    /// They were given away: what is not taken is lost.
+    Given,
+    /// They are kept until they were taken or refused for good.
+    Kept,
+}
+
 /// Why items did not leave. The log has been told, and they are counted.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OutputError {
@@ -34,6 +45,9 @@ pub(crate) enum OutputError {
     /// Nothing is taken for now.
     #[error("{0}")]
     Unavailable(String),
+    /// The backend has no service for the signal; it is not asked for a while.
+    #[error("paused: the backend does not take this signal")]
+    Paused,
 }
 
 impl Output {
@@ -65,6 +79,15 @@ impl Output {
         })
     }
 
+    /// Waits for no backend from when that is cancelled.
+    #[must_use]
+    pub(crate) fn hurried_by(mut self, hurried: CancellationToken) -> Self {
+        if let Some(backend) = &mut self.backend {
+            backend.hurried_by(hurried);
+        }
+        self
+    }
+
     /// Pauses where the backend has no service for the signal.
     #[must_use]
     pub(crate) fn gated(mut self) -> Self {
@@ -85,18 +108,33 @@ impl Output {
     /// # Errors
     /// Where the backend did not take all of it; the log has been told.
     pub(crate) async fn send(&self, request: impl OtlpRequest) -> Result<(), OutputError> {
+        self.send_all(request, Whence::Given).await
+    }
+
+    /// Sends a request whose items are kept, and sent again unless they were taken
+    /// or refused for good.
+    ///
+    /// # Errors
+    /// Where the backend did not take all of it; the log has been told.
+    pub(crate) async fn send_kept(&self, request: impl OtlpRequest) -> Result<(), OutputError> {
+        self.send_all(request, Whence::Kept).await
+    }
+
+    async fn send_all(&self, request: impl OtlpRequest, whence: Whence) -> Result<(), OutputError> {
         let mut outcome = Ok(());
         let mut pieces = split(request).into_iter();
         while let Some(piece) = pieces.next() {
-            match self.send_piece(&piece).await {
+            match self.send_piece(&piece, whence).await {
                 Ok(()) => {}
                 // What is wrong with one piece need not be wrong with the next.
-                Err(error @ OutputError::Refused(_)) => outcome = Err(error),
+                Err(error @ (OutputError::Refused(_) | OutputError::Paused)) => {
+                    outcome = Err(error)
+                }
                 Err(error @ OutputError::Unavailable(_)) => {
                     // Each of the others would wait as long, for as little.
                     for piece in pieces {
                         self.pass_over(&piece).await;
-                        self.lost(piece.items());
+                        self.lost(piece.items(), whence);
                     }
                     return Err(error);
                 }
@@ -111,7 +149,7 @@ impl Output {
     /// # Errors
     /// Where the backend did not take all of them; the log has been told.
     pub(crate) async fn send_spans(&self, request: EncodedTraces) -> Result<(), OutputError> {
-        self.send_piece(&request).await
+        self.send_piece(&request, Whence::Given).await
     }
 
     /// Writes to standard output what is kept from a backend that is away.
@@ -123,10 +161,10 @@ impl Output {
         }
     }
 
-    async fn send_piece(&self, request: &impl Outgoing) -> Result<(), OutputError> {
+    async fn send_piece(&self, request: &impl Outgoing, whence: Whence) -> Result<(), OutputError> {
         // Side by side: nobody may read what is written, and the backend is not
         // to wait for that.
-        let (written, sent) = tokio::join!(self.write(request), self.push(request));
+        let (written, sent) = tokio::join!(self.write(request), self.push(request, whence));
         // Where there is a backend too, what becomes of the items is its word.
         match (sent, written) {
             (Some(sent), _) => sent,
@@ -135,7 +173,7 @@ impl Output {
                 Ok(())
             }
             (None, Some(Err(error))) => {
-                self.lost(request.items());
+                self.lost(request.items(), whence);
                 Err(OutputError::Unavailable(error.to_string()))
             }
             (None, None) => Ok(()),
@@ -151,14 +189,19 @@ impl Output {
         Some(written)
     }
 
-    async fn push(&self, request: &impl Outgoing) -> Option<Result<(), OutputError>> {
+    async fn push(
+        &self,
+        request: &impl Outgoing,
+        whence: Whence,
+    ) -> Option<Result<(), OutputError>> {
         let backend = self.backend.as_ref()?;
         let items = request.items();
         if self.gate.as_ref().is_some_and(|gate| !gate.is_open()) {
-            self.paused(items);
-            return Some(Ok(()));
+            self.paused(items, whence);
+            return Some(Err(OutputError::Paused));
         }
-        Some(match (backend.send(request).await, &self.gate) {
+        let trouble = |error: &OtlpError| self.health.retrying(error);
+        Some(match (backend.send(request, trouble).await, &self.gate) {
             (Ok(rejection), gate) => {
                 if let Some(gate) = gate {
                     gate.taken(&self.health);
@@ -166,12 +209,13 @@ impl Output {
                 self.taken(items, rejection);
                 Ok(())
             }
-            (Err(OtlpError::NoService(reason)), Some(gate)) => {
+            // One that took the signal before has it, and is only being replaced.
+            (Err(OtlpError::NoService(reason)), Some(gate)) if !gate.has_taken() => {
                 gate.refused(&self.health, &reason);
-                self.paused(items);
-                Ok(())
+                self.paused(items, whence);
+                Err(OutputError::Paused)
             }
-            (Err(error), _) => Err(self.failed(&error, items)),
+            (Err(error), _) => Err(self.failed(&error, items, whence)),
         })
     }
 
@@ -187,32 +231,41 @@ impl Output {
         self.health.rejected(rejected, &rejection.message);
     }
 
-    fn paused(&self, items: u64) {
-        if !self.makes_up {
+    fn paused(&self, items: u64, whence: Whence) {
+        if !self.comes_again(whence) {
             self.counts.paused(items);
         }
     }
 
-    fn lost(&self, items: u64) {
-        if !self.makes_up {
+    fn lost(&self, items: u64, whence: Whence) {
+        if !self.comes_again(whence) {
             self.counts.export_failed(items);
         }
     }
 
-    fn failed(&self, error: &OtlpError, items: u64) -> OutputError {
-        self.lost(items);
-        let lost = if self.makes_up { 0 } else { items };
+    /// Whether what is not taken for now is told by a later request.
+    fn comes_again(&self, whence: Whence) -> bool {
+        self.makes_up || whence == Whence::Kept
+    }
+
+    fn failed(&self, error: &OtlpError, items: u64, whence: Whence) -> OutputError {
+        // What is refused for good is not kept any longer.
+        let whence = match error {
+            OtlpError::Permanent(_) | OtlpError::NoService(_) => Whence::Given,
+            _ => whence,
+        };
+        self.lost(items, whence);
+        let lost = if self.comes_again(whence) { 0 } else { items };
         match error {
             OtlpError::Unreachable(_) => self.health.unreachable(error, lost),
             _ => self.health.failed(error, lost),
         }
         let message = error.to_string();
         match error {
-            OtlpError::Permanent(_) => OutputError::Refused(message),
-            OtlpError::NoService(_)
-            | OtlpError::Unreachable(_)
-            | OtlpError::Transient { .. }
-            | OtlpError::Timeout(_) => OutputError::Unavailable(message),
+            OtlpError::Permanent(_) | OtlpError::NoService(_) => OutputError::Refused(message),
+            OtlpError::Unreachable(_) | OtlpError::Transient { .. } | OtlpError::Timeout(_) => {
+                OutputError::Unavailable(message)
+            }
         }
     }
 }

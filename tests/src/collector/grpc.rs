@@ -90,6 +90,7 @@ impl Service {
         match taken {
             Ok(left_out) => Ok(Some(left_out).filter(|count| *count > 0)),
             Err(Refusal::Failing) => Err(Status::internal("not now")),
+            Err(Refusal::Missing) => Err(Status::unimplemented("no such service")),
             Err(Refusal::Busy) => Err(Status::unavailable("busy")),
         }
     }

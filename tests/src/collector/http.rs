@@ -120,6 +120,7 @@ async fn take(
         Ok(0) => answer(StatusCode::OK, json, Bytes::new()),
         Ok(left_out) => answer(StatusCode::OK, json, partial_success(left_out, json)),
         Err(Refusal::Failing) => answer(StatusCode::INTERNAL_SERVER_ERROR, json, Bytes::new()),
+        Err(Refusal::Missing) => answer(StatusCode::NOT_FOUND, json, Bytes::new()),
         Err(Refusal::Busy) => answer(StatusCode::SERVICE_UNAVAILABLE, json, Bytes::new()),
     })
 }

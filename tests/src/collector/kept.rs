@@ -33,6 +33,7 @@ pub(super) enum Export {
 /// Why a request is not taken.
 pub(super) enum Refusal {
     Failing,
+    Missing,
     Busy,
 }
 
@@ -83,6 +84,7 @@ impl Kept {
                 self.failed.fetch_add(1, Ordering::Relaxed);
                 return Err(Refusal::Failing);
             }
+            Mood::Missing => return Err(Refusal::Missing),
             Mood::Hanging => std::future::pending().await,
             Mood::LeavingOut(items) => items,
         };

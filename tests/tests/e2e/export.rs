@@ -110,7 +110,7 @@ async fn a_backend_that_is_down_fails_no_request_and_is_told_about_once() {
             .all(|answer| answer.status == 200)
     );
     fanlight_tests::eventually("a word on the trouble", || {
-        program.said().contains("export failed").then_some(())
+        program.said().contains("signal=\"traces\"").then_some(())
     })
     .await;
     for _ in 0..50 {

@@ -177,8 +177,33 @@ async fn a_busy_backend_is_asked_again_and_nothing_is_lost() {
     for protocol in PROTOCOLS {
         let collector = Collector::start().await;
         let host = exporting(&collector, protocol, LONG).await;
-        collector.be_busy_for(2);
+        // As long as it takes to start a collector anew.
+        collector.be_busy_for(6);
         demand_nothing_lost(&collector, host).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_is_missing_for_a_moment_is_asked_again_at_once() {
+    for protocol in PROTOCOLS {
+        let collector = Collector::start().await;
+        let host = exporting(&collector, protocol, LONG).await;
+        let metrics = || {
+            let received = collector.received();
+            received.iter().filter(|it| it.signal == "metrics").count()
+        };
+        let more = async |count: usize| {
+            let enough = metrics() + count;
+            eventually("requests of metrics", || {
+                (metrics() >= enough).then_some(())
+            })
+            .await;
+        };
+        more(1).await;
+        collector.set_mood(Mood::Missing);
+        // Whoever paused would be silent for longer than is waited here.
+        more(3).await;
+        host.stop().await;
     }
 }
 

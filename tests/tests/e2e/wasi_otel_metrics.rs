@@ -188,6 +188,29 @@ async fn points_survive_a_collector_that_fails_and_leave_at_the_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn deltas_that_are_refused_for_good_are_not_sent_again() {
+    let collector = Collector::start().await;
+    let host = TestHost::serving(WASI_OTEL).exporting(&[
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.grpc()),
+        ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta"),
+    ]);
+    let host = host.start().await;
+    collector.set_mood(Mood::Failing);
+    ask(&host, "/delta?gauge=7", 3).await;
+    let enough = collector.failed() + 4;
+    eventually("failed exports", || {
+        (collector.failed() >= enough).then_some(())
+    })
+    .await;
+    collector.set_mood(Mood::Well);
+    ask(&host, "/delta?gauge=7", 1).await;
+    host.stop().await;
+    let counted = points_of(&collector, "otel.counter");
+    let sum: f64 = counted.iter().map(|point| point.value).sum();
+    assert_eq!(sum, 6.0, "{counted:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn histograms_of_several_scales_are_joined_where_both_fit() {
     let (collector, host) = wasi_otel().await;
     ask(&host, "/scales", 1).await;

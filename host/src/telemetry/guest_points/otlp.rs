@@ -39,7 +39,8 @@ impl GuestPoints {
             // In the last request, whether this metric is in it already.
             let mut is_begun = false;
             for (key, since, point) in metric.to_push(self.started) {
-                let point = DataPoint::new(&metric, &key, &point, since, at);
+                // It may have begun since, and the clock may have been set back.
+                let point = DataPoint::new(&metric, &key, &point, since.min(at), at);
                 let bytes = point.encoded_len() + 8;
                 let is_full = |request: &Request| request.bytes + bytes > MAX_REQUEST_BYTES;
                 if requests.last().is_none_or(is_full) {
@@ -105,8 +106,8 @@ impl Request {
         std::mem::take(&mut self.body)
     }
 
-    /// Takes note that it has arrived: its deltas are not pushed again.
-    pub(crate) fn arrived(self) {
+    /// Takes note that it has arrived, or never will: its deltas are not pushed again.
+    pub(crate) fn settled(self) {
         for (metric, key) in self.deltas {
             if let Some(delta) = metric
                 .lock()
@@ -329,10 +330,10 @@ mod tests {
         assert_eq!(values(&second), [2]);
         // What comes meanwhile is for the next one.
         metric.join(key(1), &one());
-        second.remove(0).arrived();
+        second.remove(0).settled();
         let mut third = push();
         assert_eq!(values(&third), [1]);
-        third.remove(0).arrived();
+        third.remove(0).settled();
         assert!(push().is_empty());
     }
 
@@ -344,7 +345,7 @@ mod tests {
         for _ in 0..2 {
             let mut requests = points.requests();
             assert_eq!(values(&requests), [1]);
-            requests.remove(0).arrived();
+            requests.remove(0).settled();
         }
     }
 
@@ -366,7 +367,7 @@ mod tests {
         // One of them arrives: the other two are pushed again.
         let arrived = requests.remove(1);
         let count = arrived.deltas.len();
-        arrived.arrived();
+        arrived.settled();
         let again = points.requests();
         assert_eq!(values(&again).len(), 500 - count);
     }

@@ -31,7 +31,7 @@ async fn backend(answers: &'static [&'static str]) -> (SocketAddr, JoinHandle<us
     (address, task)
 }
 
-async fn send(address: SocketAddr, timeout: Duration) -> Result<Option<Rejection>, OtlpError> {
+fn client(address: SocketAddr, timeout: Duration) -> OtlpClient {
     let endpoint = format!("http://{address}");
     let vars = [
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
@@ -39,13 +39,23 @@ async fn send(address: SocketAddr, timeout: Duration) -> Result<Option<Rejection
     ];
     let vars = vars.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let config = TelemetryConfig::from_vars(vars, "unused").traces;
-    let client = OtlpClient::new(&config, timeout).unwrap();
-    client.send(&ExportTraceServiceRequest::default()).await
+    OtlpClient::new(&config, timeout).unwrap()
+}
+
+async fn send_by(client: &OtlpClient) -> Result<Option<Rejection>, OtlpError> {
+    client
+        .send(&ExportTraceServiceRequest::default(), |_| {})
+        .await
+}
+
+async fn send(address: SocketAddr, timeout: Duration) -> Result<Option<Rejection>, OtlpError> {
+    send_by(&client(address, timeout)).await
 }
 
 const LATER: &str = "HTTP/1.1 503 Later\r\nretry-after: 1\r\n";
 const IN_TEN_MINUTES: &str = "HTTP/1.1 503 Later\r\nretry-after: 600\r\n";
 const IN_TWO_SECONDS: &str = "HTTP/1.1 503 Later\r\nretry-after: 2\r\n";
+const BUSY: &str = "HTTP/1.1 503 Later\r\n";
 const TAKEN: &str = "HTTP/1.1 200 OK\r\n";
 
 #[tokio::test]
@@ -75,4 +85,52 @@ async fn what_earlier_attempts_took_is_not_left_for_waits() {
         .unwrap_err();
     assert!(matches!(error, OtlpError::Transient { .. }), "{error:?}");
     assert_eq!(backend.await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn a_busy_backend_is_asked_for_as_long_as_there_is_time() {
+    let (address, backend) = backend(&[BUSY, BUSY, BUSY, BUSY, BUSY, TAKEN]).await;
+    assert_eq!(send(address, Duration::from_secs(30)).await.unwrap(), None);
+    assert_eq!(backend.await.unwrap(), 6);
+}
+
+#[tokio::test]
+async fn at_the_end_a_few_attempts_have_to_do() {
+    let (address, backend) = backend(&[BUSY, BUSY, BUSY, BUSY]).await;
+    let mut client = client(address, Duration::from_secs(30));
+    let hurried = CancellationToken::new();
+    hurried.cancel();
+    client.hurried_by(hurried);
+    assert!(send_by(&client).await.is_err());
+    assert_eq!(backend.await.unwrap(), 4);
+}
+
+#[tokio::test]
+async fn where_nobody_need_be_a_few_attempts_have_to_do() {
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = nobody.local_addr().unwrap();
+    drop(nobody);
+    let client = client(address, Duration::from_secs(600));
+    client.absence_is_expected.store(true, Ordering::Relaxed);
+    // It would go on for ten minutes.
+    let sent = tokio::time::timeout(Duration::from_secs(30), send_by(&client)).await;
+    assert!(matches!(sent.unwrap(), Err(OtlpError::Unreachable(_))));
+}
+
+#[tokio::test]
+async fn nothing_is_sent_for_as_long_as_the_backend_asked_for() {
+    let (address, backend) = backend(&[IN_TEN_MINUTES, TAKEN]).await;
+    let mut client = client(address, Duration::from_secs(5));
+    let hurried = CancellationToken::new();
+    client.hurried_by(hurried.clone());
+    assert!(send_by(&client).await.is_err());
+    // The next one waits, unless the process ends.
+    let next = send_by(&client);
+    let waits = tokio::time::timeout(Duration::from_millis(200), next).await;
+    assert!(waits.is_err(), "it was sent: {waits:?}");
+    hurried.cancel();
+    let error = send_by(&client).await.unwrap_err();
+    assert!(matches!(error, OtlpError::Transient { .. }), "{error:?}");
+    assert!(!backend.is_finished());
+    backend.abort();
 }
