@@ -26,6 +26,7 @@ use opentelemetry_sdk::metrics::Temporality;
 
 pub(crate) use buckets::Buckets;
 pub(crate) use exponential::{ExponentialHistogram, MAX_BUCKETS, SCALES};
+pub(super) use naming::is_unit;
 pub(crate) use point::{Histogram, Number, NumberType, Point, Range};
 
 /// All metrics that guests have aggregated themselves.

@@ -14,7 +14,7 @@ use opentelemetry_sdk::error::OTelSdkError;
 use prometheus::proto::{LabelPair, MetricFamily, MetricType};
 use prometheus::{Registry, TEXT_FORMAT, TextEncoder};
 
-use super::guest_points::GuestPoints;
+use super::guest_points::{GuestPoints, is_unit};
 use super::{GUEST_SCOPE, HOST_SCOPE};
 
 /// Labels that tell the library that speaks.
@@ -151,16 +151,21 @@ impl Names {
     }
 }
 
-/// A name that ends in its unit or in `total` already gets neither twice.
+/// A name that ends in its unit or in `total` already gets neither twice, and of
+/// several `_` in a row there is one.
 fn family_name(name: &str) -> String {
+    let mut name: Vec<_> = name.chars().collect();
+    name.dedup_by(|next, c| (*next, *c) == ('_', '_'));
+    let name = String::from_iter(name);
     let (stem, total) = match name.strip_suffix("_total") {
         Some(stem) => (stem.strip_suffix("_total").unwrap_or(stem), "_total"),
-        None => (name, ""),
+        None => (name.as_str(), ""),
     };
     let once = stem.rsplit_once('_').map(|(rest, unit)| {
         let twice = rest
             .strip_suffix(unit)
             .is_some_and(|rest| rest.ends_with('_'));
+        let twice = twice && is_unit(unit);
         if twice { rest } else { stem }
     });
     format!("{}{total}", once.unwrap_or(stem))
@@ -276,6 +281,8 @@ mod tests {
             ("wait_seconds_seconds", "wait_seconds"),
             ("a_total", "a_total"),
             ("total_total", "total_total"),
+            ("app_page_page", "app_page_page"),
+            ("queue__depth___bytes_bytes", "queue_depth_bytes"),
             ("a", "a"),
         ] {
             assert_eq!(family_name(given), named);

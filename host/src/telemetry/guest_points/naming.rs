@@ -25,6 +25,11 @@ pub(super) fn family_name(name: &str, unit: &str, is_counter: bool) -> String {
     family
 }
 
+/// Whether a word is what a unit is called.
+pub(in crate::telemetry) fn is_unit(word: &str) -> bool {
+    WORDS.iter().any(|(_, known)| *known == word)
+}
+
 /// The labels of a series: its attributes, and who speaks.
 pub(super) fn labels(attributes: &[KeyValue], scope: &InstrumentationScope) -> Vec<LabelPair> {
     let mut by_name = BTreeMap::<String, String>::new();
@@ -98,36 +103,44 @@ fn unit_suffix(unit: &str) -> Option<String> {
     })
 }
 
+/// Units by UCUM, and their words.
+const WORDS: [(&str, &str); 31] = [
+    ("d", "days"),
+    ("h", "hours"),
+    ("min", "minutes"),
+    ("s", "seconds"),
+    ("ms", "milliseconds"),
+    ("us", "microseconds"),
+    ("ns", "nanoseconds"),
+    ("By", "bytes"),
+    ("B", "bytes"),
+    ("KiBy", "kibibytes"),
+    ("MiBy", "mebibytes"),
+    ("GiBy", "gibibytes"),
+    ("TiBy", "tibibytes"),
+    ("KBy", "kilobytes"),
+    ("KB", "kilobytes"),
+    ("MBy", "megabytes"),
+    ("MB", "megabytes"),
+    ("GBy", "gigabytes"),
+    ("GB", "gigabytes"),
+    ("TBy", "terabytes"),
+    ("TB", "terabytes"),
+    ("m", "meters"),
+    ("V", "volts"),
+    ("A", "amperes"),
+    ("J", "joules"),
+    ("W", "watts"),
+    ("g", "grams"),
+    ("Cel", "celsius"),
+    ("Hz", "hertz"),
+    ("1", "ratio"),
+    ("%", "percent"),
+];
+
 fn word(unit: &str) -> Option<&'static str> {
-    Some(match unit {
-        "d" => "days",
-        "h" => "hours",
-        "min" => "minutes",
-        "s" => "seconds",
-        "ms" => "milliseconds",
-        "us" => "microseconds",
-        "ns" => "nanoseconds",
-        "By" | "B" => "bytes",
-        "KiBy" => "kibibytes",
-        "MiBy" => "mebibytes",
-        "GiBy" => "gibibytes",
-        "TiBy" => "tibibytes",
-        "KBy" | "KB" => "kilobytes",
-        "MBy" | "MB" => "megabytes",
-        "GBy" | "GB" => "gigabytes",
-        "TBy" | "TB" => "terabytes",
-        "m" => "meters",
-        "V" => "volts",
-        "A" => "amperes",
-        "J" => "joules",
-        "W" => "watts",
-        "g" => "grams",
-        "Cel" => "celsius",
-        "Hz" => "hertz",
-        "1" => "ratio",
-        "%" => "percent",
-        _ => return None,
-    })
+    let mut known = WORDS.iter();
+    known.find_map(|(known, word)| (*known == unit).then_some(*word))
 }
 
 fn per_word(unit: &str) -> Option<&'static str> {
