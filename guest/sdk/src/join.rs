@@ -78,8 +78,9 @@ pub async fn join_all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F:
 
 /// Runs two futures in turns until one is done, and drops the other.
 ///
-/// Spans that the other one has open end then. When both are done, the left
-/// one counts.
+/// Spans that the other one has open end then; those of one that was only lent,
+/// by reference, stay open and current until it is polled to its end or dropped.
+/// When both are done, the left one counts.
 pub async fn race<A: Future, B: Future>(a: A, b: B) -> First<A::Output, B::Output> {
     let (mut a, mut b) = (Branch::new(a), Branch::new(b));
     poll_fn(|context| {

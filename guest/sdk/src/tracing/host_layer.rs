@@ -197,7 +197,9 @@ where
         let Some(span) = ctx.span(&id) else { return };
         let host = span.extensions_mut().remove::<HostSpan>();
         if let Some(host) = host {
-            with_parent(&span, |parent| parent.open_children -= 1);
+            with_parent(&span, |parent| {
+                parent.open_children = parent.open_children.saturating_sub(1)
+            });
             if let Some(left_at) = host.left_at {
                 host.span.end_at(left_at);
             }
