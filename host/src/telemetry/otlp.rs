@@ -144,12 +144,12 @@ impl OtlpClient {
                 Transport::Grpc(grpc) => grpc.send::<O::Request>(body.clone()).await,
                 Transport::Http(http) => http.send::<O::Request>(body.clone()).await,
             };
+            if !matches!(answer, Err(OtlpError::Unreachable(_))) {
+                self.absence_is_expected.store(false, Ordering::Relaxed);
+            }
             let error = match answer {
                 Err(error @ (OtlpError::Unreachable(_) | OtlpError::Transient { .. })) => error,
-                answer => {
-                    self.absence_is_expected.store(false, Ordering::Relaxed);
-                    return answer;
-                }
+                answer => return answer,
             };
             if backoff.had_a_few() {
                 if self.gives_up(&error) {
