@@ -183,29 +183,29 @@ fn places(component: &Component) -> u32 {
 }
 
 fn compile(engine: &Engine, bytes: &[u8], settings: Settings) -> Result<Compiled, LoadError> {
-    let (bytes_at_first, max_bytes) = (largest_memory(bytes), settings.max_memory_bytes as u64);
-    if bytes_at_first > max_bytes {
-        return Err(LoadError::TooMuchMemory {
-            bytes: bytes_at_first,
-            max_bytes,
-        });
-    }
-    // A compiler that panics on what somebody sent must not take the server along.
+    // What panics on what somebody sent must not take the server along.
     let compiled = catch_unwind(AssertUnwindSafe(|| {
-        Ok::<_, wasmtime::Error>(Compiled {
-            component: match settings.direct_imports {
-                true => component(engine, bytes)?,
-                false => Component::from_binary(engine, bytes)?,
-            },
+        let (memory, max_bytes) = (largest_memory(bytes), settings.max_memory_bytes as u64);
+        if memory > max_bytes {
+            return Err(LoadError::TooMuchMemory {
+                bytes: memory,
+                max_bytes,
+            });
+        }
+        let component = match settings.direct_imports {
+            true => component(engine, bytes),
+            false => Component::from_binary(engine, bytes),
+        };
+        Ok(Compiled {
+            component: component.map_err(|error| LoadError::NotAComponent(format!("{error:#}")))?,
             identity: Identity::of(bytes),
         })
     }));
-    match compiled {
-        Ok(compiled) => compiled.map_err(|error| LoadError::NotAComponent(format!("{error:#}"))),
-        Err(_) => Err(LoadError::NotAComponent(
+    compiled.unwrap_or_else(|_| {
+        Err(LoadError::NotAComponent(
             "the compiler panicked on it".to_owned(),
-        )),
-    }
+        ))
+    })
 }
 
 /// The bytes with which the largest memory of a component's modules begins. What is

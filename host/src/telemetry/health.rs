@@ -1,9 +1,10 @@
 //! Tells the log how export goes, without flooding it.
 //!
 //! The first failure is said at once, later ones at most every 30 s with the
-//! count lost, recovery once where a failure was said since the last one. With a default endpoint that nobody configured,
-//! one line at start says that nobody listens; that nobody does is not said
-//! again until somebody has. Any other trouble is.
+//! count lost, recovery once where a failure was said since the last one. With a
+//! default endpoint that nobody configured, one line at start says that nobody
+//! listens; that nobody does is not said again until somebody has. Any other
+//! trouble is.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};

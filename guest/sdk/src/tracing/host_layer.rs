@@ -174,8 +174,8 @@ where
             }
             if *metadata.level() == Level::ERROR {
                 let why = fields.why();
-                let scope = ctx.event_scope(event).into_iter().flatten();
-                let is_told = scope.into_iter().any(|span| {
+                let mut scope = ctx.event_scope(event).into_iter().flatten();
+                let is_told = scope.any(|span| {
                     let mut extensions = span.extensions_mut();
                     let host = extensions.get_mut::<HostSpan>();
                     host.is_some_and(|host| host.is_at(&place) && host.is_told_but_of(why))
