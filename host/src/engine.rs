@@ -23,8 +23,9 @@ const EPOCH_TICK: Duration = Duration::from_millis(1);
 /// Memory that idle slots may keep between them, so that the next instance
 /// finds its pages there.
 const IDLE_BUDGET: usize = 1024 * 1024 * 1024;
-/// The most that one slot may keep: beyond it nothing was gained.
-const MAX_KEEP_RESIDENT: usize = 2 * 1024 * 1024;
+/// The most that one slot may keep. All of it is cleared after each instance, so
+/// more costs small guests more than it saves large ones.
+const MAX_KEEP_RESIDENT: usize = 128 * 1024;
 /// Room for what is no request: the probe of a component before it is served, of
 /// up to as many parts.
 const PROBE_SLOTS: u32 = 4;
@@ -131,7 +132,9 @@ fn engine_config(config: &EngineConfig, pooled: bool) -> Config {
             .linear_memory_keep_resident(keep_resident)
             .table_elements(MAX_TABLE_ELEMENTS)
             .table_keep_resident(keep_resident.min(64 * 1024))
-            .pagemap_scan(Enabled::Auto);
+            // Never on: this engine's scan for dirty pages passes over those that are
+            // swapped out or under migration, and leaves them to the next instance.
+            .pagemap_scan(Enabled::No);
         engine.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     }
     engine
