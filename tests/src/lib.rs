@@ -21,8 +21,10 @@ pub mod frames;
 pub mod host;
 pub mod jaeger;
 pub mod otelcol;
+pub mod pressure;
 pub mod program;
 pub mod prometheus;
+pub mod skipped;
 pub mod tls;
 
 use std::time::Duration;

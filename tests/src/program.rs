@@ -172,6 +172,11 @@ impl ServingProgram {
         Ask::get(self.address, target)
     }
 
+    /// The id of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
     /// What it has said so far.
     pub fn said(&self) -> String {
         self.said
@@ -190,7 +195,7 @@ impl ServingProgram {
 
     /// Sends it a signal by its name, such as `TERM`.
     pub async fn signal(&self, name: &str) {
-        let id = self.child.id().expect("it runs").to_string();
+        let id = self.id().to_string();
         let sent = Command::new("kill").args(["-s", name, &id]).status().await;
         assert!(sent.expect("kill runs").success());
     }
@@ -238,8 +243,7 @@ impl ServingProgram {
     }
 
     fn proc(&self, file: &str) -> PathBuf {
-        let id = self.child.id().expect("it runs");
-        PathBuf::from(format!("/proc/{id}/{file}"))
+        PathBuf::from(format!("/proc/{}/{file}", self.id()))
     }
 
     fn address_after(&self, words: &str) -> Option<SocketAddr> {

@@ -37,6 +37,7 @@ mod hostile_guests;
 mod isolation;
 mod isolation_host;
 mod isolation_http;
+mod isolation_pressure;
 mod many_clients;
 mod nothing_lost;
 mod opentelemetry_api;
