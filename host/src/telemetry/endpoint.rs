@@ -107,12 +107,8 @@ fn parsed(text: &str, protocol: Protocol, insecure: Option<bool>) -> Result<Pars
         return Err(NO_URL);
     }
     let is_grpc = protocol == Protocol::Grpc;
-    if let Some(path) = text.strip_prefix("unix:") {
-        return match path.trim_start_matches('/') {
-            "" => Err("names no socket"),
-            _ if is_grpc => Ok(Parsed::plain(text.to_owned())),
-            _ => Err("is a socket, which gRPC alone can use"),
-        };
+    if text.starts_with("unix:") {
+        return Err("is a socket of the system, which is not supported");
     }
     let (scheme, rest) = match text.split_once("://") {
         Some((scheme, rest)) => (Some(scheme.to_ascii_lowercase()), rest),
