@@ -47,7 +47,7 @@ fn account(said: &str) -> &str {
         .filter(|line| line.contains("WARN") || line.contains("export"))
         .collect();
     let [line] = &*lines else {
-        panic!("not one line: {said}");
+        unreachable!("not one line: {said}");
     };
     assert!(line.contains("not all telemetry was confirmed"), "{line}");
     line
