@@ -6,9 +6,11 @@ mod announcement;
 #[cfg(any(test, feature = "benchmarks"))]
 pub(crate) mod benchmarks;
 mod client_tls;
+mod closing;
 mod config;
 mod console;
 mod dropped;
+mod endpoint;
 mod env;
 mod exporters;
 mod gate;
@@ -24,6 +26,7 @@ mod prometheus;
 mod queue;
 mod resource;
 mod sampler;
+mod shutdown;
 mod signal;
 mod sinks;
 pub(crate) mod sizes;
@@ -55,14 +58,17 @@ pub use resource::ServiceIdentity;
 pub use signal::{Compression, Protocol, SignalConfig};
 
 use crate::known_methods::KnownMethods;
+use crate::printable::Printable;
 use crate::propagation::Propagators;
 use crate::span::Tracer;
 use crate::span_limits::AttributeLimits;
+use closing::Closing;
 use dropped::Exported;
 use guest_points::GuestPoints;
-use metric_exporter::MetricExporter;
+use metric_exporter::{LastExport, MetricExporter};
 use output::Output;
 use queue::FlushRequest;
+use shutdown::Export;
 use sinks::{LogQueueProcessor, LogSink, ScopedLogRecord};
 pub(crate) use span_queue::SpanQueue;
 use span_requests::SpanSink;
@@ -86,6 +92,9 @@ pub struct Telemetry {
     guest_points: Arc<GuestPoints>,
     prometheus: Option<PrometheusText>,
     flushes: Vec<mpsc::Sender<FlushRequest>>,
+    last_metrics: Arc<LastExport>,
+    /// The signals that go anywhere.
+    exports: Vec<Export>,
     spans: Arc<SpanQueue>,
     records: Arc<ExportQueue<ScopedLogRecord>>,
     config: TelemetryConfig,
@@ -99,7 +108,7 @@ impl Telemetry {
     /// runtime cannot be made.
     pub fn init(config: &TelemetryConfig) -> anyhow::Result<Self> {
         for warning in &config.warnings {
-            tracing::warn!("{warning}");
+            tracing::warn!("{}", Printable(warning));
         }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -109,7 +118,7 @@ impl Telemetry {
             .context("cannot start the telemetry runtime")?;
         let own = OwnRuntime {
             ended: CancellationToken::new(),
-            hurried: CancellationToken::new(),
+            closing: Closing::default(),
             handle: runtime.handle().clone(),
             runtime: Some(runtime),
         };
@@ -120,6 +129,14 @@ impl Telemetry {
         let counts = SignalCounts::default();
         let dropped = Arc::new(Dropped::default());
         let mut flushes = Vec::new();
+        let mut exports = Vec::new();
+        let output = |signal, config: &SignalConfig, timeout, counts: &Arc<Exported>| {
+            let closing = own.closing.clone();
+            Output::new(signal, config, timeout, Arc::clone(counts), closing).context(signal)
+        };
+        let mut exported = |signal, output: &Output, counts: &Arc<Exported>| {
+            exports.push(Export::new(signal, output, Arc::clone(counts)));
+        };
 
         let spans = Arc::new(SpanQueue::new(
             config.span_batch,
@@ -128,10 +145,8 @@ impl Telemetry {
         ));
         if config.traces.is_exported() {
             let timeout = config.span_batch.export_timeout;
-            let counts = Arc::clone(&counts.traces);
-            let output =
-                Output::new("traces", &config.traces, timeout, counts).context("traces")?;
-            let output = output.hurried_by(own.hurried.clone());
+            let output = output("traces", &config.traces, timeout, &counts.traces)?;
+            exported("traces", &output, &counts.traces);
             let (sender, receiver) = mpsc::channel(1);
             flushes.push(sender);
             let sink = SpanSink::new(output, &resource);
@@ -146,9 +161,8 @@ impl Telemetry {
         let mut loggers = SdkLoggerProvider::builder().with_resource(resource.clone());
         if config.logs.is_exported() {
             let timeout = config.log_batch.export_timeout;
-            let counts = Arc::clone(&counts.logs);
-            let output = Output::new("logs", &config.logs, timeout, counts).context("logs")?;
-            let output = output.hurried_by(own.hurried.clone());
+            let output = output("logs", &config.logs, timeout, &counts.logs)?;
+            exported("logs", &output, &counts.logs);
             let (sender, receiver) = mpsc::channel(1);
             flushes.push(sender);
             let sink = LogSink::new(output.gated(), &resource);
@@ -158,14 +172,11 @@ impl Telemetry {
 
         let guest_points = Arc::new(GuestPoints::new(config.temporality, &resource));
         let mut meters = SdkMeterProvider::builder().with_resource(resource);
+        let last_metrics = Arc::new(LastExport::default());
         if config.metrics.is_exported() {
             let timeout = config.metric_timeout;
-            let counts = Arc::clone(&counts.metrics);
-            let output = Output::new("metrics", &config.metrics, timeout, counts);
-            let mut output = output
-                .context("metrics")?
-                .gated()
-                .hurried_by(own.hurried.clone());
+            let mut output = output("metrics", &config.metrics, timeout, &counts.metrics)?.gated();
+            exported("metrics", &output, &counts.metrics);
             if config.temporality == Temporality::Cumulative {
                 output = output.making_up();
             }
@@ -175,11 +186,14 @@ impl Telemetry {
                 temporality: config.temporality,
                 runtime: runtime.clone(),
                 ended: own.ended.clone(),
+                last: Arc::clone(&last_metrics),
             };
             let reader = PeriodicReader::builder(exporter)
                 .with_interval(config.metric_interval)
                 .build();
             meters = meters.with_reader(reader);
+        } else {
+            last_metrics.ended.cancel();
         }
         let mut prometheus = None;
         if config.prometheus {
@@ -205,6 +219,8 @@ impl Telemetry {
             guest_points,
             prometheus,
             flushes,
+            last_metrics,
+            exports,
             spans,
             records,
             config: config.clone(),
@@ -287,18 +303,7 @@ impl Telemetry {
         let meters = self.meters.clone();
         let metrics = tokio::task::spawn_blocking(move || meters.force_flush());
         let all = async {
-            let mut waits = Vec::new();
-            for flushes in &self.flushes {
-                let (done, wait) = oneshot::channel();
-                // Behind a batch that is under way and a flush before this one
-                // it waits as well.
-                if flushes.send(done).await.is_ok() {
-                    waits.push(wait);
-                }
-            }
-            for wait in waits {
-                let _ = wait.await;
-            }
+            self.flush_queues().await;
             // Trouble is in the log already, by the exporter's own account.
             let _ = metrics.await;
         };
@@ -312,24 +317,19 @@ impl Telemetry {
         }
     }
 
-    /// Exports what is queued and ends all that was started here, within the
-    /// flush timeout.
-    pub async fn shutdown(self) {
-        self.runtime.hurried.cancel();
-        let deadline = Instant::now() + self.config.flush_timeout;
-        self.flush_until(deadline).await;
-        let meters = self.meters.clone();
-        // The reader's shutdown waits for its thread, which waits for the
-        // runtime: it belongs where waiting holds up nobody.
-        let ended = tokio::task::spawn_blocking(move || {
-            // Trouble is in the log already, by the exporter's own account.
-            let _ = meters.shutdown();
-        });
-        if timeout_at(deadline, ended).await.is_err() {
-            tracing::warn!("the metrics reader did not end in time");
+    async fn flush_queues(&self) {
+        let mut waits = Vec::new();
+        for flushes in &self.flushes {
+            let (done, wait) = oneshot::channel();
+            // Behind a batch that is under way and a flush before this one
+            // it waits as well.
+            if flushes.send(done).await.is_ok() {
+                waits.push(wait);
+            }
         }
-        // With the runtime go the exports that are under way still, and with
-        // them whoever waits for one.
+        for wait in waits {
+            let _ = wait.await;
+        }
     }
 }
 
@@ -340,8 +340,8 @@ struct OwnRuntime {
     handle: Handle,
     /// Tells those who wait on it from other threads that nothing will come.
     ended: CancellationToken,
-    /// Tells those who send that there is no time to wait for a backend.
-    hurried: CancellationToken,
+    /// The end of export, for those who send.
+    closing: Closing,
 }
 
 impl Drop for OwnRuntime {

@@ -351,6 +351,10 @@ fn value(value: AnyValue) -> Value {
         Some(any_value::Value::StringValue(text)) => json!(text),
         Some(any_value::Value::BoolValue(value)) => json!(value),
         Some(any_value::Value::IntValue(value)) => json!(value),
+        // As ProtoJSON has them: JSON has no such numbers.
+        Some(any_value::Value::DoubleValue(value)) if value.is_nan() => json!("NaN"),
+        Some(any_value::Value::DoubleValue(f64::INFINITY)) => json!("Infinity"),
+        Some(any_value::Value::DoubleValue(f64::NEG_INFINITY)) => json!("-Infinity"),
         Some(any_value::Value::DoubleValue(value)) => json!(value),
         Some(any_value::Value::ArrayValue(list)) => {
             Value::Array(list.values.into_iter().map(self::value).collect())

@@ -37,6 +37,8 @@ pub enum Mood {
     Slow(Duration),
     /// It answers that it cannot.
     Failing,
+    /// It answers that it will never take this, and why: [`Collector::REFUSAL`].
+    Refusing,
     /// It answers that it has no such service.
     Missing,
     /// It takes the request and never answers.
@@ -56,6 +58,8 @@ pub struct Received {
     pub headers: ::http::HeaderMap,
     /// Spans, points or log records in it.
     pub items: usize,
+    /// The body in JSON; nothing where it was not JSON.
+    pub json: serde_json::Value,
 }
 
 impl Received {
@@ -93,6 +97,12 @@ impl Setup<'_> {
 const FREE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
 impl Collector {
+    /// Why it refuses, in two lines and with an escape that clears a terminal.
+    pub const REFUSAL: &str = "span 7 is\ntoo old\u{1b}[2J";
+
+    /// Why it leaves something out.
+    pub const REASON: &str = grpc::REASON;
+
     /// Starts one that takes everything.
     pub async fn start() -> Self {
         Self::start_as(Setup::PLAIN).await

@@ -8,6 +8,7 @@ use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status, TraceFlags, Tr
 use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
+use super::closing::Closing;
 use super::output::Output;
 use super::queue::BatchConfig;
 use super::span_queue::SpanQueue;
@@ -41,7 +42,13 @@ impl SpanEncoding {
         let vars = [("OTEL_TRACES_EXPORTER".to_owned(), "none".to_owned())];
         let config = TelemetryConfig::from_vars(vars, "benchmark");
         let traces = &config.traces;
-        let output = Output::new("traces", traces, traces.timeout, Arc::default())?;
+        let output = Output::new(
+            "traces",
+            traces,
+            traces.timeout,
+            Arc::default(),
+            Closing::default(),
+        )?;
         Ok(Self {
             queue: SpanQueue::new(BatchConfig::default(), true, Arc::default()),
             sink: SpanSink::new(output, &resource::resource(&config.resource)),

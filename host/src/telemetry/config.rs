@@ -64,11 +64,24 @@ pub struct TelemetryConfig {
 impl TelemetryConfig {
     /// Reads the environment of this process.
     pub fn from_env(service: impl Into<ServiceIdentity>) -> Self {
-        // A variable that is no UTF-8 is none of those that are looked for.
-        let vars = std::env::vars_os().filter_map(|(name, value)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        });
-        Self::from_vars(vars, service)
+        let mut vars = Vec::new();
+        let mut warnings = Vec::new();
+        for (name, value) in std::env::vars_os() {
+            // A name that is not UTF-8 is none of those that are looked for.
+            let Ok(name) = name.into_string() else {
+                continue;
+            };
+            match value.into_string() {
+                Ok(value) => vars.push((name, value)),
+                Err(_) if name.starts_with("OTEL_") => {
+                    warnings.push(format!("{name}: the value is not UTF-8; ignored"));
+                }
+                Err(_) => {}
+            }
+        }
+        let mut config = Self::from_vars(vars, service);
+        config.warnings.extend(warnings);
+        config
     }
 
     /// Reads the variables given.

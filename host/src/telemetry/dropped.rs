@@ -1,5 +1,6 @@
 //! Counts what was not kept: items over a bound, and items that never left.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What guests said over their bounds, since the process began.
@@ -72,6 +73,7 @@ pub(crate) struct Exported {
     paused: AtomicU64,
     queue_full: AtomicU64,
     export_failed: AtomicU64,
+    unconfirmed: AtomicU64,
     rejected: AtomicU64,
 }
 
@@ -92,6 +94,11 @@ impl Exported {
         self.export_failed.fetch_add(count, Ordering::Relaxed);
     }
 
+    /// Items that were sent and not answered for: the backend may have them.
+    pub(crate) fn unconfirmed(&self, count: u64) {
+        self.unconfirmed.fetch_add(count, Ordering::Relaxed);
+    }
+
     /// Items that a backend left out of what it took.
     pub(crate) fn rejected(&self, count: u64) {
         self.rejected.fetch_add(count, Ordering::Relaxed);
@@ -102,12 +109,61 @@ impl Exported {
     }
 
     /// The losses by the value of the attribute `reason`.
-    pub(crate) fn losses(&self) -> [(&'static str, u64); 4] {
+    pub(crate) fn losses(&self) -> [(&'static str, u64); 5] {
         [
             ("paused", self.paused.load(Ordering::Relaxed)),
             ("queue_full", self.queue_full.load(Ordering::Relaxed)),
             ("export_failed", self.export_failed.load(Ordering::Relaxed)),
+            ("unconfirmed", self.unconfirmed.load(Ordering::Relaxed)),
             ("rejected", self.rejected.load(Ordering::Relaxed)),
         ]
+    }
+
+    /// What became of items until now, for an account of those that come later.
+    pub(crate) fn account(&self) -> Account {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Account {
+            confirmed: read(&self.exported),
+            // What pauses has been said, by the line that says so.
+            lost: read(&self.queue_full) + read(&self.export_failed) + read(&self.rejected),
+            unconfirmed: read(&self.unconfirmed),
+        }
+    }
+}
+
+/// What became of one signal's items at the end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Account {
+    /// A backend said that it took them.
+    pub(crate) confirmed: u64,
+    /// They were not sent, or refused.
+    pub(crate) lost: u64,
+    /// They were sent, and not answered for.
+    pub(crate) unconfirmed: u64,
+}
+
+impl Account {
+    /// What was added since `earlier`.
+    #[must_use]
+    pub(crate) fn since(self, earlier: Self) -> Self {
+        Self {
+            confirmed: self.confirmed.saturating_sub(earlier.confirmed),
+            lost: self.lost.saturating_sub(earlier.lost),
+            unconfirmed: self.unconfirmed.saturating_sub(earlier.unconfirmed),
+        }
+    }
+}
+
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            confirmed,
+            lost,
+            unconfirmed,
+        } = self;
+        write!(
+            f,
+            "{confirmed} confirmed, {lost} lost, {unconfirmed} unconfirmed"
+        )
     }
 }

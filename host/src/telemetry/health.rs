@@ -4,12 +4,14 @@
 //! count lost, recovery once where a failure was said since the last one. With a
 //! default endpoint that nobody configured, one line at start says that nobody
 //! listens; that nobody does is not said again until somebody has. Any other
-//! trouble is.
+//! trouble is. Once the end is announced, failures are kept for the one line that
+//! accounts for the end.
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::closing::Closing;
 use crate::printable::Printable;
 
 /// The least time between two lines about one signal.
@@ -21,6 +23,7 @@ pub(crate) struct ExportHealth {
     signal: &'static str,
     endpoint: String,
     state: Mutex<State>,
+    closing: Closing,
 }
 
 #[derive(Debug, Default)]
@@ -30,10 +33,23 @@ struct State {
     /// Whether the log was told of a failure, and of no recovery since.
     is_told: bool,
     lost: u64,
+    unconfirmed: u64,
     last_line: Option<Instant>,
     /// Items that were left out of requests that were taken.
     rejected: u64,
     last_rejection_line: Option<Instant>,
+    last_warning_line: Option<Instant>,
+    /// The latest trouble since the end was announced.
+    at_the_end: Option<String>,
+}
+
+/// Items of a request that failed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Failed {
+    /// They are lost.
+    pub(crate) lost: u64,
+    /// They were sent, and not answered for.
+    pub(crate) unconfirmed: u64,
 }
 
 impl ExportHealth {
@@ -45,7 +61,37 @@ impl ExportHealth {
                 absence_is_expected,
                 ..State::default()
             }),
+            closing: Closing::default(),
         }
+    }
+
+    /// Leaves failures to the account of the end once that is announced.
+    pub(crate) fn closed_by(&mut self, closing: Closing) {
+        self.closing = closing;
+    }
+
+    /// What went wrong since the end was announced; nothing where nobody chose the
+    /// endpoint and nobody listened there.
+    pub(crate) fn trouble_at_the_end(&self) -> Option<String> {
+        let state = self.lock();
+        if state.absence_is_expected && state.at_the_end.is_none() {
+            return None;
+        }
+        Some(state.at_the_end.clone().unwrap_or_default())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps trouble for the account of the end, once that is announced.
+    fn is_kept(&self, state: &mut State, trouble: &dyn fmt::Display) -> bool {
+        let is_kept = self.closing.is_announced();
+        if is_kept {
+            tracing::debug!(signal = self.signal, error = %trouble, "export failed at the end");
+            state.at_the_end = Some(trouble.to_string());
+        }
+        is_kept
     }
 
     pub(crate) fn signal(&self) -> &'static str {
@@ -58,24 +104,29 @@ impl ExportHealth {
 
     /// Takes note of an export that worked.
     pub(crate) fn succeeded(&self) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         state.absence_is_expected = false;
         if state.is_told {
             tracing::info!(
                 signal = self.signal,
                 endpoint = self.endpoint,
                 lost = state.lost,
+                unconfirmed = state.unconfirmed,
                 "export works again"
             );
             state.is_told = false;
             state.lost = 0;
+            state.unconfirmed = 0;
         }
     }
 
     /// Takes note of items that the backend left out of a request, and why.
     pub(crate) fn rejected(&self, items: u64, reason: &str) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         state.rejected += items;
+        if self.is_kept(&mut state, &reason) {
+            return;
+        }
         let due = state
             .last_rejection_line
             .is_none_or(|last| last.elapsed() >= LOG_INTERVAL);
@@ -92,20 +143,41 @@ impl ExportHealth {
         }
     }
 
+    /// Logs the warning of a backend that took everything.
+    pub(crate) fn warned(&self, warning: &str) {
+        let mut state = self.lock();
+        let due = state
+            .last_warning_line
+            .is_none_or(|last| last.elapsed() >= LOG_INTERVAL);
+        if due {
+            tracing::warn!(
+                signal = self.signal,
+                endpoint = self.endpoint,
+                warning = %Printable(warning),
+                "the backend took what it was sent, with a warning"
+            );
+            state.last_warning_line = Some(Instant::now());
+        }
+    }
+
     /// Takes note that nobody was there, and of the items lost by it.
-    pub(crate) fn unreachable(&self, error: &dyn fmt::Display, lost: u64) {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn unreachable(&self, error: &dyn fmt::Display, failed: Failed) {
+        let state = self.lock();
         if state.absence_is_expected {
+            let lost = failed.lost;
             tracing::debug!(signal = self.signal, %error, lost, "export failed");
             return;
         }
         drop(state);
-        self.failed(error, lost);
+        self.failed(error, failed);
     }
 
     /// Takes note of an export that does not work for now, and is tried again.
     pub(crate) fn retrying(&self, error: &dyn fmt::Display) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
+        if self.is_kept(&mut state, error) {
+            return;
+        }
         if state.is_due() {
             tracing::warn!(
                 signal = self.signal,
@@ -117,18 +189,24 @@ impl ExportHealth {
         }
     }
 
-    /// Takes note of an export that failed, and of the items lost by it.
-    pub(crate) fn failed(&self, error: &dyn fmt::Display, lost: u64) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.lost += lost;
+    /// Takes note of an export that failed, and of its items.
+    pub(crate) fn failed(&self, error: &dyn fmt::Display, failed: Failed) {
+        let mut state = self.lock();
+        if self.is_kept(&mut state, error) {
+            return;
+        }
+        state.lost += failed.lost;
+        state.unconfirmed += failed.unconfirmed;
         if !state.is_due() {
-            tracing::debug!(signal = self.signal, %error, lost, "export failed");
+            let Failed { lost, unconfirmed } = failed;
+            tracing::debug!(signal = self.signal, %error, lost, unconfirmed, "export failed");
             return;
         }
         tracing::warn!(
             signal = self.signal,
             endpoint = self.endpoint,
             lost = state.lost,
+            unconfirmed = state.unconfirmed,
             %error,
             "export failed; requests are not affected"
         );
@@ -178,6 +256,11 @@ mod tests {
         warnings.0.load(Ordering::Relaxed)
     }
 
+    const ONE: Failed = Failed {
+        lost: 1,
+        unconfirmed: 0,
+    };
+
     fn expecting_nobody() -> ExportHealth {
         ExportHealth::new("traces", "http://localhost:4317", true)
     }
@@ -185,11 +268,11 @@ mod tests {
     #[test]
     fn absence_where_nobody_was_told_to_listen_is_silent_until_somebody_has() {
         let health = expecting_nobody();
-        assert_eq!(warnings(|| health.unreachable(&"refused", 1)), 0);
+        assert_eq!(warnings(|| health.unreachable(&"refused", ONE)), 0);
         health.succeeded();
-        assert_eq!(warnings(|| health.unreachable(&"refused", 1)), 1);
+        assert_eq!(warnings(|| health.unreachable(&"refused", ONE)), 1);
         let chosen = ExportHealth::new("traces", "http://backend:4317", false);
-        assert_eq!(warnings(|| chosen.unreachable(&"refused", 1)), 1);
+        assert_eq!(warnings(|| chosen.unreachable(&"refused", ONE)), 1);
     }
 
     #[test]
@@ -197,7 +280,7 @@ mod tests {
         let health = ExportHealth::new("traces", "http://backend:4317", false);
         let comes_and_goes = || {
             for _ in 0..9 {
-                health.failed(&"busy", 1);
+                health.failed(&"busy", ONE);
                 health.succeeded();
             }
         };
@@ -207,8 +290,23 @@ mod tests {
     #[test]
     fn other_trouble_is_told_there_as_well() {
         let health = expecting_nobody();
-        assert_eq!(warnings(|| health.failed(&"too large", 1)), 1);
+        assert_eq!(warnings(|| health.failed(&"too large", ONE)), 1);
         // Once in a while.
-        assert_eq!(warnings(|| health.failed(&"too large", 1)), 0);
+        assert_eq!(warnings(|| health.failed(&"too large", ONE)), 0);
+    }
+
+    #[test]
+    fn at_the_end_trouble_is_kept_for_the_account_and_not_told_twice() {
+        let mut health = ExportHealth::new("traces", "http://backend:4317", false);
+        let closing = Closing::default();
+        health.closed_by(closing.clone());
+        closing.announce(tokio::time::Instant::now());
+        let trouble = || {
+            health.retrying(&"busy");
+            health.failed(&"no answer", ONE);
+        };
+        assert_eq!(warnings(trouble), 0);
+        assert_eq!(health.trouble_at_the_end().as_deref(), Some("no answer"));
+        assert_eq!(expecting_nobody().trouble_at_the_end(), None);
     }
 }

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -28,21 +29,41 @@ pub(crate) struct MetricExporter {
     /// Is cancelled when the runtime ends: its sockets and timers wake nobody
     /// from then on.
     pub(crate) ended: CancellationToken,
+    pub(crate) last: Arc<LastExport>,
+}
+
+/// The export of metrics at the end.
+#[derive(Debug, Default)]
+pub(crate) struct LastExport {
+    /// Whether what is exported from now on is the last: nothing makes up for it.
+    pub(crate) is_next: AtomicBool,
+    /// Is cancelled when it has ended. The SDK's reader waits for 5 s alone.
+    pub(crate) ended: CancellationToken,
 }
 
 impl PushMetricExporter for MetricExporter {
     async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
         let export = async {
             let request = ExportMetricsServiceRequest::from(metrics);
-            let mut outcome = self.output.send(request).await;
+            let is_last = self.last.is_next.load(Ordering::Relaxed);
+            let mut outcome = match is_last {
+                true => self.output.send_last(request).await,
+                false => self.output.send(request).await,
+            };
             for mut request in self.guest_points.requests() {
                 let body = request.take_body();
                 // What was refused for good says nothing of the next one.
                 if let Err(OutputError::Unavailable(_)) = outcome {
-                    self.output.pass_over(&body).await;
+                    match is_last {
+                        true => self.output.give_up(&body).await,
+                        false => self.output.pass_over(&body).await,
+                    }
                     continue;
                 }
-                let sent = self.output.send_kept(body).await;
+                let sent = match is_last {
+                    true => self.output.send_last(body).await,
+                    false => self.output.send_kept(body).await,
+                };
                 // What is refused for good is not to be sent again (OTLP).
                 if let Ok(()) | Err(OutputError::Refused(_)) = sent {
                     request.settled();
@@ -66,6 +87,7 @@ impl PushMetricExporter for MetricExporter {
     }
 
     fn shutdown_with_timeout(&self, _timeout: Duration) -> OTelSdkResult {
+        self.last.ended.cancel();
         Ok(())
     }
 
@@ -133,6 +155,7 @@ mod tests {
             temporality: Temporality::Cumulative,
             runtime: Handle::current(),
             ended: CancellationToken::new(),
+            last: Arc::default(),
         };
         let exported = exporter.export(&ResourceMetrics::default()).await;
         assert!(exported.is_err(), "nobody was there");

@@ -16,15 +16,16 @@ mod split;
 mod tests;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use self::http::HttpTransport;
+use super::closing::Closing;
 use super::signal::{Protocol, SignalConfig};
 use grpc::GrpcTransport;
+pub(super) use json::not_finite;
 pub(crate) use request::{EncodedTraces, OtlpRequest, Outgoing, Rejection};
 use retry::Backoff;
 pub(crate) use span_message::write_span;
@@ -37,6 +38,10 @@ const USER_AGENT: &str = concat!("fanlight-otlp-exporter-rust/", env!("CARGO_PKG
 /// The longest time for which nothing is sent because a backend asks for it.
 const MAX_THROTTLE: Duration = Duration::from_secs(60);
 
+/// The most bytes of a backend's own words that are kept: enough for a reason, and
+/// no page of HTML.
+const MAX_WORDS: usize = 512;
+
 /// A signal's way to its backend.
 pub(crate) struct OtlpClient {
     transport: Transport,
@@ -45,8 +50,8 @@ pub(crate) struct OtlpClient {
     absence_is_expected: AtomicBool,
     /// Until when the backend asked for nothing more to be sent.
     throttled: Mutex<Option<Instant>>,
-    /// Is cancelled when the process ends: from then on nobody can wait.
-    hurried: CancellationToken,
+    /// From its announcement on there is no time to wait for a backend.
+    closing: Closing,
 }
 
 enum Transport {
@@ -72,9 +77,26 @@ pub(crate) enum OtlpError {
     /// It will never take this request.
     #[error("{0}")]
     Permanent(String),
-    /// It gave no answer in time, or none but that it cannot now.
+    /// The time was over before it took the request.
     #[error("not taken within {0:?}")]
     Timeout(Duration),
+    /// The request was sent and not answered: the backend may have it.
+    #[error("sent, and not answered: {0}")]
+    Unanswered(String),
+}
+
+/// Whether the last attempt was sent, in part at least, and not answered.
+#[derive(Clone, Debug, Default)]
+struct Unanswered(Arc<AtomicBool>);
+
+impl Unanswered {
+    fn set(&self, is_unanswered: bool) {
+        self.0.store(is_unanswered, Ordering::Relaxed);
+    }
+
+    fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl OtlpClient {
@@ -98,13 +120,14 @@ impl OtlpClient {
             timeout,
             absence_is_expected: AtomicBool::new(config.endpoint_is_default),
             throttled: Mutex::default(),
-            hurried: CancellationToken::new(),
+            closing: Closing::default(),
         })
     }
 
-    /// Waits for nothing and tries little from when that is cancelled.
-    pub(crate) fn hurried_by(&mut self, hurried: CancellationToken) {
-        self.hurried = hurried;
+    /// Waits for nothing and tries little once that is announced, and ends at its
+    /// deadline.
+    pub(crate) fn closed_by(&mut self, closing: Closing) {
+        self.closing = closing;
     }
 
     /// Sends a request, again where that may help; tells what the backend left
@@ -123,14 +146,35 @@ impl OtlpClient {
         trouble: impl Fn(&OtlpError),
     ) -> Result<Option<Rejection>, OtlpError> {
         self.wait_where_throttled().await?;
-        let sent = tokio::time::timeout(self.timeout, self.attempts(request, trouble)).await;
-        sent.unwrap_or(Err(OtlpError::Timeout(self.timeout)))
+        let begun = Instant::now();
+        let unanswered = Unanswered::default();
+        let attempts = self.attempts(request, trouble, &unanswered);
+        let sent = tokio::select! {
+            // Nothing is begun after it.
+            biased;
+            () = self.closing.deadline() => {
+                let millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+                Err(OtlpError::Timeout(Duration::from_millis(millis)))
+            }
+            sent = tokio::time::timeout(self.timeout, attempts) => {
+                sent.unwrap_or(Err(OtlpError::Timeout(self.timeout)))
+            }
+        };
+        match sent {
+            Err(
+                error @ (OtlpError::Timeout(_)
+                | OtlpError::Unreachable(_)
+                | OtlpError::Transient { .. }),
+            ) if unanswered.is_set() => Err(OtlpError::Unanswered(error.to_string())),
+            sent => sent,
+        }
     }
 
     async fn attempts<O: Outgoing>(
         &self,
         request: &O,
         trouble: impl Fn(&OtlpError),
+        unanswered: &Unanswered,
     ) -> Result<Option<Rejection>, OtlpError> {
         let body = match &self.transport {
             Transport::Grpc(_) => request.protobuf(),
@@ -141,8 +185,8 @@ impl OtlpClient {
         let mut is_told = false;
         loop {
             let answer = match &self.transport {
-                Transport::Grpc(grpc) => grpc.send::<O::Request>(body.clone()).await,
-                Transport::Http(http) => http.send::<O::Request>(body.clone()).await,
+                Transport::Grpc(grpc) => grpc.send::<O::Request>(body.clone(), unanswered).await,
+                Transport::Http(http) => http.send::<O::Request>(body.clone(), unanswered).await,
             };
             if !matches!(answer, Err(OtlpError::Unreachable(_))) {
                 self.absence_is_expected.store(false, Ordering::Relaxed);
@@ -172,7 +216,7 @@ impl OtlpClient {
             }
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
-                () = self.hurried.cancelled(), if after.is_none() => {}
+                () = self.closing.announced(), if after.is_none() => {}
             }
         }
     }
@@ -182,7 +226,7 @@ impl OtlpClient {
     fn gives_up(&self, error: &OtlpError) -> bool {
         let is_absent = matches!(error, OtlpError::Unreachable(_));
         let is_expected = is_absent && self.absence_is_expected.load(Ordering::Relaxed);
-        is_expected || self.hurried.is_cancelled()
+        is_expected || self.closing.is_announced()
     }
 
     async fn wait_where_throttled(&self) -> Result<(), OtlpError> {
@@ -192,7 +236,7 @@ impl OtlpClient {
         };
         tokio::select! {
             () = tokio::time::sleep_until(until) => Ok(()),
-            () = self.hurried.cancelled() => Err(OtlpError::Transient {
+            () = self.closing.announced() => Err(OtlpError::Transient {
                 message: "the backend asked for nothing to be sent for now".to_owned(),
                 after: Some(until - now),
             }),
@@ -206,13 +250,34 @@ impl OtlpClient {
     }
 }
 
+/// A backend's own words as the log may have them: in one line, without control
+/// characters, and no more than a few hundred bytes.
+fn words(text: &str) -> String {
+    let text = text.trim();
+    let cut = &text[..text.floor_char_boundary(MAX_WORDS)];
+    let mut words = String::with_capacity(cut.len());
+    for character in cut.chars() {
+        match character {
+            control if control.is_control() => words.extend(control.escape_default()),
+            other => words.push(other),
+        }
+    }
+    if cut.len() < text.len() {
+        words.push_str("...");
+    }
+    words
+}
+
 /// An error and its causes: what transports say by themselves is no more than
 /// "transport error".
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        let cause_text = cause.to_string();
+        let cause_text = match is_without_tls(cause) {
+            true => "it does not speak TLS; an address without TLS begins with http://".to_owned(),
+            false => cause.to_string(),
+        };
         if !text.ends_with(&cause_text) {
             text.push_str(": ");
             text.push_str(&cause_text);
@@ -220,4 +285,20 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+/// Whether what came in place of TLS was something else, which rustls calls a corrupt
+/// message.
+fn is_without_tls(cause: &(dyn std::error::Error + 'static)) -> bool {
+    let inner = cause.downcast_ref::<std::io::Error>();
+    let inner = inner.and_then(std::io::Error::get_ref);
+    let tls = inner
+        .and_then(|error| error.downcast_ref::<rustls::Error>())
+        .or_else(|| cause.downcast_ref::<rustls::Error>());
+    matches!(
+        tls,
+        Some(rustls::Error::InvalidMessage(
+            rustls::InvalidMessage::InvalidContentType
+        ))
+    )
 }

@@ -4,12 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
-
+use super::closing::Closing;
 use super::console::{Console, ConsoleError};
 use super::dropped::Exported;
 use super::gate::Gate;
-use super::health::ExportHealth;
+use super::health::{ExportHealth, Failed};
 use super::otlp::{EncodedTraces, OtlpClient, OtlpError, OtlpRequest, Outgoing, Rejection, split};
 use super::signal::SignalConfig;
 
@@ -19,8 +18,9 @@ pub(crate) struct Output {
     console: Option<Console>,
     /// Traces have none: a backend without them is no backend.
     gate: Option<Gate>,
-    health: ExportHealth,
-    console_health: ExportHealth,
+    health: Arc<ExportHealth>,
+    console_health: Arc<ExportHealth>,
+    closing: Closing,
     counts: Arc<Exported>,
     /// Whether the next request makes up for one that was not sent, as
     /// cumulative sums do.
@@ -34,6 +34,8 @@ enum Whence {
     Given,
     /// They are kept until they were taken or refused for good.
     Kept,
+    /// They are the last ones: no later request makes up for them.
+    Last,
 }
 
 /// Why items did not leave. The log has been told, and they are counted.
@@ -53,7 +55,8 @@ pub(crate) enum OutputError {
 impl Output {
     /// Makes the way that a signal's configuration describes. Belongs into the
     /// runtime that it is to live on. One request takes `timeout` at most, or
-    /// the backend's own where that is shorter.
+    /// the backend's own where that is shorter, and none goes on after the deadline
+    /// of `closing`.
     ///
     /// # Errors
     /// Where the endpoint is no address, or a file for TLS cannot be used.
@@ -62,30 +65,39 @@ impl Output {
         config: &SignalConfig,
         timeout: Duration,
         counts: Arc<Exported>,
+        closing: Closing,
     ) -> anyhow::Result<Self> {
         let timeout = timeout.min(config.timeout);
-        let backend = match config.enabled {
+        let mut backend = match config.enabled {
             true => Some(OtlpClient::new(config, timeout)?),
             false => None,
         };
+        if let Some(backend) = &mut backend {
+            backend.closed_by(closing.clone());
+        }
+        let endpoint = config.shown_endpoint();
+        let mut health = ExportHealth::new(signal, &endpoint, config.endpoint_is_default);
+        let mut console_health = ExportHealth::new(signal, "standard output", false);
+        health.closed_by(closing.clone());
+        console_health.closed_by(closing.clone());
         Ok(Self {
             backend,
             console: config.console.then(|| Console::new(timeout)),
             gate: None,
-            health: ExportHealth::new(signal, &config.shown_endpoint(), config.endpoint_is_default),
-            console_health: ExportHealth::new(signal, "standard output", false),
+            health: Arc::new(health),
+            console_health: Arc::new(console_health),
+            closing,
             counts,
             makes_up: false,
         })
     }
 
-    /// Waits for no backend from when that is cancelled.
-    #[must_use]
-    pub(crate) fn hurried_by(mut self, hurried: CancellationToken) -> Self {
-        if let Some(backend) = &mut self.backend {
-            backend.hurried_by(hurried);
+    /// How the export goes whose word counts: the backend's, where there is one.
+    pub(crate) fn health(&self) -> Arc<ExportHealth> {
+        match self.backend {
+            Some(_) => Arc::clone(&self.health),
+            None => Arc::clone(&self.console_health),
         }
-        self
     }
 
     /// Pauses where the backend has no service for the signal.
@@ -118,6 +130,14 @@ impl Output {
     /// Where the backend did not take all of it; the log has been told.
     pub(crate) async fn send_kept(&self, request: impl OtlpRequest) -> Result<(), OutputError> {
         self.send_all(request, Whence::Kept).await
+    }
+
+    /// Sends a request that no later one makes up for.
+    ///
+    /// # Errors
+    /// Where the backend did not take all of it; the log has been told.
+    pub(crate) async fn send_last(&self, request: impl OtlpRequest) -> Result<(), OutputError> {
+        self.send_all(request, Whence::Last).await
     }
 
     async fn send_all(&self, request: impl OtlpRequest, whence: Whence) -> Result<(), OutputError> {
@@ -161,6 +181,12 @@ impl Output {
         }
     }
 
+    /// The same for what is not sent at the end, and counts it as lost.
+    pub(crate) async fn give_up(&self, request: &impl OtlpRequest) {
+        self.pass_over(request).await;
+        self.lost(request.items(), Whence::Last);
+    }
+
     async fn send_piece(&self, request: &impl Outgoing, whence: Whence) -> Result<(), OutputError> {
         // Side by side: nobody may read what is written, and the backend is not
         // to wait for that.
@@ -181,10 +207,20 @@ impl Output {
     }
 
     async fn write(&self, request: &impl Outgoing) -> Option<Result<(), ConsoleError>> {
-        let written = self.console.as_ref()?.write(&*request.message()).await;
+        let console = self.console.as_ref()?;
+        let message = request.message();
+        let written = tokio::select! {
+            written = console.write(&*message) => written,
+            () = self.closing.deadline() => Err(ConsoleError::Blocked),
+        };
         match &written {
             Ok(()) => self.console_health.succeeded(),
-            Err(error) => self.console_health.failed(error, request.items()),
+            Err(error) => {
+                let lost = request.items();
+                let unconfirmed = 0;
+                self.console_health
+                    .failed(error, Failed { lost, unconfirmed });
+            }
         }
         Some(written)
     }
@@ -226,6 +262,11 @@ impl Output {
             return;
         };
         let rejected = rejection.items.min(items);
+        if rejected == 0 {
+            self.counts.exported(items);
+            self.health.warned(&rejection.message);
+            return;
+        }
         self.counts.exported(items - rejected);
         self.counts.rejected(rejected);
         self.health.rejected(rejected, &rejection.message);
@@ -245,27 +286,41 @@ impl Output {
 
     /// Whether what is not taken for now is told by a later request.
     fn comes_again(&self, whence: Whence) -> bool {
-        self.makes_up || whence == Whence::Kept
+        whence != Whence::Last && (self.makes_up || whence == Whence::Kept)
     }
 
     fn failed(&self, error: &OtlpError, items: u64, whence: Whence) -> OutputError {
         // What is refused for good is not kept any longer.
         let whence = match error {
-            OtlpError::Permanent(_) | OtlpError::NoService(_) => Whence::Given,
+            OtlpError::Permanent(_) | OtlpError::NoService(_) if whence == Whence::Kept => {
+                Whence::Given
+            }
             _ => whence,
         };
-        self.lost(items, whence);
-        let lost = if self.comes_again(whence) { 0 } else { items };
+        let failed = match error {
+            _ if self.comes_again(whence) => Failed::default(),
+            OtlpError::Unanswered(_) => Failed {
+                lost: 0,
+                unconfirmed: items,
+            },
+            _ => Failed {
+                lost: items,
+                unconfirmed: 0,
+            },
+        };
+        self.counts.export_failed(failed.lost);
+        self.counts.unconfirmed(failed.unconfirmed);
         match error {
-            OtlpError::Unreachable(_) => self.health.unreachable(error, lost),
-            _ => self.health.failed(error, lost),
+            OtlpError::Unreachable(_) => self.health.unreachable(error, failed),
+            _ => self.health.failed(error, failed),
         }
         let message = error.to_string();
         match error {
             OtlpError::Permanent(_) | OtlpError::NoService(_) => OutputError::Refused(message),
-            OtlpError::Unreachable(_) | OtlpError::Transient { .. } | OtlpError::Timeout(_) => {
-                OutputError::Unavailable(message)
-            }
+            OtlpError::Unreachable(_)
+            | OtlpError::Transient { .. }
+            | OtlpError::Timeout(_)
+            | OtlpError::Unanswered(_) => OutputError::Unavailable(message),
         }
     }
 }
@@ -288,7 +343,8 @@ impl Output {
         drop(nobody);
         let vars = vars.map(|(name, value)| (name.to_owned(), value));
         let config = super::TelemetryConfig::from_vars(vars, "test").traces;
-        let mut output = Self::new("test", &config, config.timeout, counts).unwrap();
+        let mut output =
+            Self::new("test", &config, config.timeout, counts, Closing::default()).unwrap();
         let (console, written) = Console::in_memory();
         output.console = Some(console);
         (output, written)

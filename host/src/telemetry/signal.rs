@@ -4,6 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry_otlp::{
     OTEL_EXPORTER_OTLP_PROTOCOL_GRPC as GRPC, OTEL_EXPORTER_OTLP_PROTOCOL_HTTP_JSON as HTTP_JSON,
@@ -12,6 +13,7 @@ use opentelemetry_otlp::{
 };
 
 use super::client_tls::ClientTls;
+use super::endpoint::{self, Endpoint};
 use super::env::{Env, percent_decoded};
 use super::exporters::Exporters;
 
@@ -71,16 +73,7 @@ impl SignalConfig {
     /// The address as the log may show it: without a user, a password or a
     /// query, which may hold a key.
     pub(super) fn shown_endpoint(&self) -> String {
-        let (address, _) = without_query(&self.endpoint);
-        let (scheme, rest) = match address.find("://") {
-            Some(at) => address.split_at(at + 3),
-            None => ("", address),
-        };
-        let end = rest.find('/').unwrap_or(rest.len());
-        match rest[..end].rfind('@') {
-            Some(at) => format!("{scheme}{}", &rest[at + 1..]),
-            None => address.to_owned(),
-        }
+        endpoint::shown(&self.endpoint)
     }
 
     pub(super) fn is_https(&self) -> bool {
@@ -100,7 +93,11 @@ impl SignalConfig {
                 Protocol::parse,
             )
             .unwrap_or(Protocol::Grpc);
-        let (endpoint, endpoint_is_default) = endpoint(env, signal, protocol);
+        let endpoint = Endpoint::read(env, signal, protocol);
+        let mut headers = headers(env, signal);
+        if let Some(authorization) = endpoint.authorization {
+            headers.entry(AUTHORIZATION).or_insert(authorization);
+        }
         let timeout = [
             format!("OTEL_EXPORTER_OTLP_{signal}_TIMEOUT"),
             "OTEL_EXPORTER_OTLP_TIMEOUT".to_owned(),
@@ -122,9 +119,9 @@ impl SignalConfig {
             enabled: !disabled && exporters.otlp,
             console: !disabled && exporters.console,
             protocol,
-            endpoint,
-            endpoint_is_default,
-            headers: headers(env, signal),
+            endpoint: endpoint.address,
+            endpoint_is_default: endpoint.is_default,
+            headers,
             compression: compression.unwrap_or_default(),
             timeout: timeout.unwrap_or(DEFAULT_TIMEOUT),
             tls: ClientTls::read(env, signal),
@@ -186,45 +183,6 @@ impl fmt::Display for Protocol {
     }
 }
 
-fn endpoint(env: &mut Env, signal: &str, protocol: Protocol) -> (String, bool) {
-    let path = format!("/v1/{}", signal.to_ascii_lowercase());
-    let own = env.text(&format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT"));
-    let common = env.text("OTEL_EXPORTER_OTLP_ENDPOINT");
-    let insecure = insecure(env, signal);
-    let with_scheme = |address: String| match (address.contains("://"), insecure) {
-        (true, _) => address,
-        (false, true) => format!("http://{address}"),
-        (false, false) => format!("https://{address}"),
-    };
-    match (own, common, protocol) {
-        (Some(own), _, Protocol::Grpc) => (with_scheme(own), false),
-        (None, Some(common), Protocol::Grpc) => (with_scheme(common), false),
-        (None, None, Protocol::Grpc) => ("http://localhost:4317".to_owned(), true),
-        // A signal's own address is taken as it stands.
-        (Some(own), _, _) => (own, false),
-        (None, Some(base), _) => {
-            let (base, query) = without_query(&base);
-            let base = base.trim_end_matches('/');
-            (format!("{base}{path}{query}"), false)
-        }
-        (None, None, _) => (format!("http://localhost:4318{path}"), true),
-    }
-}
-
-/// What stands before the query of an address, and the rest.
-fn without_query(address: &str) -> (&str, &str) {
-    address.split_at(address.find(['?', '#']).unwrap_or(address.len()))
-}
-
-/// What an address of gRPC without a scheme means.
-fn insecure(env: &mut Env, signal: &str) -> bool {
-    let own = format!("OTEL_EXPORTER_OTLP_{signal}_INSECURE");
-    if env.text(&own).is_some() {
-        return env.boolean(&own);
-    }
-    env.boolean("OTEL_EXPORTER_OTLP_INSECURE")
-}
-
 /// `key=value,key=value`, the values percent-decoded. A pair that is no header
 /// is left out and warned about, without what may be a secret.
 fn headers(env: &mut Env, signal: &str) -> HeaderMap {
@@ -256,9 +214,6 @@ fn header(pair: &str) -> Option<(HeaderName, HeaderValue)> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use super::super::output::Output;
     use super::*;
 
     fn signal(vars: &[(&str, &str)]) -> (SignalConfig, Vec<String>) {
@@ -268,29 +223,6 @@ mod tests {
         let mut env = Env::new(vars);
         let signal = SignalConfig::read(&mut env, "TRACES", false);
         (signal, env.warnings)
-    }
-
-    #[test]
-    fn an_address_of_grpc_without_a_scheme_is_secure_unless_it_is_said_not_to_be() {
-        let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317");
-        assert_eq!(signal(&[endpoint]).0.endpoint, "https://collector:4317");
-        for (common, own, wanted) in [
-            ("true", "", "http://collector:4317"),
-            ("true", "false", "https://collector:4317"),
-            ("", "TRUE", "http://collector:4317"),
-        ] {
-            let vars = [
-                endpoint,
-                ("OTEL_EXPORTER_OTLP_INSECURE", common),
-                ("OTEL_EXPORTER_OTLP_TRACES_INSECURE", own),
-            ];
-            assert_eq!(signal(&vars).0.endpoint, wanted, "{common:?} {own:?}");
-        }
-        let vars = [
-            ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector:4317"),
-            ("OTEL_EXPORTER_OTLP_INSECURE", "true"),
-        ];
-        assert_eq!(signal(&vars).0.endpoint, "https://collector:4317");
     }
 
     #[test]
@@ -308,41 +240,6 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_shown_without_its_password() {
-        for (address, shown) in [
-            (
-                "https://me:hush@backend:4318/a@b",
-                "https://backend:4318/a@b",
-            ),
-            ("http://backend:4317", "http://backend:4317"),
-            ("http://backend/a@b", "http://backend/a@b"),
-            ("http://backend/a?key=hush@b", "http://backend/a"),
-            ("https://me:hush@[nowhere", "https://[nowhere"),
-        ] {
-            let (config, _) = signal(&[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", address)]);
-            assert_eq!(config.shown_endpoint(), shown);
-            assert_eq!(config.endpoint, address);
-            assert!(!config.to_string().contains("hush"), "{config}");
-        }
-    }
-
-    #[test]
-    fn an_address_that_is_none_is_shown_without_its_password_as_well() {
-        for address in ["me:hush@backend:4318", "me:hush@backend:4318?key=hush"] {
-            let (config, _) = signal(&[
-                ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
-                ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", address),
-            ]);
-            assert_eq!(config.shown_endpoint(), "backend:4318");
-            let timeout = config.timeout;
-            let output = Output::new("traces", &config, timeout, Arc::default());
-            let error = format!("{:#}", output.err().unwrap());
-            assert!(error.contains("backend:4318"), "{error}");
-            assert!(!error.contains("hush"), "{error}");
-        }
-    }
-
-    #[test]
     fn the_query_of_a_base_address_stays_behind_the_path() {
         let (config, _) = signal(&[
             ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
@@ -355,9 +252,11 @@ mod tests {
     fn a_certificate_for_an_address_that_is_not_secure_is_warned_about() {
         let given = ("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "/ca.pem");
         let endpoint = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
-        assert_eq!(signal(&[given, (endpoint, "http://backend")]).1.len(), 1);
-        assert_eq!(signal(&[given, (endpoint, "https://backend")]).1.len(), 0);
-        assert_eq!(signal(&[given, (endpoint, "backend:4317")]).1.len(), 0);
+        let scheme = ("OTEL_EXPORTER_OTLP_INSECURE", "false");
+        let warned = |address| signal(&[given, scheme, (endpoint, address)]).1.len();
+        assert_eq!(warned("http://backend"), 1);
+        assert_eq!(warned("https://backend"), 0);
+        assert_eq!(warned("backend:4317"), 0);
     }
 
     #[test]

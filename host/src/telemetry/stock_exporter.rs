@@ -16,6 +16,7 @@ use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanExporter as _, SpanLink
 use prost::Message;
 
 use super::TelemetryConfig;
+use super::closing::Closing;
 use super::output::Output;
 use super::queue::BatchConfig;
 use super::span_queue::SpanQueue;
@@ -119,7 +120,14 @@ fn spans_of_every_length_are_written_as_prost_writes_them() {
     let config = TelemetryConfig::from_vars([], "unused").traces;
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _entered = runtime.enter();
-    let output = Output::new("traces", &config, config.timeout, Arc::default()).unwrap();
+    let output = Output::new(
+        "traces",
+        &config,
+        config.timeout,
+        Arc::default(),
+        Closing::default(),
+    )
+    .unwrap();
     let sink = SpanSink::new(output, &Resource::builder_empty().build());
     let template = spans().remove(0);
     for length in (0..400).chain(16_100..16_500).chain([2_097_151, 2_097_152]) {
@@ -164,7 +172,14 @@ async fn spans_are_what_the_stock_exporter_sends() {
     let stocks = ExportTraceServiceRequest::decode(sent).unwrap();
 
     let config = TelemetryConfig::from_vars([], "unused").traces;
-    let output = Output::new("traces", &config, config.timeout, Arc::default()).unwrap();
+    let output = Output::new(
+        "traces",
+        &config,
+        config.timeout,
+        Arc::default(),
+        Closing::default(),
+    )
+    .unwrap();
     let sink = SpanSink::new(output, &resource);
     let queue = SpanQueue::new(BatchConfig::default(), true, Arc::default());
     for span in spans() {

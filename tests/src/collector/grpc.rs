@@ -29,8 +29,8 @@ use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
 
-use super::Setup;
 use super::kept::{Export, Kept, Refusal};
+use super::{Collector, Setup};
 
 /// Why it left something out.
 pub(super) const REASON: &str = "too old";
@@ -85,11 +85,17 @@ impl Service {
         let (metadata, _, message) = request.into_parts();
         let taken = self
             .0
-            .take("grpc", metadata.into_headers(), export(message))
+            .take(
+                "grpc",
+                metadata.into_headers(),
+                export(message),
+                serde_json::Value::Null,
+            )
             .await;
         match taken {
             Ok(left_out) => Ok(Some(left_out).filter(|count| *count > 0)),
             Err(Refusal::Failing) => Err(Status::internal("not now")),
+            Err(Refusal::Refusing) => Err(Status::invalid_argument(Collector::REFUSAL)),
             Err(Refusal::Missing) => Err(Status::unimplemented("no such service")),
             Err(Refusal::Busy) => Err(Status::unavailable("busy")),
         }

@@ -33,6 +33,7 @@ pub(super) enum Export {
 /// Why a request is not taken.
 pub(super) enum Refusal {
     Failing,
+    Refusing,
     Missing,
     Busy,
 }
@@ -48,6 +49,7 @@ impl Kept {
         protocol: &'static str,
         headers: HeaderMap,
         export: Export,
+        json: serde_json::Value,
     ) -> Result<i64, Refusal> {
         let (spans, points, logs) = match export {
             Export::Traces(request) => (Some(collected::spans(request)), None, None),
@@ -64,6 +66,7 @@ impl Kept {
             protocol,
             headers,
             items,
+            json,
         });
         let was_busy = self
             .busy
@@ -84,6 +87,7 @@ impl Kept {
                 self.failed.fetch_add(1, Ordering::Relaxed);
                 return Err(Refusal::Failing);
             }
+            Mood::Refusing => return Err(Refusal::Refusing),
             Mood::Missing => return Err(Refusal::Missing),
             Mood::Hanging => std::future::pending().await,
             Mood::LeavingOut(items) => items,

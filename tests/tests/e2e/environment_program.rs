@@ -9,7 +9,7 @@ use fanlight_tests::prometheus::parse;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::environment::SIGNALS;
+use crate::environment::{PROTOCOLS, SIGNALS};
 
 async fn program(vars: &[(&str, &str)]) -> ServingProgram {
     let mut program = Program::new(["serve", "--listen", "127.0.0.1:0", "--admin", "off"])
@@ -204,4 +204,58 @@ async fn what_is_not_supported_is_warned_about() {
         let told = format!("{name}={value}: not supported");
         assert_eq!(said.matches(&told).count(), 1, "{told} in {said}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_is_none_is_told_in_one_line_for_all_signals() {
+    for protocol in PROTOCOLS {
+        for address in ["ftp://127.0.0.1:4317", "http://127.0.0.1:none", "http://"] {
+            let program = program(&[
+                ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol),
+                ("OTEL_EXPORTER_OTLP_ENDPOINT", address),
+            ])
+            .await;
+            let said = program.said();
+            let told = format!("OTEL_EXPORTER_OTLP_ENDPOINT={address}: ");
+            assert_eq!(said.matches(&told).count(), 1, "{protocol}: {said}");
+            assert!(said.contains("expected http://HOST:PORT"), "{said}");
+            assert!(said.contains(" is used"), "{said}");
+            assert!(said.contains("traces: http://localhost:431"), "{said}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_scheme_grpc_is_taken_as_http_with_one_warning() {
+    let collector = Collector::start().await;
+    let address = collector.grpc().replace("http://", "grpc://");
+    let program = program(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &address)]).await;
+    assert_eq!(program.get("/logs").send().await.status, 200);
+    for (signal, _) in SIGNALS {
+        collector.request(signal).await;
+    }
+    let said = program.said();
+    let told = format!(
+        "{address}: expected http:// or https://; taken as {}",
+        collector.grpc()
+    );
+    assert_eq!(said.matches(&told).count(), 1, "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_without_a_scheme_and_a_collector_without_tls_are_told_in_plain_words() {
+    let collector = Collector::start().await;
+    let address = collector.grpc().strip_prefix("http://").unwrap();
+    let program = program(&[("OTEL_EXPORTER_OTLP_ENDPOINT", address)]).await;
+    let said = program.said();
+    let told = format!("no scheme means TLS; write http://{address}");
+    assert_eq!(said.matches(&told).count(), 1, "{said}");
+    eventually("a word on the trouble", || {
+        let said = program.said();
+        let mut lines = said.lines();
+        let line = lines.find(|line| line.contains("export failed"))?;
+        assert!(line.contains("it does not speak TLS"), "{line}");
+        Some(())
+    })
+    .await;
 }

@@ -151,7 +151,7 @@ async fn an_export_that_takes_too_long_is_given_up() {
             vars.push((&name, "100"));
             let host = host(&vars).await;
             speak(&host).await;
-            demand_lost(&host, signal, "export_failed").await;
+            demand_lost(&host, signal, "unconfirmed").await;
         }
     }
 }

@@ -10,7 +10,8 @@ use fanlight_tests::host::TestHost;
 use fanlight_tests::program::Program;
 use serde_json::json;
 
-const PROTOCOLS: [&str; 2] = ["grpc", "http/json"];
+use crate::environment::PROTOCOLS;
+
 const MIB: u64 = 1024 * 1024;
 
 /// Items of a signal that the points say are lost.
@@ -23,24 +24,27 @@ fn lost(points: &[CollectedPoint], signal: &str) -> f64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn large_series_of_a_guest_all_arrive_and_so_do_the_hosts_own() {
-    let collector = Collector::start().await;
-    let host = TestHost::serving(FAULTS)
-        .exporting(&[
-            ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.grpc()),
-            ("OTEL_EXPORTER_OTLP_TIMEOUT", "20000"),
-            ("OTEL_METRIC_EXPORT_INTERVAL", "1000"),
-        ])
-        .start()
-        .await;
-    // 9 MiB, which took 9 MiB in one request.
-    let answer = host.get("/flood/series?count=600&bytes=16000").send().await;
-    assert_eq!(&answer.body[..], b"counted\n");
-    let all = |points: &[CollectedPoint]| points.len() == 600;
-    collector.points("flood.series", all).await;
-    let of_the_request = |points: &[CollectedPoint]| points[0].value > 0.0;
-    let duration = "http.server.request.duration";
-    collector.points(duration, of_the_request).await;
-    host.stop().await;
+    for protocol in PROTOCOLS {
+        let collector = Collector::start().await;
+        let host = TestHost::serving(FAULTS)
+            .exporting(&[
+                ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol),
+                ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint(protocol)),
+                ("OTEL_EXPORTER_OTLP_TIMEOUT", "20000"),
+                ("OTEL_METRIC_EXPORT_INTERVAL", "1000"),
+            ])
+            .start()
+            .await;
+        // 9 MiB, which took 9 MiB in one request.
+        let answer = host.get("/flood/series?count=600&bytes=16000").send().await;
+        assert_eq!(&answer.body[..], b"counted\n");
+        let all = |points: &[CollectedPoint]| points.len() == 600;
+        collector.points("flood.series", all).await;
+        let of_the_request = |points: &[CollectedPoint]| points[0].value > 0.0;
+        let duration = "http.server.request.duration";
+        collector.points(duration, of_the_request).await;
+        host.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,33 +83,35 @@ async fn long_lists_of_a_guest_take_no_other_spans_with_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn long_lists_of_a_guest_take_little_more_memory_in_json_than_their_text() {
-    let collector = Collector::start().await;
-    let program = Program::new(["serve", "--listen", "127.0.0.1:0", "--admin", "off"])
-        .env("FANLIGHT_COMPONENT", FAULTS.path().to_str().unwrap())
-        .env("FANLIGHT_MAX_INSTANCES", "16")
-        .env("OTEL_SDK_DISABLED", "")
-        .env("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json")
-        .env("OTEL_EXPORTER_OTLP_ENDPOINT", collector.http())
-        .env("OTEL_EXPORTER_OTLP_TIMEOUT", "20000")
-        .env("OTEL_BSP_SCHEDULE_DELAY", "500")
-        .serve()
+async fn long_lists_of_a_guest_take_little_memory_to_export() {
+    for protocol in PROTOCOLS {
+        let collector = Collector::start().await;
+        let program = Program::new(["serve", "--listen", "127.0.0.1:0", "--admin", "off"])
+            .env("FANLIGHT_COMPONENT", FAULTS.path().to_str().unwrap())
+            .env("FANLIGHT_MAX_INSTANCES", "16")
+            .env("OTEL_SDK_DISABLED", "")
+            .env("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
+            .env("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint(protocol))
+            .env("OTEL_EXPORTER_OTLP_TIMEOUT", "20000")
+            .env("OTEL_BSP_SCHEDULE_DELAY", "500")
+            .serve()
+            .await;
+        assert_eq!(program.get("/counter").send().await.status, 200);
+        let before = program.peak_rss_bytes();
+        for _ in 0..3 {
+            let answer = program.get("/flood/lists?count=128&elements=2048").send();
+            assert_eq!(&answer.await.body[..], b"told\n");
+        }
+        // Of each request a room's worth of lists is kept, and the spans of all.
+        eventually("the server spans", || {
+            let spans = collector.spans();
+            let floods = spans.iter().filter(|span| span.name == "with_a_list");
+            let servers = spans.iter().filter(|span| span.scope.0 == "fanlight");
+            (servers.count() == 4 && floods.count() >= 3 * 100).then_some(())
+        })
         .await;
-    assert_eq!(program.get("/counter").send().await.status, 200);
-    let before = program.peak_rss_bytes();
-    for _ in 0..3 {
-        let answer = program.get("/flood/lists?count=128&elements=2048").send();
-        assert_eq!(&answer.await.body[..], b"told\n");
+        // In JSON, as a tree of values, a batch would take some 60 MiB.
+        let grown = program.peak_rss_bytes().saturating_sub(before) / MIB;
+        assert!(grown < 40, "it grew by {grown} MiB");
     }
-    // Of each request a room's worth of lists is kept, and the spans of all.
-    eventually("the server spans", || {
-        let spans = collector.spans();
-        let floods = spans.iter().filter(|span| span.name == "with_a_list");
-        let servers = spans.iter().filter(|span| span.scope.0 == "fanlight");
-        (servers.count() == 4 && floods.count() >= 3 * 100).then_some(())
-    })
-    .await;
-    // As a tree of values, a batch takes some 60 MiB.
-    let grown = program.peak_rss_bytes().saturating_sub(before) / MIB;
-    assert!(grown < 40, "it grew by {grown} MiB");
 }

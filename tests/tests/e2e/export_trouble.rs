@@ -16,9 +16,10 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::environment::PROTOCOLS;
+
 /// Requests that are served while the backend makes trouble.
 const REQUESTS: usize = 30;
-const PROTOCOLS: [&str; 3] = ["grpc", "http/protobuf", "http/json"];
 
 /// What an export may take where the backend is in a bad mood, in milliseconds.
 const SHORT: &str = "300";
@@ -150,26 +151,33 @@ async fn a_slow_backend_loses_nothing_and_holds_up_nobody() {
 
 #[test]
 fn telemetry_that_is_dropped_while_it_flushes_holds_up_nobody() {
-    // Connections are taken by the system, and never answered.
-    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let endpoint = format!("http://{}", silent.local_addr().unwrap());
-    let vars = [("OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(), endpoint)];
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(async {
-        let config = TelemetryConfig::from_vars(vars, "under-test");
-        let telemetry = Telemetry::init(&config).unwrap();
-        telemetry.meter().u64_counter("asked").build().add(1, &[]);
-        let ended = tokio::time::timeout(Duration::from_millis(300), telemetry.shutdown()).await;
-        assert!(ended.is_err(), "there was nothing to wait for");
-    });
-    // It waits for what still runs on threads of its own.
-    let (done, ended) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        drop(runtime);
-        let _ = done.send(());
-    });
-    let ended = ended.recv_timeout(fanlight_tests::PATIENCE);
-    assert!(ended.is_ok(), "a thread of the telemetry's is left");
+    for protocol in PROTOCOLS {
+        // Connections are taken by the system, and never answered.
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}", silent.local_addr().unwrap());
+        let vars = [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol),
+        ];
+        let vars = vars.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let config = TelemetryConfig::from_vars(vars, "under-test");
+            let telemetry = Telemetry::init(&config).unwrap();
+            telemetry.meter().u64_counter("asked").build().add(1, &[]);
+            let ended =
+                tokio::time::timeout(Duration::from_millis(300), telemetry.shutdown()).await;
+            assert!(ended.is_err(), "there was nothing to wait for");
+        });
+        // It waits for what still runs on threads of its own.
+        let (done, ended) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            drop(runtime);
+            let _ = done.send(());
+        });
+        let ended = ended.recv_timeout(fanlight_tests::PATIENCE);
+        assert!(ended.is_ok(), "a thread of the telemetry's is left");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -263,23 +271,25 @@ async fn a_connection_that_breaks_in_the_midst_of_a_request_loses_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cumulative_points_that_were_not_taken_are_not_lost() {
-    let collector = Collector::start().await;
-    collector.set_mood(Mood::Failing);
-    let host = exporting(&collector, "grpc", LONG).await;
-    eventually("failed exports", || {
-        let received = collector.received();
-        let of_metrics = received.iter().filter(|it| it.signal == "metrics");
-        (of_metrics.count() >= 2).then_some(())
-    })
-    .await;
-    collector.set_mood(Mood::Well);
-    let points = collector.points("fanlight.telemetry.lost", |_| true).await;
-    let of_metrics = points
-        .iter()
-        .filter(|point| point.attributes["signal"] == json!("metrics"));
-    let lost: f64 = of_metrics.map(|point| point.value).sum();
-    assert!(lost < 0.5, "{points:#?}");
-    host.stop().await;
+    for protocol in PROTOCOLS {
+        let collector = Collector::start().await;
+        collector.set_mood(Mood::Failing);
+        let host = exporting(&collector, protocol, LONG).await;
+        eventually("failed exports", || {
+            let received = collector.received();
+            let of_metrics = received.iter().filter(|it| it.signal == "metrics");
+            (of_metrics.count() >= 2).then_some(())
+        })
+        .await;
+        collector.set_mood(Mood::Well);
+        let points = collector.points("fanlight.telemetry.lost", |_| true).await;
+        let of_metrics = points
+            .iter()
+            .filter(|point| point.attributes["signal"] == json!("metrics"));
+        let lost: f64 = of_metrics.map(|point| point.value).sum();
+        assert!(lost < 0.5, "{points:#?}");
+        host.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -308,33 +318,35 @@ async fn what_a_backend_leaves_out_is_counted_as_rejected() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn points_are_counted_and_not_the_metrics_that_they_are_of() {
-    let collector = Collector::start().await;
-    let host = exporting(&collector, "grpc", LONG).await;
-    let exported = |points: &[CollectedPoint]| {
-        let mut of_metrics = points
+    for protocol in PROTOCOLS {
+        let collector = Collector::start().await;
+        let host = exporting(&collector, protocol, LONG).await;
+        let exported = |points: &[CollectedPoint]| {
+            let mut of_metrics = points
+                .iter()
+                .filter(|point| point.attributes["signal"] == json!("metrics"));
+            of_metrics.any(|point| point.value > 0.5)
+        };
+        let points = collector
+            .points("fanlight.telemetry.exported", exported)
+            .await;
+        let of_metrics = points
             .iter()
-            .filter(|point| point.attributes["signal"] == json!("metrics"));
-        of_metrics.any(|point| point.value > 0.5)
-    };
-    let points = collector
-        .points("fanlight.telemetry.exported", exported)
-        .await;
-    let of_metrics = points
-        .iter()
-        .find(|point| point.attributes["signal"] == json!("metrics"));
-    let told = of_metrics.unwrap().value;
-    // What an export says of those before it is the points that came by then.
-    let received = collector.received();
-    let sizes = received.iter().filter(|it| it.signal == "metrics");
-    let mut sum = 0.0;
-    let sums: Vec<f64> = sizes
-        .map(|it| {
-            #[expect(clippy::cast_precision_loss, reason = "some hundreds")]
-            let items = it.items as f64;
-            sum += items;
-            sum
-        })
-        .collect();
-    assert!(sums.contains(&told), "{told} is none of {sums:?}");
-    host.stop().await;
+            .find(|point| point.attributes["signal"] == json!("metrics"));
+        let told = of_metrics.unwrap().value;
+        // What an export says of those before it is the points that came by then.
+        let received = collector.received();
+        let sizes = received.iter().filter(|it| it.signal == "metrics");
+        let mut sum = 0.0;
+        let sums: Vec<f64> = sizes
+            .map(|it| {
+                #[expect(clippy::cast_precision_loss, reason = "some hundreds")]
+                let items = it.items as f64;
+                sum += items;
+                sum
+            })
+            .collect();
+        assert!(sums.contains(&told), "{told} is none of {sums:?}");
+        host.stop().await;
+    }
 }

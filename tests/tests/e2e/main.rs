@@ -27,6 +27,7 @@ mod environment_table;
 mod environment_timing;
 mod environment_tls;
 mod export;
+mod export_end;
 mod export_size;
 mod export_trouble;
 mod h2_floods;

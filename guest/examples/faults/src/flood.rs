@@ -4,8 +4,8 @@ use std::io::Write;
 
 use fanlight_guest::bindings::fanlight::telemetry::tracing;
 use fanlight_guest::{
-    Attribute, Exception, LogRecord, Response, Severity, Span, SpanContext, SpanKind, TraceFlags,
-    attributes, counter,
+    Attribute, Exception, InstrumentError, LogRecord, Response, Severity, Span, SpanContext,
+    SpanKind, TraceFlags, attributes, counter, histogram,
 };
 
 /// Starts and ends spans one after the other, each with an attribute.
@@ -31,6 +31,35 @@ pub(crate) fn lists(count: u64, elements: usize) -> Response {
             .end();
     }
     Response::text("told\n")
+}
+
+/// Says numbers that are not finite, and adds finite ones up to more than there is.
+pub(crate) fn not_finite() -> Response {
+    let attributes = attributes![
+        "nan" = f64::NAN,
+        "infinite" = f64::INFINITY,
+        "negative" = f64::NEG_INFINITY,
+        "list" = [0.5, f64::INFINITY],
+    ];
+    let span = Span::builder("not_finite").start();
+    span.set_attributes(&attributes);
+    span.end();
+    LogRecord::new(Severity::Info, "not finite")
+        .attributes(attributes)
+        .emit();
+    let added = || -> Result<(), InstrumentError> {
+        let sum = counter("not_finite.sum").f64()?;
+        let distribution = histogram("not_finite.distribution").f64()?;
+        for _ in 0..2 {
+            sum.add(f64::MAX, &[]);
+            distribution.record(f64::MAX, &[]);
+        }
+        Ok(())
+    };
+    match added() {
+        Ok(()) => Response::text("told\n"),
+        Err(error) => Response::text(format!("{error}\n")).status(500),
+    }
 }
 
 /// Keeps spans open, each with events full of attributes.

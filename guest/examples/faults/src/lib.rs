@@ -132,6 +132,7 @@ fn flood(request: &Request) -> Response {
             let elements = usize::try_from(number(request, "elements", 0)).unwrap_or(0);
             flood::lists(count, elements)
         }
+        "/flood/not-finite" => flood::not_finite(),
         "/flood/open-spans" => flood::open_spans(count, number(request, "events", 1), bytes),
         "/flood/handles" => flood::handles(count, bytes),
         "/flood/scopes" => flood::scopes(count),

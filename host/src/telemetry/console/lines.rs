@@ -17,6 +17,8 @@ use opentelemetry_proto::tonic::trace::v1::{Span, span, status};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::super::otlp::not_finite;
+
 /// What can be written as lines.
 pub(crate) trait ConsoleLines {
     /// Appends a line for each item.
@@ -153,7 +155,7 @@ struct LogLine<'a> {
 impl<'a> LogLine<'a> {
     fn of(record: &'a LogRecord, scope: &'a str) -> Self {
         Self {
-            log: record.body.as_ref().map_or(Value::Null, value),
+            log: record.body.as_ref().map_or_else(nothing, value),
             severity: &record.severity_text,
             time: rfc3339(record.time_unix_nano),
             event_name: &record.event_name,
@@ -186,7 +188,7 @@ struct PointLine<'a> {
     unit: &'a str,
     kind: &'static str,
     #[serde(flatten)]
-    value: Value,
+    value: Map<String, Value>,
     attributes: Map<String, Value>,
     time: String,
     scope: &'a str,
@@ -195,7 +197,7 @@ struct PointLine<'a> {
 /// A point of whatever kind.
 struct Point<'a> {
     kind: &'static str,
-    value: Value,
+    value: Map<String, Value>,
     attributes: &'a [KeyValue],
     nanos: u64,
 }
@@ -215,13 +217,13 @@ impl<'a> Point<'a> {
 
     fn number(kind: &'static str, point: &'a NumberDataPoint) -> Self {
         let number = match point.value {
-            Some(number_data_point::Value::AsDouble(number)) => json!(number),
-            Some(number_data_point::Value::AsInt(number)) => json!(number),
-            None => Value::Null,
+            Some(number_data_point::Value::AsDouble(number)) => Some(double(number)),
+            Some(number_data_point::Value::AsInt(number)) => Some(json!(number)),
+            None => None,
         };
         Self {
             kind,
-            value: json!({ "value": number }),
+            value: members([("value", number)]),
             attributes: &point.attributes,
             nanos: point.time_unix_nano,
         }
@@ -230,12 +232,15 @@ impl<'a> Point<'a> {
     fn histogram(point: &'a HistogramDataPoint) -> Self {
         Self {
             kind: "histogram",
-            value: json!({
-                "count": point.count,
-                "sum": point.sum,
-                "bounds": point.explicit_bounds,
-                "buckets": point.bucket_counts,
-            }),
+            value: members([
+                ("count", Some(json!(point.count))),
+                ("sum", point.sum.map(double)),
+                (
+                    "bounds",
+                    Some(point.explicit_bounds.iter().copied().map(double).collect()),
+                ),
+                ("buckets", Some(json!(point.bucket_counts))),
+            ]),
             attributes: &point.attributes,
             nanos: point.time_unix_nano,
         }
@@ -244,7 +249,11 @@ impl<'a> Point<'a> {
     fn exponential(point: &'a ExponentialHistogramDataPoint) -> Self {
         Self {
             kind: "exponential_histogram",
-            value: json!({ "count": point.count, "sum": point.sum, "scale": point.scale }),
+            value: members([
+                ("count", Some(json!(point.count))),
+                ("sum", point.sum.map(double)),
+                ("scale", Some(json!(point.scale))),
+            ]),
             attributes: &point.attributes,
             nanos: point.time_unix_nano,
         }
@@ -253,7 +262,10 @@ impl<'a> Point<'a> {
     fn summary(point: &'a SummaryDataPoint) -> Self {
         Self {
             kind: "summary",
-            value: json!({ "count": point.count, "sum": point.sum }),
+            value: members([
+                ("count", Some(json!(point.count))),
+                ("sum", Some(double(point.sum))),
+            ]),
             attributes: &point.attributes,
             nanos: point.time_unix_nano,
         }
@@ -287,7 +299,7 @@ fn points(metric: &Metric) -> Vec<Point<'_>> {
 }
 
 fn attributes(list: &[KeyValue]) -> Map<String, Value> {
-    let value = |it: &KeyValue| it.value.as_ref().map_or(Value::Null, value);
+    let value = |it: &KeyValue| it.value.as_ref().map_or_else(nothing, value);
     list.iter().map(|it| (it.key.clone(), value(it))).collect()
 }
 
@@ -296,12 +308,30 @@ fn value(any: &AnyValue) -> Value {
         Some(any_value::Value::StringValue(text)) => json!(text),
         Some(any_value::Value::BoolValue(value)) => json!(value),
         Some(any_value::Value::IntValue(value)) => json!(value),
-        Some(any_value::Value::DoubleValue(value)) => json!(value),
+        Some(any_value::Value::DoubleValue(value)) => double(*value),
         Some(any_value::Value::BytesValue(bytes)) => json!(hex(bytes)),
         Some(any_value::Value::ArrayValue(list)) => list.values.iter().map(value).collect(),
         Some(any_value::Value::KvlistValue(map)) => Value::Object(attributes(&map.values)),
-        _ => Value::Null,
+        _ => nothing(),
     }
+}
+
+/// What has no value is an empty text, as the specification has it outside of OTLP.
+fn nothing() -> Value {
+    json!("")
+}
+
+/// A number; a text where JSON has none for it, which would make it `null`.
+fn double(number: f64) -> Value {
+    not_finite(number).map_or_else(|| json!(number), |text| json!(text))
+}
+
+/// An object of the members that have a value.
+fn members<const N: usize>(members: [(&str, Option<Value>); N]) -> Map<String, Value> {
+    let present = members
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    present.collect()
 }
 
 /// A time in UTC. The wire format's last year, 2554, is one that it can show.
@@ -315,40 +345,4 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans};
-
-    use super::*;
-
-    #[test]
-    fn a_span_is_one_line_whatever_its_texts_hold() {
-        let span = Span {
-            name: "GET /\nx\u{1b}".into(),
-            trace_id: vec![1; 16],
-            span_id: vec![2; 8],
-            start_time_unix_nano: 1_000_000_000,
-            end_time_unix_nano: 1_001_500_000,
-            ..Span::default()
-        };
-        let scope_spans = vec![ScopeSpans {
-            spans: vec![span],
-            ..ScopeSpans::default()
-        }];
-        let resource_spans = vec![ResourceSpans {
-            scope_spans,
-            ..ResourceSpans::default()
-        }];
-        let mut text = Vec::new();
-        ExportTraceServiceRequest { resource_spans }
-            .lines(&mut text)
-            .unwrap();
-        let text = String::from_utf8(text).unwrap();
-        assert!(text.ends_with('\n') && text.lines().count() == 1, "{text}");
-        assert!(!text.contains('\u{1b}'));
-        let line: Value = serde_json::from_str(&text).unwrap();
-        assert_eq!(line["span"], "GET /\nx\u{1b}");
-        assert_eq!(line["duration_ms"], 1.5);
-        assert_eq!(line["start"], "1970-01-01T00:00:01.000000000Z");
-        assert_eq!(line["trace_id"], "01".repeat(16));
-    }
-}
+mod tests;

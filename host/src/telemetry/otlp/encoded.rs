@@ -7,12 +7,21 @@ use prost::Message;
 use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
-/// Sends bytes as they are, and decodes answers of the type `A`.
-pub(super) struct EncodedCodec<A>(PhantomData<A>);
+use super::Unanswered;
 
-impl<A> Default for EncodedCodec<A> {
-    fn default() -> Self {
-        Self(PhantomData)
+/// Sends bytes as they are, and decodes answers of the type `A`.
+pub(super) struct EncodedCodec<A> {
+    unanswered: Unanswered,
+    answer: PhantomData<A>,
+}
+
+impl<A> EncodedCodec<A> {
+    /// Sets `unanswered` once there is a connection that takes the bytes.
+    pub(super) fn new(unanswered: Unanswered) -> Self {
+        Self {
+            unanswered,
+            answer: PhantomData,
+        }
     }
 }
 
@@ -23,7 +32,7 @@ impl<A: Message + Default + 'static> Codec for EncodedCodec<A> {
     type Decoder = MessageDecoder<A>;
 
     fn encoder(&mut self) -> BytesEncoder {
-        BytesEncoder
+        BytesEncoder(self.unanswered.clone())
     }
 
     fn decoder(&mut self) -> MessageDecoder<A> {
@@ -31,13 +40,14 @@ impl<A: Message + Default + 'static> Codec for EncodedCodec<A> {
     }
 }
 
-pub(super) struct BytesEncoder;
+pub(super) struct BytesEncoder(Unanswered);
 
 impl Encoder for BytesEncoder {
     type Item = Bytes;
     type Error = Status;
 
     fn encode(&mut self, item: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        self.0.set(true);
         buffer.put(item);
         Ok(())
     }

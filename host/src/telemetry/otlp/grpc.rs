@@ -15,7 +15,7 @@ use tonic_types::StatusExt as _;
 use super::super::client_tls::ClientTls;
 use super::super::signal::{Compression, SignalConfig};
 use super::encoded::EncodedCodec;
-use super::{OtlpError, OtlpRequest, Rejection, USER_AGENT, chain};
+use super::{OtlpError, OtlpRequest, Rejection, USER_AGENT, Unanswered, chain, words};
 
 /// The time without a word from the backend after which it is asked whether it
 /// still hears. Only while a request is open: servers take more for abuse.
@@ -60,6 +60,7 @@ impl GrpcTransport {
     pub(super) async fn send<R: OtlpRequest>(
         &self,
         body: Bytes,
+        unanswered: &Unanswered,
     ) -> Result<Option<Rejection>, OtlpError> {
         let mut client = self.client.clone();
         let ready = client.ready().await;
@@ -67,8 +68,13 @@ impl GrpcTransport {
         let mut request = Request::new(body);
         *request.metadata_mut() = self.metadata.clone();
         let path = PathAndQuery::from_static(R::METHOD);
-        let codec = EncodedCodec::<R::Response>::default();
-        match client.unary(request, path, codec).await {
+        let codec = EncodedCodec::<R::Response>::new(unanswered.clone());
+        let answer = client.unary(request, path, codec).await;
+        // What the transport says by itself is no answer.
+        if answer.as_ref().err().and_then(Error::source).is_none() {
+            unanswered.set(false);
+        }
+        match answer {
             Ok(response) => Ok(R::rejected(response.into_inner())),
             Err(status) => Err(failure(&status)),
         }
@@ -90,8 +96,8 @@ fn tls(files: &ClientTls) -> anyhow::Result<ClientTlsConfig> {
 /// Which codes are worth another attempt is OTLP's to say. What the transport
 /// made up is none of them: nobody has refused the request.
 fn failure(status: &Status) -> OtlpError {
-    let message = format!("{}: {}", status.code(), chain(status));
     if let Some(cause) = status.source() {
+        let message = chain(cause);
         return match is_about_connecting(cause) {
             true => OtlpError::Unreachable(message),
             false => OtlpError::Transient {
@@ -100,6 +106,10 @@ fn failure(status: &Status) -> OtlpError {
             },
         };
     }
+    let message = match words(status.message()) {
+        reason if reason.is_empty() => status.code().to_string(),
+        reason => format!("{}: {reason}", status.code()),
+    };
     let asked = status.get_details_retry_info();
     let after = asked.as_ref().and_then(|info| info.retry_delay);
     match status.code() {

@@ -1,149 +1,315 @@
-//! OTLP's JSON, as backends take it.
+//! OTLP's JSON, as backends take it: ProtoJSON, but for ids, which are hexadecimal.
 //!
-//! The generated messages write what they have no value for as `null`, and
-//! numbers that are none as well. Collectors refuse the whole batch for one of
-//! those, and an attribute that is not a number is easily made by a guest. What
-//! is kept while encoding is text alone: a tree of values would take thirty
-//! times as much, and how much there is to tell is a guest's to say.
+//! `serde_json` writes what has no value, and numbers that are not finite, as `null`.
+//! Collectors refuse the whole batch for one of those, and a guest can easily make
+//! one. The writer here leaves members without a value out, and writes the other
+//! numbers as the texts that ProtoJSON has for them. It keeps the text alone: a tree
+//! of values would take thirty times as much memory, and guests decide how much there
+//! is to write.
 
+use std::fmt::Display;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Serialize;
-
-/// Members that are in their message for the sake of their value.
-const NUMBERS: [&[u8]; 2] = [b"\"doubleValue\":", b"\"asDouble\":"];
-const NULL: &[u8] = b"null";
+use serde::ser::{Error as _, Impossible, SerializeMap, SerializeSeq, SerializeStruct, Serializer};
 
 /// Encodes a message.
 ///
 /// # Errors
-/// Where it cannot be told in JSON, which would be a defect.
+/// Where it holds a type that no message of OTLP has, which would be a defect.
 pub(super) fn encode(message: &impl Serialize) -> serde_json::Result<Vec<u8>> {
-    Ok(tidy(&serde_json::to_vec(message)?))
+    let mut writer = Writer { json: Vec::new() };
+    message.serialize(&mut writer)?;
+    Ok(writer.json)
 }
 
-/// Leaves out what is not there. A number that is none is a text in Protobuf's
-/// JSON; which of the three it was is lost by now. `json` is as `serde_json`
-/// writes it: well-formed, and without white space.
-fn tidy(json: &[u8]) -> Vec<u8> {
-    let mut tidied = Vec::with_capacity(json.len());
-    let mut rest = json;
-    // Where the latest text began, which is the key of a `null` behind a colon.
-    let mut latest_text = 0;
-    while let Some(byte) = rest.first() {
-        if *byte == b'"' {
-            let (text, behind) = rest.split_at(text_length(rest));
-            latest_text = tidied.len();
-            tidied.extend_from_slice(text);
-            rest = behind;
-        } else if let Some(behind) = rest.strip_prefix(NULL)
-            && tidied.ends_with(b":")
-        {
-            rest = behind;
-            if NUMBERS.contains(&&tidied[latest_text..]) {
-                tidied.extend_from_slice(b"\"NaN\"");
-                continue;
-            }
-            tidied.truncate(latest_text);
-            // One of the commas around it goes with it.
-            if tidied.ends_with(b",") {
-                tidied.pop();
-            } else if let Some(behind) = rest.strip_prefix(b",") {
-                rest = behind;
-            }
+/// The text that ProtoJSON has for a number that is not finite, which JSON cannot
+/// write as a number.
+pub(in super::super) fn not_finite(number: f64) -> Option<&'static str> {
+    match number {
+        _ if number.is_nan() => Some("NaN"),
+        f64::INFINITY => Some("Infinity"),
+        f64::NEG_INFINITY => Some("-Infinity"),
+        _ => None,
+    }
+}
+
+/// Writes ProtoJSON, without white space.
+struct Writer {
+    json: Vec<u8>,
+}
+
+/// Whether a value was written; a member without one is left out.
+type IsWritten = bool;
+
+impl Writer {
+    /// Writes what JSON and ProtoJSON write alike.
+    fn plain(&mut self, value: &(impl Serialize + ?Sized)) -> serde_json::Result<IsWritten> {
+        serde_json::to_writer(&mut self.json, value)?;
+        Ok(true)
+    }
+
+    /// Writes a number of 64 bits, which many readers of JSON cannot hold, as a text.
+    fn text_of(&mut self, number: impl Display) -> serde_json::Result<IsWritten> {
+        self.plain(&number.to_string())
+    }
+
+    fn open(&mut self, bracket: u8) -> Members<'_> {
+        self.json.push(bracket);
+        Members {
+            is_first: true,
+            before: self.json.len(),
+            writer: self,
+        }
+    }
+}
+
+/// An object or a list while its members are written.
+struct Members<'a> {
+    writer: &'a mut Writer,
+    is_first: bool,
+    /// Where the member began whose value comes next, its comma included.
+    before: usize,
+}
+
+impl Members<'_> {
+    fn begin(&mut self) {
+        self.before = self.writer.json.len();
+        if !self.is_first {
+            self.writer.json.push(b',');
+        }
+    }
+
+    fn key(&mut self, key: &(impl Serialize + ?Sized)) -> serde_json::Result<()> {
+        self.begin();
+        self.writer.plain(key)?;
+        self.writer.json.push(b':');
+        Ok(())
+    }
+
+    fn value(&mut self, value: &(impl Serialize + ?Sized)) -> serde_json::Result<()> {
+        if value.serialize(&mut *self.writer)? {
+            self.is_first = false;
         } else {
-            tidied.push(*byte);
-            rest = &rest[1..];
+            self.writer.json.truncate(self.before);
         }
+        Ok(())
     }
-    tidied
+
+    fn close(self, bracket: u8) -> serde_json::Result<IsWritten> {
+        self.writer.json.push(bracket);
+        Ok(true)
+    }
 }
 
-/// The bytes of the text that `json` begins with, its quotes included.
-fn text_length(json: &[u8]) -> usize {
-    let mut at = 1;
-    while let Some(byte) = json.get(at) {
-        match byte {
-            b'"' => return at + 1,
-            b'\\' => at += 2,
-            _ => at += 1,
+impl SerializeSeq for Members<'_> {
+    type Ok = IsWritten;
+    type Error = serde_json::Error;
+
+    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> serde_json::Result<()> {
+        self.begin();
+        self.value(value)
+    }
+
+    fn end(self) -> serde_json::Result<IsWritten> {
+        self.close(b']')
+    }
+}
+
+impl SerializeMap for Members<'_> {
+    type Ok = IsWritten;
+    type Error = serde_json::Error;
+
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> serde_json::Result<()> {
+        self.key(key)
+    }
+
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> serde_json::Result<()> {
+        self.value(value)
+    }
+
+    fn end(self) -> serde_json::Result<IsWritten> {
+        self.close(b'}')
+    }
+}
+
+impl SerializeStruct for Members<'_> {
+    type Ok = IsWritten;
+    type Error = serde_json::Error;
+
+    fn serialize_field<T: Serialize + ?Sized>(
+        &mut self,
+        key: &'static str,
+        value: &T,
+    ) -> serde_json::Result<()> {
+        self.key(key)?;
+        self.value(value)
+    }
+
+    fn end(self) -> serde_json::Result<IsWritten> {
+        self.close(b'}')
+    }
+}
+
+type Never = Impossible<IsWritten, serde_json::Error>;
+
+fn unknown<T>() -> serde_json::Result<T> {
+    Err(serde_json::Error::custom(
+        "no message of OTLP has this type",
+    ))
+}
+
+/// Passes on what JSON writes as ProtoJSON does.
+macro_rules! plain {
+    ($($method:ident($type:ty))*) => {$(
+        fn $method(self, value: $type) -> serde_json::Result<IsWritten> {
+            self.plain(&value)
+        }
+    )*};
+}
+
+impl<'a> Serializer for &'a mut Writer {
+    type Ok = IsWritten;
+    type Error = serde_json::Error;
+    type SerializeSeq = Members<'a>;
+    type SerializeMap = Members<'a>;
+    type SerializeStruct = Members<'a>;
+    type SerializeTuple = Never;
+    type SerializeTupleStruct = Never;
+    type SerializeTupleVariant = Never;
+    type SerializeStructVariant = Never;
+
+    plain! {
+        serialize_bool(bool)
+        serialize_i8(i8)
+        serialize_i16(i16)
+        serialize_i32(i32)
+        serialize_u8(u8)
+        serialize_u16(u16)
+        serialize_u32(u32)
+        serialize_char(char)
+        serialize_str(&str)
+    }
+
+    fn serialize_i64(self, value: i64) -> serde_json::Result<IsWritten> {
+        self.text_of(value)
+    }
+
+    fn serialize_u64(self, value: u64) -> serde_json::Result<IsWritten> {
+        self.text_of(value)
+    }
+
+    fn serialize_f32(self, value: f32) -> serde_json::Result<IsWritten> {
+        self.serialize_f64(value.into())
+    }
+
+    fn serialize_f64(self, value: f64) -> serde_json::Result<IsWritten> {
+        match not_finite(value) {
+            Some(text) => self.plain(text),
+            None => self.plain(&value),
         }
     }
-    json.len()
+
+    fn serialize_bytes(self, bytes: &[u8]) -> serde_json::Result<IsWritten> {
+        self.plain(&BASE64.encode(bytes))
+    }
+
+    fn serialize_none(self) -> serde_json::Result<IsWritten> {
+        Ok(false)
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> serde_json::Result<IsWritten> {
+        value.serialize(self)
+    }
+
+    fn serialize_unit(self) -> serde_json::Result<IsWritten> {
+        Ok(false)
+    }
+
+    fn serialize_unit_struct(self, _name: &'static str) -> serde_json::Result<IsWritten> {
+        unknown()
+    }
+
+    fn serialize_unit_variant(
+        self,
+        _name: &'static str,
+        _index: u32,
+        _variant: &'static str,
+    ) -> serde_json::Result<IsWritten> {
+        // Messages hold the numbers of enums.
+        unknown()
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(
+        self,
+        _name: &'static str,
+        value: &T,
+    ) -> serde_json::Result<IsWritten> {
+        value.serialize(self)
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        _name: &'static str,
+        _index: u32,
+        variant: &'static str,
+        value: &T,
+    ) -> serde_json::Result<IsWritten> {
+        let mut members = self.open(b'{');
+        members.key(variant)?;
+        members.value(value)?;
+        members.close(b'}')
+    }
+
+    fn serialize_seq(self, _length: Option<usize>) -> serde_json::Result<Members<'a>> {
+        Ok(self.open(b'['))
+    }
+
+    fn serialize_map(self, _length: Option<usize>) -> serde_json::Result<Members<'a>> {
+        Ok(self.open(b'{'))
+    }
+
+    fn serialize_struct(
+        self,
+        _name: &'static str,
+        _length: usize,
+    ) -> serde_json::Result<Members<'a>> {
+        Ok(self.open(b'{'))
+    }
+
+    fn serialize_tuple(self, _length: usize) -> serde_json::Result<Never> {
+        unknown()
+    }
+
+    fn serialize_tuple_struct(
+        self,
+        _name: &'static str,
+        _length: usize,
+    ) -> serde_json::Result<Never> {
+        unknown()
+    }
+
+    fn serialize_tuple_variant(
+        self,
+        _name: &'static str,
+        _index: u32,
+        _variant: &'static str,
+        _length: usize,
+    ) -> serde_json::Result<Never> {
+        unknown()
+    }
+
+    fn serialize_struct_variant(
+        self,
+        _name: &'static str,
+        _index: u32,
+        _variant: &'static str,
+        _length: usize,
+    ) -> serde_json::Result<Never> {
+        unknown()
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue, any_value};
-    use opentelemetry_proto::tonic::metrics::v1::{
-        HistogramDataPoint, NumberDataPoint, number_data_point,
-    };
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    fn encoded(message: &impl Serialize) -> Value {
-        serde_json::from_slice(&encode(message).unwrap()).unwrap()
-    }
-
-    #[test]
-    fn a_number_that_is_none_is_a_text_and_what_is_absent_is_left_out() {
-        for (number, wanted) in [(1.5, json!(1.5)), (f64::NAN, json!("NaN"))] {
-            let value = Some(any_value::Value::DoubleValue(number));
-            let attribute = KeyValue {
-                key: "ratio".into(),
-                value: Some(AnyValue { value }),
-                ..KeyValue::default()
-            };
-            let point = NumberDataPoint {
-                attributes: vec![attribute],
-                value: Some(number_data_point::Value::AsDouble(number)),
-                ..NumberDataPoint::default()
-            };
-            let point = encoded(&point);
-            assert_eq!(point["asDouble"], wanted);
-            assert_eq!(point["attributes"][0]["value"]["doubleValue"], wanted);
-        }
-        let histogram = encoded(&HistogramDataPoint::default());
-        assert!(histogram.get("sum").is_none(), "{histogram}");
-        assert!(!histogram.to_string().contains("null"), "{histogram}");
-    }
-
-    #[test]
-    fn members_without_a_value_go_wherever_they_stand_and_texts_are_left_alone() {
-        for (message, wanted) in [
-            (json!({"a": null}), json!({})),
-            (json!({"a": null, "b": null}), json!({})),
-            (json!({"a": null, "b": 1}), json!({"b": 1})),
-            (json!({"a": 1, "b": null}), json!({"a": 1})),
-            (json!({"a": 1, "b": null, "c": 2}), json!({"a": 1, "c": 2})),
-            (json!([{"a": null}, {"b": 1}]), json!([{}, {"b": 1}])),
-            (json!({"a": {"b": null}}), json!({"a": {}})),
-            (
-                json!({"a": ":null", "b": "\":null,\\", "\"c": null}),
-                json!({"a": ":null", "b": "\":null,\\"}),
-            ),
-            (json!({"asDouble": null}), json!({"asDouble": "NaN"})),
-            (
-                json!({"x": "asDouble", "y": null}),
-                json!({"x": "asDouble"}),
-            ),
-        ] {
-            assert_eq!(encoded(&message), wanted, "{message}");
-        }
-    }
-
-    #[test]
-    fn a_list_takes_no_more_than_its_text() {
-        let element = AnyValue {
-            value: Some(any_value::Value::BoolValue(true)),
-        };
-        let list = ArrayValue {
-            values: vec![element; 1_000],
-        };
-        let text = encode(&list).unwrap();
-        assert_eq!(
-            text.len(),
-            r#"{"values":[]}"#.len() + 1_000 * r#"{"boolValue":true},"#.len() - 1
-        );
-        assert!(text.capacity() < 2 * text.len());
-    }
-}
+mod tests;

@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use super::super::console::ConsoleLines;
 use super::split::Split;
+use super::words;
 
 /// A request to export a signal.
 pub(crate) trait OtlpRequest:
@@ -90,7 +91,8 @@ impl Outgoing for EncodedTraces {
     }
 }
 
-/// What a backend left out of a request that it took, and its reason.
+/// What a backend left out of a request that it took, and its reason; without
+/// items, a warning of its.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Rejection {
     pub(crate) items: u64,
@@ -98,22 +100,27 @@ pub(crate) struct Rejection {
 }
 
 impl Rejection {
-    /// None where nothing was left out; a message alone is advice.
-    fn new(items: i64, message: String) -> Option<Self> {
+    /// None where nothing was left out and nothing is said.
+    fn new(items: i64, message: &str) -> Option<Self> {
         let items = u64::try_from(items).unwrap_or(0);
-        (items > 0).then_some(Self { items, message })
+        let message = words(message);
+        (items > 0 || !message.is_empty()).then_some(Self { items, message })
     }
 
     /// Reads an answer in JSON, where numbers of 64 bits are texts.
     pub(super) fn from_json(body: &[u8]) -> Option<Self> {
         let answer: serde_json::Value = serde_json::from_slice(body).ok()?;
-        let partial = answer.get("partialSuccess")?.as_object()?;
-        let (_, count) = partial
-            .iter()
-            .find(|(key, _)| key.starts_with("rejected"))?;
-        let count = count.as_i64().or_else(|| count.as_str()?.parse().ok())?;
-        let message = partial.get("errorMessage").and_then(|text| text.as_str());
-        Self::new(count, message.unwrap_or_default().to_owned())
+        // ProtoJSON may have the names of Protobuf as well.
+        let either = |object: &'_ serde_json::Value, json: &str, protobuf: &str| {
+            object.get(json).or_else(|| object.get(protobuf)).cloned()
+        };
+        let partial = either(&answer, "partialSuccess", "partial_success")?;
+        let mut members = partial.as_object()?.iter();
+        let count = members.find(|(key, _)| key.starts_with("rejected"));
+        let count = count.and_then(|(_, it)| it.as_i64().or_else(|| it.as_str()?.parse().ok()));
+        let message = either(&partial, "errorMessage", "error_message");
+        let message = message.as_ref().and_then(|text| text.as_str());
+        Self::new(count.unwrap_or_default(), message.unwrap_or_default())
     }
 }
 
@@ -123,7 +130,7 @@ impl OtlpRequest for ExportTraceServiceRequest {
 
     fn rejected(answer: Self::Response) -> Option<Rejection> {
         let partial = answer.partial_success?;
-        Rejection::new(partial.rejected_spans, partial.error_message)
+        Rejection::new(partial.rejected_spans, &partial.error_message)
     }
 }
 
@@ -133,7 +140,7 @@ impl OtlpRequest for ExportMetricsServiceRequest {
 
     fn rejected(answer: Self::Response) -> Option<Rejection> {
         let partial = answer.partial_success?;
-        Rejection::new(partial.rejected_data_points, partial.error_message)
+        Rejection::new(partial.rejected_data_points, &partial.error_message)
     }
 }
 
@@ -143,7 +150,7 @@ impl OtlpRequest for ExportLogsServiceRequest {
 
     fn rejected(answer: Self::Response) -> Option<Rejection> {
         let partial = answer.partial_success?;
-        Rejection::new(partial.rejected_log_records, partial.error_message)
+        Rejection::new(partial.rejected_log_records, &partial.error_message)
     }
 }
 
@@ -166,11 +173,12 @@ mod tests {
                 Some(&wanted)
             );
         }
-        for nothing in [
-            "",
-            "{}",
-            r#"{"partialSuccess":{"errorMessage":"take care"}}"#,
-        ] {
+        let names = r#"{"partial_success":{"rejected_spans":"3","error_message":"too old"}}"#;
+        assert_eq!(Rejection::from_json(names.as_bytes()), Some(wanted));
+        let advice = Rejection::from_json(br#"{"partialSuccess":{"errorMessage":"take care"}}"#);
+        let advice = advice.unwrap();
+        assert_eq!((advice.items, advice.message.as_str()), (0, "take care"));
+        for nothing in ["", "{}", r#"{"partialSuccess":{"errorMessage":""}}"#] {
             assert_eq!(Rejection::from_json(nothing.as_bytes()), None);
         }
     }

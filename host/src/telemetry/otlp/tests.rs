@@ -32,10 +32,14 @@ async fn backend(answers: &'static [&'static str]) -> (SocketAddr, JoinHandle<us
 }
 
 fn client(address: SocketAddr, timeout: Duration) -> OtlpClient {
+    client_of("http/protobuf", address, timeout)
+}
+
+fn client_of(protocol: &str, address: SocketAddr, timeout: Duration) -> OtlpClient {
     let endpoint = format!("http://{address}");
     let vars = [
-        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
     ];
     let vars = vars.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let config = TelemetryConfig::from_vars(vars, "unused").traces;
@@ -98,9 +102,9 @@ async fn a_busy_backend_is_asked_for_as_long_as_there_is_time() {
 async fn at_the_end_a_few_attempts_have_to_do() {
     let (address, backend) = backend(&[BUSY, BUSY, BUSY, BUSY]).await;
     let mut client = client(address, Duration::from_secs(30));
-    let hurried = CancellationToken::new();
-    hurried.cancel();
-    client.hurried_by(hurried);
+    let closing = Closing::default();
+    closing.announce(Instant::now() + Duration::from_secs(30));
+    client.closed_by(closing);
     assert!(send_by(&client).await.is_err());
     assert_eq!(backend.await.unwrap(), 4);
 }
@@ -121,16 +125,67 @@ async fn where_nobody_need_be_a_few_attempts_have_to_do() {
 async fn nothing_is_sent_for_as_long_as_the_backend_asked_for() {
     let (address, backend) = backend(&[IN_TEN_MINUTES, TAKEN]).await;
     let mut client = client(address, Duration::from_secs(5));
-    let hurried = CancellationToken::new();
-    client.hurried_by(hurried.clone());
+    let closing = Closing::default();
+    client.closed_by(closing.clone());
     assert!(send_by(&client).await.is_err());
     // The next one waits, unless the process ends.
     let next = send_by(&client);
     let waits = tokio::time::timeout(Duration::from_millis(200), next).await;
     assert!(waits.is_err(), "it was sent: {waits:?}");
-    hurried.cancel();
+    closing.announce(Instant::now() + Duration::from_secs(30));
     let error = send_by(&client).await.unwrap_err();
     assert!(matches!(error, OtlpError::Transient { .. }), "{error:?}");
     assert!(!backend.is_finished());
     backend.abort();
+}
+
+/// Takes each request and answers none, for as long as the listener is held.
+async fn silent() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+fn one_span() -> ExportTraceServiceRequest {
+    ExportTraceServiceRequest {
+        resource_spans: vec![Default::default()],
+    }
+}
+
+#[tokio::test]
+async fn what_was_sent_and_not_answered_is_told_from_what_was_not_sent() {
+    let (_listener, address) = silent().await;
+    for protocol in ["grpc", "http/protobuf", "http/json"] {
+        let client = client_of(protocol, address, Duration::from_millis(500));
+        let error = client.send(&one_span(), |_| {}).await.unwrap_err();
+        assert!(matches!(error, OtlpError::Unanswered(_)), "{error:?}");
+    }
+    let (listener, address) = silent().await;
+    drop(listener);
+    for protocol in ["grpc", "http/protobuf", "http/json"] {
+        let client = client_of(protocol, address, Duration::from_millis(500));
+        let error = client.send(&one_span(), |_| {}).await.unwrap_err();
+        assert!(!matches!(error, OtlpError::Unanswered(_)), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_under_way_ends_at_the_deadline_of_the_end() {
+    let (_listener, address) = silent().await;
+    for protocol in ["grpc", "http/protobuf", "http/json"] {
+        let mut client = client_of(protocol, address, Duration::from_secs(3_600));
+        let closing = Closing::default();
+        client.closed_by(closing.clone());
+        let span = one_span();
+        let sending = client.send(&span, |_| {});
+        let end = async {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            closing.announce(Instant::now() + Duration::from_millis(200));
+        };
+        let both = async { tokio::join!(sending, end) };
+        let (sent, ()) = tokio::time::timeout(Duration::from_secs(30), both)
+            .await
+            .unwrap();
+        assert!(matches!(sent, Err(OtlpError::Unanswered(_))), "{sent:?}");
+    }
 }
