@@ -9,15 +9,14 @@ use http::uri::{Authority, Scheme};
 /// nothing or a port, and no user (RFC 9112 §3.2, RFC 9113 §8.3.1).
 pub(crate) fn is_of_http(authority: &Authority) -> bool {
     let text = authority.as_str();
-    let (is_host, after) = match text.strip_prefix('[') {
-        Some(literal) => match literal.split_once(']') {
-            Some((address, after)) => (is_ip_literal(address), after),
-            None => return false,
-        },
-        None => {
-            let host = text.split(':').next().unwrap_or_default();
-            (is_name(host), &text[host.len()..])
-        }
+    let (is_host, after) = if let Some(literal) = text.strip_prefix('[') {
+        let Some((address, after)) = literal.split_once(']') else {
+            return false;
+        };
+        (is_ip_literal(address), after)
+    } else {
+        let host = text.split(':').next().unwrap_or_default();
+        (is_name(host), &text[host.len()..])
     };
     is_host && (after.is_empty() || after.strip_prefix(':').is_some_and(is_port))
 }

@@ -357,8 +357,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The value of `error.type`: the failure's word, or a status of 5xx or above,
-    /// which clients are to take for such (RFC 9110 §15).
+    /// The value of `error.type`: the failure's word, or a status from 500 (RFC 9110 §15).
     fn error_type(state: &State) -> Option<&str> {
         if let Some(failure) = state.failure {
             return Some(failure.error_type);
