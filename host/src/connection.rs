@@ -24,6 +24,7 @@ use crate::activity::{Activity, Finding};
 use crate::config::{RequestLimits, ServerLimits};
 use crate::handler::Handler;
 use crate::request_facts::{Peer, Scheme};
+use crate::request_rules;
 use crate::stream_body::StreamBody;
 use crate::tls::Tls;
 use crate::watched_io::WatchedIo;
@@ -82,15 +83,16 @@ impl Connections {
     /// Dropped, it ends the connection and the guests of its requests.
     pub(crate) async fn serve(self: Arc<Self>, stream: TcpStream, address: SocketAddr) {
         let activity = Arc::new(Activity::new());
+        let own = stream.local_addr().ok();
         let stream = WatchedIo::new(stream, Arc::clone(&activity));
         let Some(tls) = &self.tls else {
             let scheme = Scheme::Http;
             return self
-                .serve_on(stream, activity, Peer { address, scheme })
+                .serve_on(stream, activity, own, Peer { address, scheme })
                 .await;
         };
         // Boxed, so that connections without TLS are not as large.
-        Box::pin(self.serve_securely(tls, stream, activity, address)).await;
+        Box::pin(self.serve_securely(tls, stream, activity, own, address)).await;
     }
 
     /// Makes the handshake and serves what comes after it. To drain is not to
@@ -100,6 +102,7 @@ impl Connections {
         tls: &Tls,
         stream: WatchedIo<TcpStream>,
         activity: Arc<Activity>,
+        own: Option<SocketAddr>,
         address: SocketAddr,
     ) {
         let mut phases = self.phase.subscribe();
@@ -110,7 +113,7 @@ impl Connections {
         let scheme = Scheme::Https;
         match made {
             Ok(Some(stream)) => {
-                self.serve_on(stream, activity, Peer { address, scheme })
+                self.serve_on(stream, activity, own, Peer { address, scheme })
                     .await
             }
             Ok(None) => {}
@@ -121,13 +124,20 @@ impl Connections {
         }
     }
 
-    async fn serve_on<S>(&self, stream: S, activity: Arc<Activity>, peer: Peer)
-    where
+    /// Serves requests; those of HTTP/1.0 that name no host are for `own`.
+    async fn serve_on<S>(
+        &self,
+        stream: S,
+        activity: Arc<Activity>,
+        own: Option<SocketAddr>,
+        peer: Peer,
+    ) where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let io = TokioIo::new(stream);
         let (handler, opened) = (Arc::clone(&self.handler), Arc::clone(&activity));
-        let service = service_fn(move |request: Request<Incoming>| {
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request_rules::name_host(&mut request, own);
             let handler = Arc::clone(&handler);
             let open = opened.open(request.version());
             // Now: hyper drops the future before it is polled where the client

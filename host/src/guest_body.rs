@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, Version, header};
+use http::{Response, StatusCode, Version};
 use http_body::{Body, Frame};
 use tokio::task::unconstrained;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +23,7 @@ use crate::body_length::{Asked, BodyLength};
 use crate::error::HandleError;
 use crate::instances::Place;
 use crate::invocation::{GuestEnd, Progress};
+use crate::response_rules;
 use crate::server_span::ServerSpan;
 
 /// What a guest may still do when its answer is out.
@@ -68,23 +69,13 @@ pub(crate) struct GuestBody {
 impl GuestBody {
     /// Puts a guest behind the answer that it is writing.
     pub(crate) fn behind(
-        mut response: Response<HyperOutgoingBody>,
+        response: Response<HyperOutgoingBody>,
+        length: BodyLength,
         guest: Progress,
         asked: Asked,
         afterlife: Afterlife,
     ) -> Response<Self> {
-        if response.status() == StatusCode::NO_CONTENT {
-            // Not allowed there (RFC 9110 §8.6), and hyper passes it on.
-            response.headers_mut().remove(header::CONTENT_LENGTH);
-        }
         let is_reset = response.status() == StatusCode::RESET_CONTENT;
-        if is_reset {
-            // It has a body, of no bytes (RFC 9110 §15.3.6).
-            let none = HeaderValue::from_static("0");
-            response.headers_mut().insert(header::CONTENT_LENGTH, none);
-        }
-        // Where it says nothing, `wasi:http` has given the guest no body to write.
-        let length = BodyLength::of(&response, asked).unwrap_or(BodyLength::Open);
         response.map(|inner| Self {
             inner,
             guest,
@@ -104,6 +95,11 @@ impl GuestBody {
             (Course::Open, BodyLength::Bytes(all)) => self.handed_over == all,
             (Course::Open, BodyLength::Open) | (Course::Failed, _) => false,
         }
+    }
+
+    /// Whether its length is not said beforehand.
+    pub(crate) fn is_open_ended(&self) -> bool {
+        self.length == BodyLength::Open
     }
 
     /// Whether the client was promised more than it has.
@@ -140,7 +136,7 @@ impl GuestBody {
             self.guest = Progress::Ended(end);
         }
         match self.poll_inner(context) {
-            Poll::Ready(Some(Ok(frame))) => {
+            Poll::Ready(Some(Ok(mut frame))) => {
                 if let Some(data) = frame.data_ref() {
                     let bytes = data.len() as u64;
                     // hyper would send all of it on HTTP/2, and on HTTP/1.1 as
@@ -149,10 +145,21 @@ impl GuestBody {
                         return Poll::Ready(Some(Err(HandleError::BodyAborted)));
                     }
                     self.handed_over += bytes;
-                } else {
-                    self.course = Course::Finished;
+                    return Poll::Ready(Some(Ok(frame)));
                 }
-                Poll::Ready(Some(Ok(frame)))
+                if self.lacks_bytes() {
+                    return Poll::Ready(Some(Err(HandleError::BodyAborted)));
+                }
+                self.course = Course::Finished;
+                let trailers = frame.trailers_mut();
+                if trailers.is_some_and(|trailers| {
+                    response_rules::mend_trailers(trailers);
+                    !trailers.is_empty()
+                }) {
+                    return Poll::Ready(Some(Ok(frame)));
+                }
+                self.detach();
+                Poll::Ready(None)
             }
             Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(HandleError::BodyAborted))),
             // Whoever counts would wait for the rest, or take it for whole.

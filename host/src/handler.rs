@@ -30,6 +30,7 @@ use crate::read_on::ReadOn;
 use crate::request_body::RequestBody;
 use crate::request_facts::Peer;
 use crate::request_rules;
+use crate::response_rules;
 use crate::server_metrics::ServerMetrics;
 use crate::server_span::{ServerSpan, ServerTracer};
 use crate::span_body::SpanBody;
@@ -143,15 +144,17 @@ impl Handler {
         request_rules::check(&request, span, &self.limits)?;
         let max_body = self.limits.max_body_bytes;
         let (head, body) = request.into_parts();
-        let body = RequestBody::new(body, max_body, span.clone())?;
+        let body = RequestBody::new(body, &head.headers, max_body, span.clone())?;
         let request = Request::from_parts(head, body);
         let cut = request.body().watch();
+        let leave = request.body().leave();
         let (component, place) = self.component(begun).await?;
         identify(span, &component);
         let asked = Asked::by(&request);
         let telemetry = GuestTelemetry::new(Arc::clone(&self.signals), span.clone());
         let ticks = component.pacer().pace().ticks();
-        let state = State::new(telemetry, ticks, self.limits.max_memory_bytes);
+        let mut state = State::new(telemetry, ticks, self.limits.max_memory_bytes);
+        state.leave = leave.clone();
         let mut invocation = Invocation::new(component, state, request);
         let outcome = {
             let mut head = pin!(invocation.head());
@@ -164,6 +167,11 @@ impl Handler {
             })
             .await
         };
+        if leave.is_given() {
+            // hyper, which is polled before this is polled again, now gives the client
+            // leave to send its body: after the head of the answer it cannot.
+            tokio::task::yield_now().await;
+        }
         // As long as nothing is on its way to the client, the reason for which
         // the guest could not read on is a better answer than what it made of it.
         let outcome = if cut.happened() {
@@ -172,7 +180,8 @@ impl Handler {
             outcome
         };
         // Said before the guest is dropped: its open spans tell the reason.
-        let response = outcome.inspect_err(|error| span.fail(error))?;
+        let mut response = outcome.inspect_err(|error| span.fail(error))?;
+        let length = response_rules::mend(&mut response, asked);
         let guest = invocation.into_guest();
         let afterlife = Afterlife {
             linger: self.limits.linger,
@@ -181,7 +190,7 @@ impl Handler {
             stopped: Arc::clone(&self.stopped),
             span: span.clone(),
         };
-        Ok(GuestBody::behind(response, guest, asked, afterlife))
+        Ok(GuestBody::behind(response, length, guest, asked, afterlife))
     }
 
     /// Waits for room for an instance of the component that is served by then.
@@ -233,6 +242,8 @@ impl Handler {
         let mut closing = self.closing.load(Ordering::Relaxed);
         let mut response = match result {
             Ok(response) => {
+                // In HTTP/1.0 a body of no length ends with its connection.
+                closing |= asked.version == Version::HTTP_10 && response.body().is_open_ended();
                 span.set_status_code(response.status());
                 let span = span.clone();
                 response.map(|body| SpanBody::guest(body, span))
@@ -253,6 +264,10 @@ impl Handler {
                 problem(&error, &span, asked)
             }
         };
+        if closing && asked.version == Version::HTTP_10 {
+            // To any other answer hyper would add `keep-alive` where that was asked for.
+            *response.version_mut() = Version::HTTP_10;
+        }
         let headers = response.headers_mut();
         if self.limits.trace_header
             && let Some(value) = propagation::format_traceparent(span.context())

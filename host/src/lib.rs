@@ -6,14 +6,15 @@
 //! |---|---|
 //! | roof | [`Cli`] |
 //! | http | `server` accepts and drains, `tls` makes handshakes, `connection` serves one connection, with `activity`, `watched_io` and `stream_body` for its watchdog, `handler` is the envelope of a request, `request_rules` says what none can be, `admin` answers probes |
-//! | component | `watch`, `offer`, `reload` and `probe` replace what is served, `swapped`, `swap_trace`, `swap_error` and `load_error` tell of it, `request_body`, `read_on`, `span_body` and `guest_body` carry what is read and answered, `invocation` runs a guest, `cookies` joins those of HTTP/2, `component` holds what is served, `compiler` makes it, with `direct_imports`, `identity` is what it is known by |
+//! | component | `watch`, `offer`, `reload` and `probe` replace what is served, `swapped`, `swap_trace`, `swap_error` and `load_error` tell of it, `request_body`, `read_on`, `span_body` and `guest_body` carry what is read and answered, `response_rules` mends answers, `invocation` runs a guest, `cookies` joins those of HTTP/2, `component` holds what is served, `compiler` makes it, with `direct_imports`, `identity` is what it is known by |
 //! | store | `state` is the `T` of `Store<T>`, `memory_limit` and `holdings` bound it, `http_error_code` and `stream_drop` mend imports, `answer` and `taken_body` are our own, `outbound` says what a guest may call |
 //! | edges | `imports` is the guest's side of telemetry, `server_span` the host's, with `server_metrics`, `request_facts` and `reserved`; `instances` has the places |
-//! | ground | `engine`, `pacer`, `telemetry`, `span`, `span_limits`, `guest_usage`, `request_clock`, `propagation`, `config`, `body_length`, `known_methods`, `trusted_proxies`, `captured_headers`, `failure_log`, `printable`, `error` |
+//! | ground | `engine`, `pacer`, `telemetry`, `span`, `span_limits`, `guest_usage`, `request_clock`, `propagation`, `config`, `authority`, `body_length`, `known_methods`, `leave`, `trusted_proxies`, `captured_headers`, `failure_log`, `printable`, `error` |
 
 mod activity;
 mod admin;
 mod answer;
+mod authority;
 #[cfg(any(test, feature = "benchmarks"))]
 #[doc(hidden)]
 pub mod benchmarks;
@@ -42,6 +43,7 @@ mod imports;
 mod instances;
 mod invocation;
 mod known_methods;
+mod leave;
 mod load_error;
 mod memory_limit;
 mod offer;
@@ -59,6 +61,7 @@ mod request_clock;
 mod request_facts;
 mod request_rules;
 mod reserved;
+mod response_rules;
 mod server;
 mod server_metrics;
 mod server_span;

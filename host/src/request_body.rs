@@ -6,10 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use wasmtime_wasi_http::Error;
 
 use crate::error::HandleError;
+use crate::leave::Leave;
 use crate::server_span::ServerSpan;
 
 /// A request's body as the guest reads it.
@@ -20,6 +22,7 @@ pub(crate) struct RequestBody<B> {
     /// What may still come; none where there is no bound.
     left: Option<u64>,
     cut: BodyCut,
+    leave: Leave,
 }
 
 /// Whether a body was cut at its bound.
@@ -35,12 +38,13 @@ impl BodyCut {
 }
 
 impl<B: Body> RequestBody<B> {
-    /// Wraps a body of `max_bytes` at most.
+    /// Wraps the body of a request with these headers, of `max_bytes` at most.
     ///
     /// # Errors
     /// Where its length is told beforehand, and is over the bound.
     pub(crate) fn new(
         inner: B,
+        headers: &HeaderMap,
         max_bytes: Option<u64>,
         span: ServerSpan,
     ) -> Result<Self, HandleError> {
@@ -54,10 +58,16 @@ impl<B: Body> RequestBody<B> {
                     .filter(|_| !inner.is_end_stream())
                     .map(|_| Arc::default()),
             ),
+            leave: Leave::asked_by(headers),
             inner: Some(inner),
             span,
             left: max_bytes,
         })
+    }
+
+    /// Tells, later on, whether its client may send it.
+    pub(crate) fn leave(&self) -> Leave {
+        self.leave.clone()
     }
 
     /// Tells, later on, whether it was cut.
@@ -82,6 +92,7 @@ where
             return Poll::Ready(None);
         };
         let polled = Pin::new(inner).poll_frame(context);
+        self.leave.give();
         self.span.set_awaits_request(polled.is_pending());
         let Poll::Ready(Some(Ok(frame))) = polled else {
             return polled.map_err(Into::into);

@@ -12,6 +12,7 @@ use http::uri::Authority;
 use http::{HeaderValue, Method, Request, Version, header};
 use opentelemetry::{KeyValue, StringValue};
 
+use crate::authority;
 use crate::known_methods::KnownMethods;
 use crate::trusted_proxies::TrustedProxies;
 use forwarded::{Client, Forwarded};
@@ -231,32 +232,34 @@ impl fmt::Write for AddressText {
     }
 }
 
-/// The authority, if it is one of HTTP: with a host (RFC 9110 §4.2.1), and without
-/// a user, which no request has (RFC 9112 §3.2, RFC 9113 §8.3.1). A target of it
-/// alone is CONNECT's, and one that has it makes up for no `Host` that cannot be.
+/// The authority, if it is one of HTTP. A target of it alone is CONNECT's, and one
+/// that has it makes up for no `Host` that cannot be. In HTTP/1.1 the target's is
+/// the one that counts where `Host` names another (RFC 9112 §3.2.2); in HTTP/2 such
+/// a request is malformed (RFC 9113 §8.3.1).
 fn authority<B>(request: &Request<B>) -> Option<Authority> {
     let uri = request.uri();
     let authority = match uri.authority() {
         Some(_) if uri.scheme().is_none() && request.method() != Method::CONNECT => None,
         Some(authority) => {
             let host = request.headers().get(header::HOST);
-            let host = host.filter(|it| !it.is_empty());
-            let is_wrong = host.is_some_and(|it| named(it).is_none());
-            (!is_wrong).then(|| authority.clone())
+            let is_right = match host.filter(|it| !it.is_empty()).map(named) {
+                None => true,
+                Some(None) => false,
+                Some(Some(host)) => {
+                    request.version() != Version::HTTP_2
+                        || authority::is_same(authority, &host, uri.scheme())
+                }
+            };
+            is_right.then(|| authority.clone())
         }
         None => named(request.headers().get(header::HOST)?),
     };
-    authority.filter(is_of_http)
+    authority.filter(authority::is_of_http)
 }
 
 fn named(host: &HeaderValue) -> Option<Authority> {
-    host.to_str().ok()?.parse().ok().filter(is_of_http)
-}
-
-fn is_of_http(authority: &Authority) -> bool {
-    let bytes = authority.as_str().as_bytes();
-    // The host is what stands before the port.
-    bytes.first().is_some_and(|it| *it != b':') && !bytes.contains(&b'@')
+    let authority = host.to_str().ok()?.parse().ok();
+    authority.filter(authority::is_of_http)
 }
 
 /// The host of an authority: an address of IPv6 without its brackets.

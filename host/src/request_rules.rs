@@ -1,11 +1,27 @@
 //! What no guest can be asked: heads that are framed, addressed or meant
 //! otherwise than it could be told of.
 
-use http::{HeaderMap, HeaderName, Method, Request, Version, header};
+use std::net::SocketAddr;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version, header};
 
 use crate::config::RequestLimits;
 use crate::error::HandleError;
 use crate::server_span::ServerSpan;
+
+/// Names the server as the host that a request of HTTP/1.0 asks, which need not
+/// name one: health checks do not (RFC 9112 §3.2 demands it of HTTP/1.1 alone).
+pub(crate) fn name_host<B>(request: &mut Request<B>, own: Option<SocketAddr>) {
+    let names_none = request.version() <= Version::HTTP_10
+        && request.uri().authority().is_none()
+        && !request.headers().contains_key(header::HOST);
+    if let Some(own) = own.filter(|_| names_none)
+        // Without the scope of an IPv6 address, which no authority has.
+        && let Ok(host) = HeaderValue::try_from(SocketAddr::new(own.ip(), own.port()).to_string())
+    {
+        request.headers_mut().insert(header::HOST, host);
+    }
+}
 
 /// Checks a request's head.
 ///
@@ -83,8 +99,6 @@ fn is_encoding_known(headers: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     fn upgrade(version: Version, connection: &'static str, protocols: &'static str) -> bool {

@@ -357,14 +357,14 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The value of `error.type`: the failure's word, or a 5xx status.
+    /// The value of `error.type`: the failure's word, or a status from 500 (RFC 9110 §15).
     fn error_type(state: &State) -> Option<&str> {
         if let Some(failure) = state.failure {
             return Some(failure.error_type);
         }
         let status = state.status_code.as_ref();
         status
-            .filter(|status| status.is_server_error())
+            .filter(|status| status.as_u16() >= 500)
             .map(StatusCode::as_str)
     }
 

@@ -18,6 +18,7 @@ use crate::body_length::Asked;
 use crate::holdings;
 use crate::http_error_code;
 use crate::imports::{self, GuestTelemetry, GuestTelemetryView, Stream};
+use crate::leave::Leave;
 use crate::memory_limit::MemoryLimit;
 use crate::outbound::Outbound;
 use crate::pacer::Ticks;
@@ -50,6 +51,8 @@ pub(crate) struct State {
     pub(crate) asked: Asked,
     /// The request's body, until the guest takes it.
     pub(crate) request_body: Option<HyperIncomingBody>,
+    /// Whether the client waits until the guest takes it.
+    pub(crate) leave: Leave,
 }
 
 impl State {
@@ -67,6 +70,7 @@ impl State {
             ticks,
             asked: Asked::default(),
             request_body: None,
+            leave: Leave::default(),
         }
     }
 }

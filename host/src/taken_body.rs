@@ -18,6 +18,7 @@ use wasmtime_wasi_http::Error;
 use wasmtime_wasi_http::p2::body::{HostIncomingBody, HyperIncomingBody};
 use wasmtime_wasi_http::p2::types::HostIncomingRequest;
 
+use crate::leave::Leave;
 use crate::state::State;
 
 /// The most bytes that one call gives.
@@ -83,6 +84,7 @@ fn take(state: &mut State, request: &Request, max: u32) -> wasmtime::Result<Resu
     };
     let max = usize::try_from(max).unwrap_or(usize::MAX).min(MAX_BYTES);
     let (bytes, rest) = begin(body, max);
+    let rest = rest.map(|rest| with_leave(rest, &state.leave));
     let rest = match rest {
         Some(rest) => Some(state.table().push(HostIncomingBody::new(rest))?),
         None => None,
@@ -95,7 +97,22 @@ fn consume(state: &mut State, request: &Request) -> wasmtime::Result<Result<Inco
     let Some(body) = state.request_body.take() else {
         return Ok(Err(()));
     };
+    let body = with_leave(body, &state.leave);
     Ok(Ok(state.table().push(HostIncomingBody::new(body))?))
+}
+
+/// Lets a client that waits until its body is read know that it will be: to poll it
+/// is to say so.
+fn with_leave(mut body: HyperIncomingBody, leave: &Leave) -> HyperIncomingBody {
+    if !leave.is_awaited() {
+        return body;
+    }
+    // Whoever reads it polls it again.
+    let mut context = Context::from_waker(Waker::noop());
+    match Pin::new(&mut body).poll_frame(&mut context) {
+        Poll::Pending | Poll::Ready(None) => body,
+        Poll::Ready(next) => Continued { next, body }.boxed_unsync(),
+    }
 }
 
 /// Reads what is here without waiting; the rest is none where that is all.

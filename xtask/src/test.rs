@@ -1,6 +1,7 @@
 //! Tests everything that can be tested on this machine.
 
 use std::ffi::OsString;
+use std::process::Command;
 
 use crate::go::Program;
 use crate::jaeger::JAEGER;
@@ -39,6 +40,10 @@ pub(crate) fn run(args: &[OsString]) -> anyhow::Result<()> {
                 eprintln!("xtask: SKIPPED: the tests that need {name}, for Go is not installed");
             }
         }
+    }
+    // Debian has it; the test finds it by itself.
+    if Command::new("haproxy").arg("-v").output().is_err() {
+        eprintln!("xtask: SKIPPED: the test that needs HAProxy, for it is not installed");
     }
     cargo::run(&mut tests)
 }

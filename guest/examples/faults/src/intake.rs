@@ -1,20 +1,25 @@
 //! Reading the request's body, and telling how that went.
 
+use std::time::Duration;
+
 use fanlight_guest::bindings::fanlight::http::request_body;
 use fanlight_guest::bindings::wasi::http::types::{IncomingBody, http_error_code};
 use fanlight_guest::bindings::wasi::io::streams::StreamError;
-use fanlight_guest::{Request, Response, ready};
+use fanlight_guest::{Request, Response, ready, sleep};
 
 /// Reads it all before it answers.
 pub(crate) async fn read(request: Request) -> Response {
     Response::text(outcome(&request).await)
 }
 
-/// Answers its head first and reads then; the outcome is the body.
-pub(crate) fn read_late(request: Request) -> Response {
+/// Answers its head first and reads after a delay; the outcome is the body.
+pub(crate) fn read_late(request: Request, delay: Duration) -> Response {
     Response::stream(200, async move |body| {
         body.write("reading: ").await?;
         body.flush().await?;
+        if !delay.is_zero() {
+            sleep(delay).await;
+        }
         body.write(outcome(&request).await).await?;
         Ok(())
     })

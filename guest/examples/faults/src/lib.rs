@@ -16,6 +16,7 @@ mod handles;
 mod hoard;
 mod intake;
 mod loss;
+mod odd;
 mod outside;
 mod remains;
 mod trap;
@@ -31,6 +32,7 @@ fn handle(request: IncomingRequest, outparam: ResponseOutparam) {
             block_on(sleep(milliseconds(&request)));
         }
         "/answer" => answers::refused(&request, outparam),
+        "/say" => odd::say(&request, outparam),
         "/unwritten" => answers::unwritten(outparam),
         "/none-and-on" => answers::none_and_on(&request, outparam),
         "/flood-and-on" => answers::flood_and_on(number(&request, "count", 1), outparam),
@@ -106,7 +108,10 @@ async fn answer(request: Request) -> Response {
             u32::try_from(number(&request, "number", 0)).unwrap_or(0),
         ),
         "/read" => intake::read(request).await,
-        "/read-late" => intake::read_late(request),
+        "/read-late" => {
+            let delay = milliseconds(&request);
+            intake::read_late(request, delay)
+        }
         "/take" => {
             let max = u32::try_from(number(&request, "max", 64 * 1024)).unwrap_or(u32::MAX);
             intake::take(request, max)
