@@ -25,6 +25,7 @@ mod component;
 mod config;
 mod connection;
 mod cookies;
+mod date;
 mod direct_imports;
 mod engine;
 mod error;
@@ -78,6 +79,7 @@ mod trusted_proxies;
 #[cfg(test)]
 mod turn;
 mod watch;
+mod watched_body;
 mod watched_io;
 
 pub use admin::{
