@@ -37,6 +37,15 @@ pub(crate) struct Activity {
     /// Whether a write waits for the client.
     write_blocked: AtomicBool,
     is_http2: AtomicBool,
+    /// Bodies of requests that were not read to their ends, and may still be.
+    bodies: AtomicUsize,
+    /// Whether a body was given up before its end: the client may be sending it.
+    unread: AtomicBool,
+    /// Whether bytes came that belong to no request yet.
+    heard: AtomicBool,
+    /// Whether the connection is closed to the client, and what the client still
+    /// sends is discarded.
+    closes: AtomicBool,
     streams: Mutex<Vec<Weak<Stream>>>,
 }
 
@@ -67,6 +76,10 @@ impl Activity {
             held: AtomicU64::new(0),
             write_blocked: AtomicBool::new(false),
             is_http2: AtomicBool::new(false),
+            bodies: AtomicUsize::new(0),
+            unread: AtomicBool::new(false),
+            heard: AtomicBool::new(false),
+            closes: AtomicBool::new(false),
             streams: Mutex::default(),
         }
     }
@@ -74,6 +87,7 @@ impl Activity {
     /// Counts a request in, until what it gives back is dropped.
     pub(crate) fn open(self: &Arc<Self>, version: http::Version) -> OpenRequest {
         self.open.fetch_add(1, Ordering::Relaxed);
+        self.heard.store(false, Ordering::Relaxed);
         if version == http::Version::HTTP_2 {
             self.is_http2.store(true, Ordering::Relaxed);
         }
@@ -90,6 +104,76 @@ impl Activity {
     /// Whether requests share the connection.
     pub(crate) fn is_http2(&self) -> bool {
         self.is_http2.load(Ordering::Relaxed)
+    }
+
+    /// Takes note of bytes that came.
+    pub(crate) fn read(&self) {
+        let belongs =
+            self.open.load(Ordering::Relaxed) > 0 || self.bodies.load(Ordering::Relaxed) > 0;
+        if !belongs {
+            self.heard.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes note of the end of a handshake: what came so far was no request.
+    pub(crate) fn handshake_ends(&self) {
+        self.heard.store(false, Ordering::Relaxed);
+    }
+
+    /// Counts a request's body in, until it ends.
+    pub(crate) fn body_begins(&self) {
+        self.bodies.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a body out that was read to its end, or given up.
+    pub(crate) fn body_ends(&self, is_read: bool) {
+        // A stream of HTTP/2 that is given up is reset: its client stops.
+        if !is_read && !self.is_http2() {
+            self.unread.store(true, Ordering::Relaxed);
+        }
+        self.idle_since.store(self.now(), Ordering::Relaxed);
+        self.bodies.fetch_sub(1, Ordering::Release);
+    }
+
+    /// Has the connection closed as one whose client may be sending.
+    pub(crate) fn expects_more(&self) {
+        self.unread.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a body of HTTP/1.1 was given up, and the connection with it.
+    pub(crate) fn is_unread(&self) -> bool {
+        self.unread.load(Ordering::Relaxed)
+    }
+
+    /// Whether the client may be sending what no request takes: the rest of a
+    /// body, or what stands behind a head that cannot be read.
+    pub(crate) fn may_send(&self) -> bool {
+        self.is_unread() || self.heard.load(Ordering::Relaxed)
+    }
+
+    /// Takes note that the connection is closed to the client.
+    pub(crate) fn closes(&self) {
+        self.closes.store(true, Ordering::Relaxed);
+    }
+
+    /// What is left of `period` without a request, which begins with the end of
+    /// the last one, and not before `announced`; none where there is a request,
+    /// or a part of one.
+    pub(crate) fn silence_left(&self, announced: Instant, period: Duration) -> Option<Duration> {
+        let idle_since = self.idle_since.load(Ordering::Relaxed);
+        // hyper itself spares a part of the first request.
+        let heard = idle_since > 0 && self.heard.load(Ordering::Relaxed);
+        if heard || self.is_open() || self.is_closing_or_read() {
+            return None;
+        }
+        let since = (self.begun + Duration::from_millis(idle_since)).max(announced);
+        Some((since + period).saturating_duration_since(Instant::now()))
+    }
+
+    /// Whether bytes of the client are read that belong to requests which have
+    /// their answers; both have bounds of their own.
+    fn is_closing_or_read(&self) -> bool {
+        self.bodies.load(Ordering::Acquire) > 0 || self.closes.load(Ordering::Relaxed)
     }
 
     /// Takes note of a write that moved bytes.
@@ -133,6 +217,9 @@ impl Activity {
         let is_stuck = blocked && since(&self.written_at) >= limits.stream_idle_timeout;
         // What was answered may still be on its way to a client that reads slowly.
         if !blocked && self.open.load(Ordering::Acquire) == 0 {
+            if self.is_closing_or_read() {
+                return Finding::Well(limits.shortest() / LOOKS);
+            }
             let mut idle = since(&self.idle_since);
             if self.held.load(Ordering::Relaxed) > 0 {
                 idle = idle.min(since(&self.written_at));

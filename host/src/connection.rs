@@ -4,13 +4,15 @@
 //! of a protocol, nor a head, nor the time between two requests, nor a body that
 //! nobody reads or writes. It has one timer a connection, not one a request.
 
+use std::future::poll_fn;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
-use http::Request;
+use http::{HeaderValue, Request, header};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -19,14 +21,17 @@ use hyper_util::server::graceful::GracefulConnection;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::activity::{Activity, Finding};
 use crate::config::{RequestLimits, ServerLimits};
+use crate::date;
 use crate::handler::Handler;
 use crate::request_facts::{Peer, Scheme};
 use crate::request_rules;
 use crate::stream_body::StreamBody;
 use crate::tls::Tls;
+use crate::watched_body::WatchedBody;
 use crate::watched_io::WatchedIo;
 
 /// The header fields that hyper takes without allocating for them.
@@ -38,6 +43,11 @@ const MAX_CONCURRENT_STREAMS: u32 = 200;
 const MAX_SEND_BUFFER_BYTES: usize = 64 * 1024;
 /// The time that an idle connection has to close after it was told so.
 const CLOSING: Duration = Duration::from_secs(1);
+/// How long a connection of HTTP/1.1 stays open without a request once the server
+/// drains. Only an answer can tell its client to ask elsewhere, so the next
+/// request has an answer still, which says `connection: close`; a client that is
+/// busy asks within its round-trip time. A handshake may take as long.
+const ANNOUNCEMENT: Duration = Duration::from_secs(1);
 
 /// Serves connections.
 pub(crate) struct Connections {
@@ -56,8 +66,9 @@ type ConnectionError = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Serving,
-    /// Requests that were begun are served, and no more.
-    Draining,
+    /// Requests that were begun are served, and the next one of a connection of
+    /// HTTP/1.1, for which answers have said `connection: close` since then.
+    Draining(Instant),
     /// What still runs is ended.
     Ended,
 }
@@ -95,21 +106,28 @@ impl Connections {
         Box::pin(self.serve_securely(tls, stream, activity, own, address)).await;
     }
 
-    /// Makes the handshake and serves what comes after it. To drain is not to
-    /// wait for handshakes: no request was begun.
+    /// Makes the handshake and serves what comes after it. Once the server drains
+    /// a handshake has no more time than an idle connection has.
     async fn serve_securely(
         &self,
         tls: &Tls,
-        stream: WatchedIo<TcpStream>,
+        stream: WatchedIo,
         activity: Arc<Activity>,
         own: Option<SocketAddr>,
         address: SocketAddr,
     ) {
         let mut phases = self.phase.subscribe();
+        let drained = async {
+            let phase = reached(&mut phases, |phase| phase != Phase::Serving).await;
+            if phase != Phase::Ended {
+                tokio::time::sleep(ANNOUNCEMENT).await;
+            }
+        };
         let made = tokio::select! {
             made = tls.accept(stream, self.limits.header_timeout) => made,
-            _ = phases.wait_for(|phase| *phase != Phase::Serving) => return,
+            () = drained => return,
         };
+        activity.handshake_ends();
         let scheme = Scheme::Https;
         match made {
             Ok(Some(stream)) => {
@@ -143,9 +161,18 @@ impl Connections {
             // Now: hyper drops the future before it is polled where the client
             // has said meanwhile that it will send no more.
             let begun = handler.begin(&request, peer);
+            let request = request.map(|body| WatchedBody::new(body, &opened));
             async move {
                 let response = handler.handle(request, begun).await;
-                response.map(|response| response.map(|body| StreamBody::new(body, open)))
+                response.map(|mut response| {
+                    let headers = response.headers_mut();
+                    date::set(headers);
+                    // Its body was given up: what comes next is no request.
+                    if open.activity().is_unread() {
+                        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+                    }
+                    response.map(|body| StreamBody::new(body, open))
+                })
             }
         });
         let connection = self.builder.serve_connection(io, service);
@@ -164,22 +191,54 @@ impl Connections {
         let mut phases = self.phase.subscribe();
         let mut look = pin!(tokio::time::sleep(self.limits.shortest()));
         let mut closing = false;
+        let mut draining = None;
         loop {
             // A flood that uses up the task's share of work must not keep the
             // watchdog from its own: it is asked first.
             tokio::select! {
                 biased;
-                phase = phases.wait_for(|phase| *phase != Phase::Serving && !closing
-                    || *phase == Phase::Ended) => match phase.map(|phase| *phase) {
-                    Ok(Phase::Draining) => {
+                phase = reached(&mut phases, |phase| match phase {
+                    Phase::Serving => false,
+                    Phase::Draining(_) => draining.is_none(),
+                    Phase::Ended => true,
+                }) => match phase {
+                    // GOAWAY says which requests are served.
+                    Phase::Draining(announced) if activity.is_http2() => {
+                        draining = Some(announced);
                         closing = true;
                         connection.as_mut().graceful_shutdown();
+                    }
+                    Phase::Draining(announced) => {
+                        draining = Some(announced);
+                        look.as_mut().reset(Instant::now());
                     }
                     _ => return Ok(()),
                 },
                 () = look.as_mut() => {
+                    if draining.is_some() {
+                        // hyper closes an idle connection even where bytes have
+                        // come: they are read before.
+                        let polled = poll_fn(|context| {
+                            Poll::Ready(connection.as_mut().poll(context))
+                        });
+                        if let Poll::Ready(ended) = polled.await {
+                            return end_of(ended, activity);
+                        }
+                    }
+                    let announced = draining.filter(|_| !closing);
                     let next = match activity.look(&self.limits) {
-                        Finding::Well(next) => next,
+                        Finding::Well(next) => match announced {
+                            None => next,
+                            Some(announced) => match activity.silence_left(announced, ANNOUNCEMENT) {
+                                Some(Duration::ZERO) => {
+                                    closing = true;
+                                    connection.as_mut().graceful_shutdown();
+                                    next
+                                }
+                                // It may fall silent at any time.
+                                left => next.min(left.unwrap_or(ANNOUNCEMENT)),
+                            },
+                        },
                         Finding::Idle if !closing => {
                             closing = true;
                             connection.as_mut().graceful_shutdown();
@@ -192,25 +251,41 @@ impl Connections {
                         }
                         Finding::Stuck => return Ok(()),
                     };
-                    look.as_mut().reset(tokio::time::Instant::now() + next);
+                    look.as_mut().reset(Instant::now() + next);
                 }
-                ended = connection.as_mut() => return match ended {
-                    // Its requests tell of it.
-                    Err(error) if is_told(&*error, activity.is_open()) => Ok(()),
-                    ended => ended,
-                },
+                ended = connection.as_mut() => return end_of(ended, activity),
             }
         }
     }
 
-    /// Has every connection end with the requests that were begun.
-    pub(crate) fn drain(&self) {
-        self.phase.send_replace(Phase::Draining);
+    /// Has every connection end with the requests that were begun, or with the
+    /// next one. Since `announced` answers have told clients to ask elsewhere.
+    pub(crate) fn drain(&self, announced: Instant) {
+        self.phase.send_replace(Phase::Draining(announced));
     }
 
     /// Ends every connection.
     pub(crate) fn end(&self) {
         self.phase.send_replace(Phase::Ended);
+    }
+}
+
+/// Waits for a phase.
+async fn reached(
+    phases: &mut watch::Receiver<Phase>,
+    mut is_it: impl FnMut(Phase) -> bool,
+) -> Phase {
+    let phase = phases.wait_for(|phase| is_it(*phase)).await;
+    // Without its server a connection is at its end.
+    phase.map_or(Phase::Ended, |phase| *phase)
+}
+
+/// What is said of a connection that ended by itself.
+fn end_of(ended: Result<(), ConnectionError>, activity: &Activity) -> Result<(), ConnectionError> {
+    match ended {
+        // Its requests tell of it.
+        Err(error) if is_told(&*error, activity.is_open()) => Ok(()),
+        ended => ended,
     }
 }
 

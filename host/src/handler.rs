@@ -37,8 +37,11 @@ use crate::span_body::SpanBody;
 use crate::state::State;
 use crate::telemetry::Telemetry;
 
-/// How much is read of a body that nobody wants.
-const UNWANTED_BYTES: usize = 1024 * 1024;
+/// How much is read of a body of HTTP/1.1 that no guest reads. Its client may
+/// write all of it before it reads the answer, and then asks again.
+const UNWANTED_BYTES: usize = 64 * 1024 * 1024;
+/// The same of HTTP/2, whose clients are told to stop by RST_STREAM.
+const UNWANTED_BYTES_OF_STREAMS: usize = 1024 * 1024;
 
 /// Handles requests.
 pub(crate) struct Handler {
@@ -139,7 +142,12 @@ impl Handler {
         let begun = Instant::now();
         let deadline = begun + self.limits.request_timeout;
         let (head, body) = request.into_parts();
-        let body = ReadOn::new(body, &head.headers, UNWANTED_BYTES);
+        let unwanted_bytes = if head.version > Version::HTTP_11 {
+            UNWANTED_BYTES_OF_STREAMS
+        } else {
+            UNWANTED_BYTES
+        };
+        let body = ReadOn::new(body, &head.headers, unwanted_bytes);
         let request = Request::from_parts(head, body);
         request_rules::check(&request, span, &self.limits)?;
         let max_body = self.limits.max_body_bytes;

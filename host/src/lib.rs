@@ -26,6 +26,7 @@ mod component;
 mod config;
 mod connection;
 mod cookies;
+mod date;
 mod direct_imports;
 mod engine;
 mod error;
@@ -81,6 +82,7 @@ mod trusted_proxies;
 #[cfg(test)]
 mod turn;
 mod watch;
+mod watched_body;
 mod watched_io;
 
 pub use admin::{

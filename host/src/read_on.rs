@@ -17,12 +17,13 @@ use tokio::time::timeout;
 
 /// How long is waited for the next piece, and for all of them: nginx's
 /// `lingering_timeout` and `lingering_time`.
-const PIECE_TIME: Duration = Duration::from_secs(5);
-const TIME: Duration = Duration::from_secs(30);
+pub(crate) const PIECE_TIME: Duration = Duration::from_secs(5);
+pub(crate) const TIME: Duration = Duration::from_secs(30);
 
 /// A body that reads on when it is dropped before its end: for 30 seconds at most,
 /// of which five without a byte, and not much more than so many bytes, in a task
-/// of its own, which ends with the body's connection.
+/// of its own, which ends with the body's connection. `WatchedIo` closes those
+/// connections whose bodies are not read to their ends.
 pub(crate) struct ReadOn<B>
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
@@ -92,12 +93,16 @@ where
     B::Error: Send,
 {
     fn drop(&mut self) {
-        let rest = self.inner.take().filter(|rest| !rest.is_end_stream());
+        let max_bytes = self.max_bytes;
+        // One that is told to be longer would not be read to its end: the connection
+        // closes with the answer, and what still comes is discarded below HTTP.
+        let is_too_long = |rest: &B| rest.size_hint().lower() > max_bytes as u64;
+        let rest = self.inner.take();
+        let rest = rest.filter(|rest| !rest.is_end_stream() && !is_too_long(rest));
         // Where the runtime is at its end, so is the connection.
         if let (Some(mut rest), false, Ok(runtime)) =
             (rest, self.awaits_leave, Handle::try_current())
         {
-            let max_bytes = self.max_bytes;
             runtime.spawn(timeout(TIME, async move {
                 let mut bytes = 0;
                 while let Ok(Some(Ok(frame))) = timeout(PIECE_TIME, rest.frame()).await {

@@ -35,6 +35,10 @@ const BACKLOG: u32 = 4096;
 /// to read nothing for as long as it takes it to read that.
 #[cfg(target_os = "linux")]
 const MAX_UNSENT_BYTES: u32 = 128 * 1024;
+/// How long connections are accepted once the server drains, such as those whose
+/// handshake is under way: the client takes one for made before the system gives
+/// it to the server.
+const LAST_CONNECTIONS: Duration = Duration::from_millis(100);
 /// The time that answers to requests that were told to stop have to get out,
 /// and that guests have to go.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
@@ -110,12 +114,17 @@ impl Server {
         accepting.until(&listener, shutdown).await;
         self.readiness.set(false);
         self.handler.announce_close();
+        let announced = tokio::time::Instant::now();
         if !self.shutdown_delay.is_zero() {
             let delay = tokio::time::sleep(self.shutdown_delay);
             accepting.until(&listener, delay).await;
         }
-        drop(listener);
         let grace = tokio::time::Instant::now() + self.shutdown_grace;
+        accepting.connections.drain(announced);
+        refuse_handshakes(&listener);
+        let last = tokio::time::sleep(LAST_CONNECTIONS);
+        accepting.until(&listener, last).await;
+        drop(listener);
         accepting.drain(grace, &self.handler).await;
         if tokio::time::timeout_at(grace, self.handler.drained())
             .await
@@ -143,6 +152,39 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
+}
+
+/// Has the system drop what would begin a handshake. A listener that is closed
+/// resets the connections that it has not accepted, whose clients may have sent
+/// requests: after this there are no more of them to come. A client tries again
+/// after a second, and is refused, or finds the next server.
+fn refuse_handshakes(listener: &TcpListener) {
+    #[cfg(target_os = "linux")]
+    {
+        use socket2::{SockFilter, SockRef};
+        /// Where TCP's header has its flags, and those of a first segment.
+        const FLAGS: u32 = 13;
+        const SYN_AND_ACK: u32 = 0x12;
+        const SYN: u32 = 0x02;
+        /// Instructions of the classic BPF: load a byte, mask it, compare it, and
+        /// return how many bytes of a segment are kept.
+        const LOAD: u16 = 0x30;
+        const AND: u16 = 0x54;
+        const JUMP_IF_EQUAL: u16 = 0x15;
+        const RETURN: u16 = 0x06;
+        let filter = [
+            SockFilter::new(LOAD, 0, 0, FLAGS),
+            SockFilter::new(AND, 0, 0, SYN_AND_ACK),
+            SockFilter::new(JUMP_IF_EQUAL, 0, 1, SYN),
+            SockFilter::new(RETURN, 0, 0, 0),
+            SockFilter::new(RETURN, 0, 0, u32::MAX),
+        ];
+        if let Err(error) = SockRef::from(listener).attach_filter(&filter) {
+            tracing::debug!(%error, "cannot keep new connections off");
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = listener;
 }
 
 /// Accepts connections and keeps account of them.
@@ -197,7 +239,6 @@ impl Accepting {
     /// and ends what then remains.
     async fn drain(self, grace: tokio::time::Instant, handler: &Handler) {
         self.tasks.close();
-        self.connections.drain();
         if tokio::time::timeout_at(grace, self.tasks.wait())
             .await
             .is_err()

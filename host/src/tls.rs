@@ -14,7 +14,6 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -123,9 +122,9 @@ impl Tls {
     /// Dropped, it closes the connection.
     pub(crate) async fn accept(
         &self,
-        stream: WatchedIo<TcpStream>,
+        stream: WatchedIo,
         timeout: Duration,
-    ) -> io::Result<Option<TlsStream<WatchedIo<TcpStream>>>> {
+    ) -> io::Result<Option<TlsStream<WatchedIo>>> {
         let handshake = async {
             if stream.inner().peek(&mut [0]).await? == 0 {
                 return Ok(None);

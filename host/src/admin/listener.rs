@@ -16,7 +16,10 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use crate::activity::Activity;
+use crate::date;
 use crate::read_on::ReadOn;
+use crate::watched_io::WatchedIo;
 
 /// How long a request's head may take, and a connection idle.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -55,11 +58,19 @@ where
         let answer = answer.clone();
         connections.spawn(async move {
             let _permit = permit;
+            let activity = Arc::new(Activity::new());
+            // Uploads are refused before they have come.
+            activity.expects_more();
+            let stream = WatchedIo::new(stream, activity);
             let service = service_fn(move |request: Request<Incoming>| {
                 let (head, body) = request.into_parts();
                 let body = ReadOn::new(body, &head.headers, unwanted_bytes);
                 let answered = answer(Request::from_parts(head, body));
-                async move { Ok::<_, Infallible>(answered.await) }
+                async move {
+                    let mut answer = answered.await;
+                    date::set(answer.headers_mut());
+                    Ok::<_, Infallible>(answer)
+                }
             });
             let served = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::Context as _;
 use clap::Args;
@@ -225,11 +226,12 @@ impl ServeArgs {
         server
             .serve(listener, async move {
                 let name = signals.next().await;
+                let first = Instant::now();
                 tracing::info!("{name}: draining; a second signal ends at once");
                 // What is swapped in from now on nobody would see.
                 drop(watch);
                 tokio::spawn(async move {
-                    signals.next().await;
+                    signals.insists(first).await;
                     tracing::warn!("a second signal: ended without draining");
                     stderr::end();
                     std::process::exit(i32::from(FAILED));

@@ -2,11 +2,16 @@
 //! certificate.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 
 use crate::tls::Tls;
+
+/// How long a SIGTERM counts as the same as the signal before: `timeout` sends it
+/// to its process group as well, and so the server gets two.
+const SAME_SIGNAL: Duration = Duration::from_secs(1);
 
 /// The signals that end the server.
 pub(super) struct Signals {
@@ -26,6 +31,18 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+
+    /// Waits for a signal by which the operator does not want to wait any longer:
+    /// SIGINT, or a SIGTERM that is not the one of before, which came at `first`.
+    pub(super) async fn insists(&mut self, first: Instant) -> &'static str {
+        loop {
+            let name = self.next().await;
+            if name != "SIGTERM" || first.elapsed() >= SAME_SIGNAL {
+                return name;
+            }
+            tracing::debug!("SIGTERM again, within a second: taken for the same signal");
         }
     }
 }

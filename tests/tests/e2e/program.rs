@@ -1,11 +1,13 @@
 //! The program as its users meet it: messages, exit codes, signals.
 
+use fanlight_runner::client::Answer;
 use fanlight_tests::client::Ask;
 use fanlight_tests::collected::CollectedLog;
 use fanlight_tests::collector::{Collector, Mood};
 use fanlight_tests::fixture::{DEMO, FAULTS, HELLO};
-use fanlight_tests::program::Program;
+use fanlight_tests::program::{Program, ServingProgram};
 use std::path::{Path, PathBuf};
+use tokio::task::JoinHandle;
 
 fn file(directory: &Path, name: &str, bytes: &[u8]) -> PathBuf {
     let path = directory.join(name);
@@ -224,23 +226,45 @@ async fn both_signals_drain_and_flush_and_exit_with_zero() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_second_signal_ends_at_once() {
-    let mut program = Program::new(["serve", "--listen", "127.0.0.1:0", "--admin", "off"])
+/// The program with a request of so many milliseconds under way, and a first signal.
+async fn signalled(
+    signal: &str,
+    milliseconds: u32,
+) -> (ServingProgram, JoinHandle<anyhow::Result<Answer>>) {
+    let program = Program::new(["serve", "--listen", "127.0.0.1:0", "--admin", "off"])
         .env("FANLIGHT_COMPONENT", FAULTS.path().to_str().unwrap())
         .env("FANLIGHT_MAX_INSTANCES", "64")
         .serve()
         .await;
-    let running = tokio::spawn(program.get("/sleep?ms=60000").try_send());
+    let target = format!("/sleep?ms={milliseconds}");
+    let running = tokio::spawn(program.get(&target).try_send());
     tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    program.signal("TERM").await;
+    program.signal(signal).await;
     fanlight_tests::eventually("the first signal's line", || {
-        program.said().contains("SIGTERM: draining").then_some(())
+        program.said().contains("draining; a second").then_some(())
     })
     .await;
+    (program, running)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_ends_at_once() {
+    // A SIGTERM within a second of the first would be the same one.
+    for (signal, after_ms) in [("INT", 0), ("TERM", 1100)] {
+        let (mut program, running) = signalled(signal, 60_000).await;
+        tokio::time::sleep(std::time::Duration::from_millis(after_ms)).await;
+        program.signal(signal).await;
+        assert_eq!(program.exit_code().await, Some(1), "{signal}");
+        assert!(running.await.unwrap().is_err(), "{signal}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_that_comes_twice_in_a_moment_is_one_signal() {
+    let (mut program, running) = signalled("TERM", 1000).await;
     program.signal("TERM").await;
-    assert_eq!(program.exit_code().await, Some(1));
-    assert!(running.await.unwrap().is_err());
+    assert_eq!(running.await.unwrap().unwrap().status, 200);
+    assert_eq!(program.exit_code().await, Some(0), "{}", program.said());
 }
 
 #[tokio::test(flavor = "multi_thread")]

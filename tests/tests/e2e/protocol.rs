@@ -146,3 +146,22 @@ async fn cookies_that_http2_lets_a_client_split_reach_the_component_as_one() {
     let cookies: Vec<_> = told.lines().filter(|it| it.starts_with("cookie")).collect();
     assert_eq!(cookies, ["cookie: a=1; b=2; c=3; d=4"]);
 }
+
+#[tokio::test]
+async fn every_answer_has_a_date() {
+    let host = TestHost::serving(FAULTS).start().await;
+    let answers = [
+        host.get("/counter").send().await,
+        host.get("/trap").send().await,
+        host.get("/counter").try_send_h2().await.unwrap(),
+        host.ask_admin(http::Method::GET, "/livez").send().await,
+    ];
+    for answer in answers {
+        let date = answer.header("date").unwrap();
+        assert!(date.ends_with(" GMT"), "{date}");
+    }
+    // hyper's own answer.
+    let refused = raw(host.address, b"GET / HTTP/1.1\r\nno field\r\n\r\n").await;
+    let refused = String::from_utf8(refused).unwrap();
+    assert!(refused.contains("date: "), "{refused}");
+}

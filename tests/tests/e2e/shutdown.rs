@@ -17,6 +17,7 @@ use fanlight_tests::program::{Program, ServingProgram};
 use http::Request;
 use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
@@ -184,4 +185,106 @@ async fn the_grace_is_bounded_and_what_took_too_long_is_told() {
         .iter()
         .filter(|span| span.attribute("error.type") == serde_json::json!("unavailable"));
     assert_eq!(unavailable.count(), 8);
+}
+
+const ASK: &[u8] = b"GET /counter HTTP/1.1\r\nhost: x\r\n\r\n";
+
+/// Asks once on a connection; gives back the head and what the body holds.
+async fn ask_on(stream: &mut TcpStream) -> std::io::Result<String> {
+    stream.write_all(ASK).await?;
+    let mut answer = Vec::new();
+    loop {
+        let text = String::from_utf8_lossy(&answer).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length: "));
+            let whole = match length {
+                Some(length) => body.len() >= length.parse().unwrap(),
+                None => body.ends_with("0\r\n\r\n"),
+            };
+            if whole {
+                return Ok(text);
+            }
+        }
+        if stream.read_buf(&mut answer).await? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+}
+
+/// Asks again as soon as it has its answer, on a new connection where the answer
+/// said that the last one closes; gives back the requests that were cut.
+async fn ask_without_pause(address: SocketAddr, answered: Arc<AtomicUsize>) -> Vec<String> {
+    let mut cut = Vec::new();
+    while let Ok(mut stream) = TcpStream::connect(address).await {
+        loop {
+            match ask_on(&mut stream).await {
+                Ok(answer) => {
+                    answered.fetch_add(1, Ordering::Relaxed);
+                    if answer.contains("connection: close") {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    cut.push(error.to_string());
+                    break;
+                }
+            }
+        }
+    }
+    cut
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_request_of_a_busy_client_is_cut_by_a_signal() {
+    for round in 0..8 {
+        let mut program = start(FAULTS, &Collector::start().await, &[]).await;
+        let answered = Arc::new(AtomicUsize::new(0));
+        let mut clients = JoinSet::new();
+        for _ in 0..20 {
+            clients.spawn(ask_without_pause(program.address, Arc::clone(&answered)));
+        }
+        eventually("load", || {
+            (answered.load(Ordering::Relaxed) > 400).then_some(())
+        })
+        .await;
+        program.signal("TERM").await;
+        assert_eq!(program.exit_code().await, Some(0), "{}", program.said());
+        let cut: Vec<_> = clients.join_all().await.into_iter().flatten().collect();
+        assert_eq!(cut, Vec::<String>::new(), "round {round}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_connection_has_one_more_answer_after_the_signal() {
+    let vars = [
+        ("FANLIGHT_HEADER_TIMEOUT", "1h"),
+        ("FANLIGHT_SHUTDOWN_GRACE", "1h"),
+    ];
+    let mut program = start(FAULTS, &Collector::start().await, &vars).await;
+    let mut used = TcpStream::connect(program.address).await.unwrap();
+    assert!(
+        !ask_on(&mut used)
+            .await
+            .unwrap()
+            .contains("connection: close")
+    );
+    let mut fresh = TcpStream::connect(program.address).await.unwrap();
+    let mut silent = TcpStream::connect(program.address).await.unwrap();
+    ask_on(&mut silent).await.unwrap();
+    program.signal("TERM").await;
+    eventually("the signal's line", || {
+        program.said().contains("SIGTERM: draining").then_some(())
+    })
+    .await;
+    for stream in [&mut used, &mut fresh] {
+        let answer = ask_on(stream).await.unwrap();
+        assert!(answer.contains("connection: close"), "{answer}");
+    }
+    // One that says nothing holds up the end for a moment, and not for the grace.
+    assert_eq!(program.exit_code().await, Some(0), "{}", program.said());
+    for stream in [&mut used, &mut fresh, &mut silent] {
+        assert_eq!(stream.read(&mut [0]).await.unwrap(), 0);
+    }
 }

@@ -5,8 +5,11 @@ use std::net::SocketAddr;
 use fanlight_tests::PATIENCE;
 use fanlight_tests::fixture::FAULTS;
 use fanlight_tests::host::TestHost;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use fanlight_tests::tls::connect;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+use crate::tls::secured;
 
 /// More than the buffers of a connection hold that is closed.
 const BODY_BYTES: usize = 900_000;
@@ -140,4 +143,84 @@ async fn a_component_of_somebody_without_the_token_is_read_to_its_end() {
         assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
         client.write(bytes).await;
     }
+}
+
+/// Writes a whole request before it reads, as many clients do, and reads until
+/// the answer to it is whole.
+async fn write_then_read<S>(mut stream: S, head: &str, bytes: usize) -> String
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let asked = async {
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let piece = vec![b'x'; 64 * 1024];
+        let mut left = bytes;
+        while left > 0 {
+            let next = left.min(piece.len());
+            stream.write_all(&piece[..next]).await.unwrap();
+            left -= next;
+        }
+        stream.flush().await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\n") || !answer.windows(4).any(|four| four == b"\r\n\r\n") {
+            assert_ne!(stream.read_buf(&mut answer).await.unwrap(), 0);
+        }
+        String::from_utf8(answer).unwrap()
+    };
+    tokio::time::timeout(PATIENCE, asked).await.unwrap()
+}
+
+fn large_post(target: &str, bytes: usize) -> String {
+    format!("POST {target} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {bytes}\r\n\r\n")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_early_answer_arrives_whole_at_a_client_that_writes_megabytes_before_it_reads() {
+    let host = TestHost::serving(FAULTS).start().await;
+    for bytes in [2_000_000, 3_000_000, 10_000_000, 50_000_000] {
+        let stream = TcpStream::connect(host.address).await.unwrap();
+        let answer = write_then_read(stream, &large_post("/scheme", bytes), bytes).await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{bytes}: {answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_early_answer_over_tls_arrives_whole() {
+    let (_folder, pair, host) = secured(TestHost::serving(FAULTS)).await;
+    for bytes in [2_000_000, 10_000_000] {
+        let stream = connect(host.address, &[&pair], &["http/1.1"])
+            .await
+            .unwrap();
+        let answer = write_then_read(stream, &large_post("/scheme", bytes), bytes).await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{bytes}: {answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_over_its_bound_is_refused_in_an_answer_that_arrives() {
+    let host = TestHost::serving(FAULTS)
+        .requests(|requests| requests.max_body_bytes = Some(1000))
+        .start()
+        .await;
+    // 100 MB are more than is read for a client to ask again.
+    for bytes in [3_000_000, 100_000_000] {
+        let stream = TcpStream::connect(host.address).await.unwrap();
+        let answer = write_then_read(stream, &large_post("/read", bytes), bytes).await;
+        assert!(answer.starts_with("HTTP/1.1 413 "), "{bytes}: {answer}");
+        let closes = answer.contains("connection: close\r\n");
+        assert_eq!(closes, bytes == 100_000_000, "{bytes}: {answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stands_behind_a_head_that_cannot_be_read_does_not_reset_the_answer() {
+    let host = TestHost::serving(FAULTS).start().await;
+    let head = "POST / HTTP/1.1\r\nno field\r\ncontent-length: 3000000\r\n\r\n";
+    let mut client = Client::begin(host.address, head).await;
+    let answer = client.read_to("\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    client.write(3_000_000).await;
+    // The end of the answers, and no reset.
+    let ended = tokio::time::timeout(PATIENCE, client.0.read(&mut [0])).await;
+    assert_eq!(ended.unwrap().unwrap(), 0);
 }
