@@ -9,6 +9,9 @@ use http::StatusCode;
 use wasmtime::{Trap as TrapKind, WasmBacktrace};
 use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
 
+use crate::backtrace::backtrace_text;
+use crate::printable::one_line;
+
 /// Why a request was not answered by the guest, or its answer cut short.
 #[derive(Debug, thiserror::Error)]
 pub enum HandleError {
@@ -197,7 +200,7 @@ impl GuestTrap {
     pub(crate) fn new(error: &wasmtime::Error, stderr: String) -> Self {
         let kind = match error.downcast_ref::<TrapKind>() {
             Some(trap) => trap.to_string(),
-            None => format!("{}", error.root_cause()),
+            None => one_line(error.root_cause(), MAX_MESSAGE),
         };
         let backtrace = error.downcast_ref::<WasmBacktrace>().map(backtrace_text);
         Self {
@@ -230,22 +233,6 @@ impl fmt::Display for GuestTrap {
 }
 
 impl std::error::Error for GuestTrap {}
-
-/// What is told of a guest's stack, in bytes: it has twenty frames at most, of
-/// functions whose names are as long as the component likes.
-const MAX_BACKTRACE: usize = 16 * 1024;
-
-/// Writes the frames without the heading that the engine puts above them, and
-/// without those of adapters that no source has a name for.
-pub(crate) fn backtrace_text(backtrace: &WasmBacktrace) -> String {
-    let text = backtrace.to_string();
-    let lines = text.lines().filter(|line| {
-        !line.starts_with("error while executing") && !line.contains("<unknown>!<wasm function")
-    });
-    let mut text = lines.collect::<Vec<_>>().join("\n");
-    text.truncate(text.floor_char_boundary(MAX_BACKTRACE));
-    text
-}
 
 /// What is told of a guest's own message, in bytes.
 const MAX_MESSAGE: usize = 1024;

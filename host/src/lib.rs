@@ -9,11 +9,12 @@
 //! | component | `watch`, `offer`, `reload` and `probe` replace what is served, `swapped`, `swap_trace`, `swap_error` and `load_error` tell of it, `request_body`, `read_on`, `span_body` and `guest_body` carry what is read and answered, `invocation` runs a guest, `cookies` joins those of HTTP/2, `component` holds what is served, `compiler` makes it, with `direct_imports`, `identity` is what it is known by |
 //! | store | `state` is the `T` of `Store<T>`, `memory_limit` and `holdings` bound it, `http_error_code` and `stream_drop` mend imports, `answer` and `taken_body` are our own, `outbound` says what a guest may call |
 //! | edges | `imports` is the guest's side of telemetry, `server_span` the host's, with `server_metrics`, `request_facts` and `reserved`; `instances` has the places |
-//! | ground | `engine`, `pacer`, `telemetry`, `span`, `span_limits`, `guest_usage`, `request_clock`, `propagation`, `config`, `body_length`, `known_methods`, `trusted_proxies`, `captured_headers`, `failure_log`, `printable`, `error` |
+//! | ground | `engine`, `pacer`, `telemetry`, `span`, `span_limits`, `guest_usage`, `request_clock`, `propagation`, `config`, `body_length`, `known_methods`, `trusted_proxies`, `captured_headers`, `failure_log`, `printable`, `backtrace`, `error` |
 
 mod activity;
 mod admin;
 mod answer;
+mod backtrace;
 #[cfg(any(test, feature = "benchmarks"))]
 #[doc(hidden)]
 pub mod benchmarks;
