@@ -48,6 +48,9 @@ pub enum HandleError {
     /// The guest trapped.
     #[error("the guest trapped")]
     Trap(#[source] GuestTrap),
+    /// The guest exited, and not with success.
+    #[error("the guest exited with a failure")]
+    Exit,
     /// The guest's response body was cut short by the guest itself.
     #[error("the guest aborted its response body")]
     BodyAborted,
@@ -105,6 +108,7 @@ impl HandleError {
             | Self::InvalidResponse(_)
             | Self::ErrorCode(_)
             | Self::Trap(_)
+            | Self::Exit
             | Self::BodyAborted
             | Self::StreamIdle { .. }
             | Self::Instantiate(_)
@@ -126,6 +130,7 @@ impl HandleError {
             Self::InvalidResponse(_) => "invalid_response",
             Self::ErrorCode(code) => code.name(),
             Self::Trap(_) => "trap",
+            Self::Exit => "exit",
             Self::BodyAborted => "body_aborted",
             Self::StreamIdle { .. } => "stream_idle_timeout",
             Self::Instantiate(_) => "instantiate",
@@ -150,6 +155,7 @@ impl HandleError {
             | Self::InvalidResponse(_)
             | Self::ErrorCode(_)
             | Self::Trap(_)
+            | Self::Exit
             | Self::BodyAborted
             | Self::StreamIdle { .. } => Blame::Guest,
         }
@@ -169,12 +175,20 @@ impl HandleError {
             Self::ErrorCode(code) if code.is_upstream() => {
                 "The component could not reach a service it needs"
             }
-            Self::ErrorCode(_) | Self::Trap(_) | Self::BodyAborted | Self::StreamIdle { .. } => {
-                "The component failed"
-            }
+            Self::ErrorCode(_)
+            | Self::Trap(_)
+            | Self::Exit
+            | Self::BodyAborted
+            | Self::StreamIdle { .. } => "The component failed",
             Self::Instantiate(_) => "The component could not be started",
             Self::Cancelled => "The client went away",
         }
+    }
+
+    /// Whether it is how the guest itself ended. That is logged when it happens, which
+    /// may be after the answer.
+    pub(crate) fn is_guests_end(&self) -> bool {
+        matches!(self, Self::Trap(_) | Self::Exit)
     }
 
     /// The trap, where the guest trapped.
