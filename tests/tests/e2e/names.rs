@@ -191,8 +191,7 @@ async fn control_characters_of_imports_are_escaped_in_refusals() {
         let refused = host.put(component).await;
         let problem = refused.json().unwrap();
         assert_eq!(refused.status, 422, "{problem}");
-        let kind = format!("urn:fanlight:problem:{error_type}");
-        assert_eq!(problem["type"], json!(kind), "{problem}");
+        assert_eq!(problem["error_type"], json!(error_type), "{problem}");
         for detail in [
             &problem["detail"],
             &host.component().await["last_refusal"]["reason"],
