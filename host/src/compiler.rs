@@ -17,7 +17,7 @@ use wasmtime_wasi_http::p2::bindings::ProxyPre;
 use crate::direct_imports::link_directly;
 use crate::engine::{EngineConfig, TABLES_PER_SLOT};
 use crate::identity::Identity;
-use crate::load_error::LoadError;
+use crate::load_error::{self, LoadError};
 use crate::state::{self, State};
 
 /// The step down from the priority of serving threads: the longest that there
@@ -155,8 +155,8 @@ impl Compiler {
         let pre = self
             .linker
             .instantiate_pre(&compiled.component)
-            .map_err(|error| LoadError::Imports(format!("{error:#}")))?;
-        let pre = ProxyPre::new(pre).map_err(|error| LoadError::Exports(format!("{error:#}")))?;
+            .map_err(|error| LoadError::Imports(text(&error)))?;
+        let pre = ProxyPre::new(pre).map_err(|error| LoadError::Exports(text(&error)))?;
         let (places, max_instances) = (places(&compiled.component), self.max_instances);
         if places > max_instances {
             return Err(LoadError::TooManyParts {
@@ -170,6 +170,11 @@ impl Compiler {
             places,
         })
     }
+}
+
+/// What the engine says of a component, with its sources.
+fn text(error: &wasmtime::Error) -> String {
+    load_error::text(format_args!("{error:#}"))
 }
 
 /// The places that an instance takes: a slot of the pool has one memory, and some
@@ -197,7 +202,7 @@ fn compile(engine: &Engine, bytes: &[u8], settings: Settings) -> Result<Compiled
             false => Component::from_binary(engine, bytes),
         };
         Ok(Compiled {
-            component: component.map_err(|error| LoadError::NotAComponent(format!("{error:#}")))?,
+            component: component.map_err(|error| LoadError::NotAComponent(text(&error)))?,
             identity: Identity::of(bytes),
         })
     }));
@@ -239,7 +244,7 @@ fn component(engine: &Engine, bytes: &[u8]) -> wasmtime::Result<Component> {
         // What is wrong with a component is told of it as it was sent.
         let component = Component::from_binary(engine, bytes)?;
         tracing::warn!(
-            error = format!("{error:#}"),
+            error = text(&error),
             "imports cannot be linked directly: each request takes longer"
         );
         Ok(component)

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use wasmtime::{
     Cache, CacheConfig, Config, Enabled, Engine, InstanceAllocationStrategy,
-    PoolingAllocationConfig,
+    PoolingAllocationConfig, WasmBacktraceDetails,
 };
 
 use crate::memory_limit::MAX_TABLE_ELEMENTS;
@@ -115,6 +115,9 @@ fn engine_config(config: &EngineConfig, pooled: bool) -> Config {
         // WASI 0.2 needs none of it, and an engine with it is a tenth slower.
         .concurrency_support(false)
         .wasm_component_model_async(false)
+        // Names alone: debug information is the component's own, and to read it takes
+        // as long as the component likes.
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .cache(cache(config.cache_dir.clone()));
     if pooled {
         let slots = config.max_instances.get().saturating_add(PROBE_SLOTS);

@@ -9,6 +9,9 @@ use http::StatusCode;
 use wasmtime::{Trap as TrapKind, WasmBacktrace};
 use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
 
+use crate::backtrace::backtrace_text;
+use crate::printable::one_line;
+
 /// Why a request was not answered by the guest, or its answer cut short.
 #[derive(Debug, thiserror::Error)]
 pub enum HandleError {
@@ -45,6 +48,9 @@ pub enum HandleError {
     /// The guest trapped.
     #[error("the guest trapped")]
     Trap(#[source] GuestTrap),
+    /// The guest exited, and not with success.
+    #[error("the guest exited with a failure")]
+    Exit,
     /// The guest's response body was cut short by the guest itself.
     #[error("the guest aborted its response body")]
     BodyAborted,
@@ -102,6 +108,7 @@ impl HandleError {
             | Self::InvalidResponse(_)
             | Self::ErrorCode(_)
             | Self::Trap(_)
+            | Self::Exit
             | Self::BodyAborted
             | Self::StreamIdle { .. }
             | Self::Instantiate(_)
@@ -123,6 +130,7 @@ impl HandleError {
             Self::InvalidResponse(_) => "invalid_response",
             Self::ErrorCode(code) => code.name(),
             Self::Trap(_) => "trap",
+            Self::Exit => "exit",
             Self::BodyAborted => "body_aborted",
             Self::StreamIdle { .. } => "stream_idle_timeout",
             Self::Instantiate(_) => "instantiate",
@@ -147,6 +155,7 @@ impl HandleError {
             | Self::InvalidResponse(_)
             | Self::ErrorCode(_)
             | Self::Trap(_)
+            | Self::Exit
             | Self::BodyAborted
             | Self::StreamIdle { .. } => Blame::Guest,
         }
@@ -166,12 +175,20 @@ impl HandleError {
             Self::ErrorCode(code) if code.is_upstream() => {
                 "The component could not reach a service it needs"
             }
-            Self::ErrorCode(_) | Self::Trap(_) | Self::BodyAborted | Self::StreamIdle { .. } => {
-                "The component failed"
-            }
+            Self::ErrorCode(_)
+            | Self::Trap(_)
+            | Self::Exit
+            | Self::BodyAborted
+            | Self::StreamIdle { .. } => "The component failed",
             Self::Instantiate(_) => "The component could not be started",
             Self::Cancelled => "The client went away",
         }
+    }
+
+    /// Whether it is how the guest itself ended. That is logged when it happens, which
+    /// may be after the answer.
+    pub(crate) fn is_guests_end(&self) -> bool {
+        matches!(self, Self::Trap(_) | Self::Exit)
     }
 
     /// The trap, where the guest trapped.
@@ -197,7 +214,7 @@ impl GuestTrap {
     pub(crate) fn new(error: &wasmtime::Error, stderr: String) -> Self {
         let kind = match error.downcast_ref::<TrapKind>() {
             Some(trap) => trap.to_string(),
-            None => format!("{}", error.root_cause()),
+            None => one_line(error.root_cause(), MAX_MESSAGE),
         };
         let backtrace = error.downcast_ref::<WasmBacktrace>().map(backtrace_text);
         Self {
@@ -230,22 +247,6 @@ impl fmt::Display for GuestTrap {
 }
 
 impl std::error::Error for GuestTrap {}
-
-/// What is told of a guest's stack, in bytes: it has twenty frames at most, of
-/// functions whose names are as long as the component likes.
-const MAX_BACKTRACE: usize = 16 * 1024;
-
-/// Writes the frames without the heading that the engine puts above them, and
-/// without those of adapters that no source has a name for.
-pub(crate) fn backtrace_text(backtrace: &WasmBacktrace) -> String {
-    let text = backtrace.to_string();
-    let lines = text.lines().filter(|line| {
-        !line.starts_with("error while executing") && !line.contains("<unknown>!<wasm function")
-    });
-    let mut text = lines.collect::<Vec<_>>().join("\n");
-    text.truncate(text.floor_char_boundary(MAX_BACKTRACE));
-    text
-}
 
 /// What is told of a guest's own message, in bytes.
 const MAX_MESSAGE: usize = 1024;

@@ -5,8 +5,8 @@ use opentelemetry::trace::SpanContext;
 use crate::error::{Blame, HandleError};
 use crate::printable::Printable;
 
-/// Tells of a request that failed. A trap is told when it happens, which may be
-/// after the answer; anything else with the answer. What is exported of it is
+/// Tells of a request that failed. A guest's trap or exit is told when it happens, which
+/// may be after the answer; anything else with the answer. What is exported of it is
 /// linked with the request's trace.
 pub(crate) fn tell(error: &HandleError, context: &SpanContext) {
     let trace_id = context.trace_id();

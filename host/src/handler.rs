@@ -257,8 +257,8 @@ impl Handler {
                 response.map(|body| SpanBody::guest(body, span))
             }
             Err(error) => {
-                // A trap was told when it happened.
-                if error.trap().is_none() {
+                // How a guest ended was logged when it happened.
+                if !error.is_guests_end() {
                     failure_log::tell(&error, span.context());
                 }
                 // Where its body ends others may see otherwise, as they may what

@@ -12,6 +12,7 @@
     reason = "most of these floors serves others"
 )]
 
+mod backtrace;
 mod captured_headers;
 mod config;
 mod error;

@@ -15,7 +15,8 @@ use http_body::Body;
 use http_body_util::{BodyExt, Empty};
 use tokio::sync::oneshot;
 use wasmtime::component::Resource;
-use wasmtime::{Store, UpdateDeadline};
+use wasmtime::{Store, UpdateDeadline, WasmBacktrace};
+use wasmtime_wasi::I32Exit;
 use wasmtime_wasi_http::WasiHttpView;
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme as GuestsScheme};
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
@@ -255,11 +256,15 @@ async fn run(component: Arc<LoadedComponent>, prepared: Prepared) -> GuestEnd {
             _store: None,
         },
         Err(CallError::Guest(error)) => {
-            state.telemetry.finish(SpansEnded::Trapped);
-            let trap = GuestTrap::new(&error, state.telemetry.stderr_tail());
-            let failure = HandleError::Trap(trap);
+            let is_exit = error.is::<I32Exit>();
+            let word = if is_exit { "exit" } else { "trap" };
+            state.telemetry.finish(SpansEnded::Failed(word));
+            let failure = match is_exit {
+                true => HandleError::Exit,
+                false => HandleError::Trap(GuestTrap::new(&error, state.telemetry.stderr_tail())),
+            };
             // Here rather than with the answer: it may be out already.
-            state.telemetry.server_span().trapped(&failure);
+            state.telemetry.server_span().guest_failed(&failure);
             GuestEnd {
                 failure: Some(failure),
                 _store: Some(store),
@@ -293,9 +298,9 @@ async fn call(
     let usage = Arc::clone(store.data().telemetry.server_span().usage());
     let proxy = match component.pre().instantiate_async(&mut *store).await {
         Ok(proxy) => proxy,
-        // A start function may trap: that is the guest's doing.
-        Err(error) if error.downcast_ref::<wasmtime::Trap>().is_some() => {
-            return Err(CallError::Guest(error));
+        // A start function may trap, or exit: that is the guest's doing.
+        Err(error) if error.is::<wasmtime::Trap>() || error.is::<WasmBacktrace>() => {
+            return guest_ended(error);
         }
         Err(error) => return Err(host(error)),
     };
@@ -305,7 +310,16 @@ async fn call(
     // What a guest waits for, a turn among others too, is outside of its polls.
     poll_fn(|context| usage.measured(|| guest.as_mut().poll(context)))
         .await
-        .map_err(CallError::Guest)
+        .or_else(guest_ended)
+}
+
+/// The end of a guest that did not return. Who exits with success has ended as well as
+/// who returns.
+fn guest_ended(error: wasmtime::Error) -> Result<(), CallError> {
+    match error.downcast_ref() {
+        Some(I32Exit(0)) => Ok(()),
+        Some(I32Exit(_)) | None => Err(CallError::Guest(error)),
+    }
 }
 
 #[cfg(test)]

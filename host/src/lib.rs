@@ -15,6 +15,7 @@ mod activity;
 mod admin;
 mod answer;
 mod authority;
+mod backtrace;
 #[cfg(any(test, feature = "benchmarks"))]
 #[doc(hidden)]
 pub mod benchmarks;

@@ -1,9 +1,21 @@
 //! Why a file is not served. One variant for each reason that a user can do
 //! something about; the reason's text is for people, its word for machines.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use bytesize::ByteSize;
+
+use crate::printable::one_line;
+
+/// The longest text of an error that names what a component has, in bytes.
+const MAX_TEXT: usize = 4 * 1024;
+
+/// The text of an error that may name what a component has: its imports, exports and
+/// functions are called as it likes. It stands in logs, answers and terminals.
+pub(crate) fn text(error: impl fmt::Display) -> String {
+    one_line(error, MAX_TEXT)
+}
 
 /// Why a file is not served.
 #[derive(Debug, thiserror::Error)]

@@ -19,7 +19,7 @@ use crate::config::RequestLimits;
 use crate::error::HandleError;
 use crate::imports::{GuestLimits, GuestSignals, GuestTelemetry};
 use crate::invocation::Invocation;
-use crate::load_error::LoadError;
+use crate::load_error::{self, LoadError};
 use crate::propagation::Carried;
 use crate::request_facts::{Peer, Scheme};
 use crate::server_metrics::ServerMetrics;
@@ -150,7 +150,7 @@ fn no_error(never: std::convert::Infallible) -> wasmtime_wasi_http::Error {
 /// An error and its sources, in one line.
 fn reason(error: &HandleError) -> String {
     match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
+        Some(source) => load_error::text(format_args!("{error}: {source}")),
         None => error.to_string(),
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram, Meter, UpDownCounter};
 
+use crate::error::HandleError;
 use crate::guest_usage::GuestMetrics;
 use crate::request_facts::RequestFacts;
 use series::{Ended, RequestSeries, Running, SeriesCache};
@@ -42,6 +43,7 @@ pub(crate) struct ServerMetrics {
     ended: SeriesCache<Ended>,
     rejected: Counter<u64>,
     traps: Counter<u64>,
+    exits: Counter<u64>,
     /// Those for what the guests of requests take.
     pub(crate) guests: GuestMetrics,
 }
@@ -87,6 +89,11 @@ impl ServerMetrics {
                 .with_unit("{trap}")
                 .with_description("Guests that trapped, by what the client had of the answer")
                 .build(),
+            exits: meter
+                .u64_counter("fanlight.guest.exits")
+                .with_unit("{exit}")
+                .with_description("Guests that exited with a failure, by what the client had of the answer")
+                .build(),
             guests: GuestMetrics::new(meter, cpu_sample_period),
         }
     }
@@ -120,10 +127,13 @@ impl ServerMetrics {
         }
     }
 
-    /// Counts a guest that trapped.
-    pub(crate) fn guest_trapped(&self, phase: &'static str) {
-        let phase = KeyValue::new("fanlight.phase", phase);
-        self.traps.add(1, &[phase]);
+    /// Counts a guest that trapped, or exited with a failure.
+    pub(crate) fn guest_failed(&self, failure: &HandleError, phase: &'static str) {
+        let counter = match failure.trap() {
+            Some(_) => &self.traps,
+            None => &self.exits,
+        };
+        counter.add(1, &[KeyValue::new("fanlight.phase", phase)]);
     }
 
     /// Counts a connection that hyper ended: what it rejects itself has no span.

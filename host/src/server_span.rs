@@ -272,9 +272,9 @@ impl ServerSpan {
         self.shared.answered.store(true, Ordering::Relaxed);
     }
 
-    /// Takes note that the guest trapped. Log and counter hear of it even
-    /// where the answer is out and the span has ended.
-    pub(crate) fn trapped(&self, trap: &HandleError) {
+    /// Records that the guest trapped or exited with a failure: in the log and its
+    /// counter even where the answer is out and the span has ended.
+    pub(crate) fn guest_failed(&self, failure: &HandleError) {
         let phase = if self.shared.lock().ended {
             "after_answer"
         } else if self.shared.answered.load(Ordering::Relaxed) {
@@ -282,9 +282,9 @@ impl ServerSpan {
         } else {
             "before_head"
         };
-        self.shared.tracer.metrics.guest_trapped(phase);
-        failure_log::tell(trap, &self.shared.context);
-        self.fail(trap);
+        self.shared.tracer.metrics.guest_failed(failure, phase);
+        failure_log::tell(failure, &self.shared.context);
+        self.fail(failure);
     }
 
     /// Takes note of why the request failed. The first reason counts.

@@ -51,6 +51,7 @@ pub const PRISTINE: Fixture = Fixture {
 };
 
 const PRISTINE_TEXT: &str = include_str!("fixture/pristine.wat");
+const NAMED_TEXT: &str = include_str!("fixture/named.wat");
 /// What the benchmarks serve.
 pub const USUAL: Fixture = Fixture::new("bench-usual");
 
@@ -153,6 +154,19 @@ pub fn pristine_with(word: [u8; 8]) -> Vec<u8> {
             &format!("{:#x}", u64::from_le_bytes(*BUILT)),
             &format!("{:#x}", u64::from_le_bytes(word)),
         );
+    wat::parse_str(text).expect("the text is well-formed")
+}
+
+/// A component that traps, thirty calls deep, in a function of the core module `module`
+/// that is called `function`.
+pub fn named(module: &str, function: &str) -> Vec<u8> {
+    let quoted = |name: &str| -> String {
+        let bytes = name.bytes();
+        bytes.map(|byte| format!("\\{byte:02x}")).collect()
+    };
+    let text = NAMED_TEXT
+        .replace("\"MODULE\"", &format!("\"{}\"", quoted(module)))
+        .replace("\"FUNCTION\"", &format!("\"{}\"", quoted(function)));
     wat::parse_str(text).expect("the text is well-formed")
 }
 

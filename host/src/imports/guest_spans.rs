@@ -50,8 +50,8 @@ impl SpanHandle {
 pub(crate) enum SpansEnded {
     /// The guest returned.
     Returned,
-    /// The guest trapped.
-    Trapped,
+    /// The guest trapped, or exited with a failure.
+    Failed(FailureWord),
     /// The guest was dropped where it stood, for the request's reason or
     /// because its time after the answer was over.
     CutOff(FailureWord),
@@ -62,8 +62,7 @@ impl SpansEnded {
     pub(super) fn failure(self) -> Option<FailureWord> {
         match self {
             Self::Returned => None,
-            Self::Trapped => Some("trap"),
-            Self::CutOff(word) => Some(word),
+            Self::Failed(word) | Self::CutOff(word) => Some(word),
         }
     }
 }

@@ -14,7 +14,7 @@ use super::current_span::ScopeHandle;
 use super::guest_spans::SpanHandle;
 use super::room::NoRoom;
 use super::{GuestTelemetryView, TelemetryImports};
-use crate::error::backtrace_text;
+use crate::backtrace::backtrace_text;
 use crate::span_limits::MAX_TEXT_BYTES;
 
 /// The longest route, in bytes: it stands in every series of the host's metrics.

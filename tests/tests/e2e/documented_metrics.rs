@@ -102,6 +102,7 @@ async fn busy_host(collector: &Collector) -> RunningHost {
         .await;
     assert_eq!(host.get("/counter").send().await.status, 200);
     assert_eq!(host.get("/trap").send().await.status, 500);
+    assert_eq!(host.get("/exit?code=1").send().await.status, 500);
     assert_eq!(host.put(version(1)).await.status, 200);
     raw(host.address, b"no HTTP at all\r\n\r\n").await;
     // It keeps the only instance for a while.

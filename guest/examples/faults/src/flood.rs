@@ -1,5 +1,6 @@
 //! Saying too much: spans, attributes, logs, lines, series.
 
+use std::hint::black_box;
 use std::io::Write;
 
 use fanlight_guest::bindings::fanlight::telemetry::tracing;
@@ -126,14 +127,23 @@ pub(crate) fn scopes(count: u64) -> Response {
 
 /// Records exceptions from deep down.
 pub(crate) fn exceptions(count: u64, depth: u64) -> Response {
-    if depth > 0 {
-        return std::hint::black_box(exceptions(count, std::hint::black_box(depth - 1)));
-    }
     let span = Span::builder("exceptional").start();
+    doubling(&span, count, depth);
+    Response::text("recorded\n")
+}
+
+/// Has a name that stands for gigabytes: each part of it refers twice to the one before.
+#[expect(unsafe_code, reason = "nothing else has this name")]
+#[unsafe(export_name = "_Z1fPFviiEPFvS0_S0_EPFvS2_S2_EPFvS4_S4_EPFvS6_S6_EPFvS8_S8_EPFvSA_SA_EPFvSC_SC_EPFvSE_SE_EPFvSG_SG_EPFvSI_SI_EPFvSK_SK_EPFvSM_SM_EPFvSO_SO_EPFvSQ_SQ_EPFvSS_SS_ESU_SU_SU_SU_SU_SU_SU_SU")]
+#[inline(never)]
+fn doubling(span: &Span, count: u64, depth: u64) -> u64 {
+    if depth > 0 {
+        return black_box(doubling(span, count, black_box(depth - 1))) + 1;
+    }
     for _ in 0..count {
         span.record_exception(Exception::new("Flood", "again"));
     }
-    Response::text("recorded\n")
+    0
 }
 
 /// Emits log records.

@@ -53,6 +53,7 @@ async fn answer(request: Request) -> Response {
             let status = u16::try_from(number(&request, "code", 200)).unwrap_or(0);
             trap::after_last_byte(status, milliseconds(&request))
         }
+        "/exit" => trap::exits(&request),
         "/abort-after-head" => trap::abort_after_head(),
         "/informational" => Response::new(103),
         "/status" => Response::new(u16::try_from(number(&request, "code", 200)).unwrap_or(0)),

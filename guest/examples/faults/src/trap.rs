@@ -1,9 +1,9 @@
-//! Traps: before the head, in the midst of the body, after all.
+//! Traps and exits: before the head, in the midst of the body, after all.
 
-use std::process::abort;
+use std::process::{abort, exit};
 use std::time::Duration;
 
-use fanlight_guest::{Response, sleep, span};
+use fanlight_guest::{Request, Response, sleep, span};
 
 /// How long a part of a body gets to reach the client.
 pub(crate) const UNDERWAY: Duration = Duration::from_millis(50);
@@ -54,4 +54,26 @@ pub(crate) fn abort_after_head() -> Response {
         sleep(UNDERWAY).await;
         Err("the second half is missing".into())
     })
+}
+
+/// Exits with the code and at the time that the query says, with a span open.
+pub(crate) fn exits(request: &Request) -> Response {
+    let code = i32::from(request.query_param("code").as_deref() == Some("1"));
+    match request.query_param("when").as_deref() {
+        Some("during") => Response::stream(200, async move |body| {
+            body.write("the first half, ").await?;
+            body.flush().await?;
+            sleep(UNDERWAY).await;
+            exit(code)
+        }),
+        Some("after") => Response::text("complete\n").after(async move { exit(code) }),
+        Some("late") => Response::text("complete\n").after(async move {
+            sleep(UNDERWAY).await;
+            exit(code)
+        }),
+        _ => {
+            let _span = span!("open_at_exit");
+            exit(code)
+        }
+    }
 }
