@@ -12,9 +12,10 @@ mod swaps;
 mod tls;
 mod token;
 
+use std::ffi::OsStr;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use client::{ClientArgs, SwapArgs};
 use serve::ServeArgs;
@@ -45,6 +46,14 @@ enum Command {
 }
 
 impl Cli {
+    /// Reads the process's arguments and `FANLIGHT_*` variables. An empty variable
+    /// is unset, as OpenTelemetry has it for `OTEL_*`. Bad use ends the process.
+    pub fn read() -> Self {
+        let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|it| it.is_empty());
+        let matches = without_variables(Self::command(), is_empty).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+
     /// Runs the command; its exit code says how it went.
     pub fn run(self) -> ExitCode {
         let _flushed = stderr::begin();
@@ -69,7 +78,72 @@ impl Cli {
     }
 }
 
+/// Makes a command ignore the variables that are `ignored`.
+fn without_variables(
+    command: clap::Command,
+    ignored: impl Fn(&OsStr) -> bool + Copy,
+) -> clap::Command {
+    command
+        .mut_args(|arg| {
+            let is_ignored = arg.get_env().is_some_and(ignored);
+            if is_ignored {
+                arg.env(None::<&'static str>)
+            } else {
+                arg
+            }
+        })
+        .mut_subcommands(|command| without_variables(command, ignored))
+}
+
+/// Parses a variable that stands for a flag without a value.
+fn boolean(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => Ok(true),
+        "false" | "0" | "no" | "off" => Ok(false),
+        _ => Err("expected true or false, 1 or 0, yes or no, on or off".to_owned()),
+    }
+}
+
 fn failed(error: &anyhow::Error, code: u8) -> ExitCode {
     stderr::say(&format!("error: {error:#}"));
     ExitCode::from(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_variable_is_unset_for_every_flag() {
+        let all = Cli::command();
+        let none = without_variables(Cli::command(), |_| true);
+        let mut flags = 0;
+        for (all, none) in all.get_subcommands().zip(none.get_subcommands()) {
+            flags += all
+                .get_arguments()
+                .filter(|it| it.get_env().is_some())
+                .count();
+            assert!(none.get_arguments().all(|arg| arg.get_env().is_none()));
+            assert_eq!(all.get_arguments().count(), none.get_arguments().count());
+        }
+        assert!(flags > 20, "{flags}");
+    }
+
+    #[test]
+    fn a_boolean_variable_is_one_of_eight_words() {
+        for (word, value) in [("true", true), ("1", true), ("YES", true), ("on", true)]
+            .into_iter()
+            .chain([
+                ("false", false),
+                ("0", false),
+                ("no", false),
+                ("Off", false),
+            ])
+        {
+            assert_eq!(boolean(word), Ok(value), "{word}");
+        }
+        for word in ["", "disabled", "never", "none", "maybe", "2"] {
+            assert!(boolean(word).is_err(), "{word}");
+        }
+    }
 }

@@ -3,8 +3,6 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
-
 /// A request makes some hundred small allocations, most of which live as long as
 /// it does, and its spans are freed by another thread than the one that made them.
 #[global_allocator]
@@ -20,7 +18,7 @@ const PAGE_RECLAIM_ON_FREE: libmimalloc_sys::mi_option_t = 35;
 fn main() -> ExitCode {
     leave_pages();
     give_back_memory();
-    fanlight::Cli::parse().run()
+    fanlight::Cli::read().run()
 }
 
 /// Has threads leave pages of memory that they gave up. By default the thread that

@@ -16,7 +16,7 @@ use super::signals::{Hangups, Signals};
 use super::swaps::{SwapArgs, Watched};
 use super::tls::TlsArgs;
 use super::token::TokenArgs;
-use super::{BAD_USE, FAILED, failed, stderr};
+use super::{BAD_USE, FAILED, boolean, failed, stderr};
 use crate::admin::{Access, Admin, AdminAddress, AdminState, PrometheusListener};
 use crate::component::{ComponentSlot, LoadedComponent};
 use crate::config::RequestLimits;
@@ -47,7 +47,7 @@ pub(super) struct ServeArgs {
     #[arg(
         long,
         env = "FANLIGHT_METRICS_PUBLIC",
-        value_parser = clap::builder::FalseyValueParser::new()
+        value_parser = boolean
     )]
     metrics_public: bool,
     #[command(flatten)]
@@ -56,14 +56,14 @@ pub(super) struct ServeArgs {
     #[arg(
         long,
         env = "FANLIGHT_NO_TRACE_HEADER",
-        value_parser = clap::builder::FalseyValueParser::new()
+        value_parser = boolean
     )]
     no_trace_header: bool,
     /// Leave the table that a component's imports come by as it was built
     #[arg(
         long,
         env = "FANLIGHT_NO_DIRECT_IMPORTS",
-        value_parser = clap::builder::FalseyValueParser::new()
+        value_parser = boolean
     )]
     no_direct_imports: bool,
     /// Where compiled code is kept between runs; `off` for nowhere

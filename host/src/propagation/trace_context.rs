@@ -93,42 +93,44 @@ fn parse_traceparent(value: &[u8]) -> Option<(TraceId, SpanId, TraceFlags)> {
 /// Joins all `tracestate` headers.
 fn parse_tracestate(headers: &HeaderMap) -> TraceState {
     let values = headers.get_all(&TRACESTATE).iter();
-    let values: Result<Vec<_>, _> = values.map(HeaderValue::to_str).collect();
-    match values {
-        Ok(values) => tracestate(values),
-        Err(_) => TraceState::NONE,
-    }
+    // A byte that is no ASCII costs the member that holds it.
+    let values: Vec<_> = values
+        .map(|value| String::from_utf8_lossy(value.as_bytes()))
+        .collect();
+    tracestate(values.iter().map(AsRef::as_ref))
 }
 
-/// Reads a `tracestate` that may be spread over several texts. One bad member
-/// discards the whole; what is too long loses members.
+/// Reads a `tracestate` that may be spread over several texts. A member that
+/// cannot be kept is left out, more than 32 discard the whole, and what is too
+/// long loses members. Keys may repeat, as level 2 lets them.
 pub(crate) fn tracestate<'a>(texts: impl IntoIterator<Item = &'a str>) -> TraceState {
     let mut members = Vec::with_capacity(4);
+    let mut count = 0;
     for member in texts.into_iter().flat_map(|text| text.split(',')) {
         let member = member.trim_matches([' ', '\t']);
         if member.is_empty() {
             continue;
         }
-        match member.split_once('=') {
-            Some((key, value)) if !key.is_empty() && is_tracestate_value(value) => {
-                members.push((key, value));
-            }
-            _ => return TraceState::NONE,
-        }
-        if members.len() > MAX_TRACESTATE_MEMBERS {
+        count += 1;
+        if count > MAX_TRACESTATE_MEMBERS {
             return TraceState::NONE;
         }
-    }
-    let mut keys: Vec<_> = members.iter().map(|(key, _)| *key).collect();
-    keys.sort_unstable();
-    keys.dedup();
-    if keys.len() != members.len() {
-        return TraceState::NONE;
+        if let Some((key, value)) = member.split_once('=')
+            && can_be_kept(key, value)
+        {
+            members.push((key, value));
+        }
     }
     shorten(&mut members);
-    // Keys with an @ obey level 1 here, which is narrower than level 2: the
-    // SDK's type holds no others.
     TraceState::from_key_value(members).unwrap_or(TraceState::NONE)
+}
+
+/// Whether the SDK's type holds this member. Of the keys with an `@` it holds
+/// those of level 1 alone, which is narrower than level 2.
+fn can_be_kept(key: &str, value: &str) -> bool {
+    !key.is_empty()
+        && is_tracestate_value(value)
+        && TraceState::from_key_value([(key, value)]).is_ok()
 }
 
 /// Whether these are `chr`s: the SDK looks for commas and equals signs alone,
@@ -175,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn tracestate_headers_are_joined_in_order_and_discarded_whole() {
+    fn tracestate_headers_are_joined_in_order_and_a_bad_member_costs_itself_alone() {
         let parent = format!("00-{TRACE}-{SPAN}-01");
         let state = |values: &[&str]| {
             let mut pairs = vec![("traceparent", parent.as_str())];
@@ -185,10 +187,15 @@ mod tests {
         };
         assert_eq!(state(&["a=1, b=2", "c=3"]), "a=1,b=2,c=3");
         assert_eq!(state(&["a=1,,\t", ""]), "a=1");
-        assert_eq!(state(&["a=1,b="]), "");
-        assert_eq!(state(&["a=1,b"]), "");
+        assert_eq!(state(&["a=1,b="]), "a=1");
+        assert_eq!(state(&["a=1,b", "c=3"]), "a=1,c=3");
         assert_eq!(state(&["A=1"]), "");
-        assert_eq!(state(&["a=1,a=2"]), "");
+        assert_eq!(state(&["foo=1,foo=1"]), "foo=1,foo=1");
+        assert_eq!(state(&["a=1,b=x=y,c=2"]), "a=1,c=2");
+        assert_eq!(state(&["foo@@bar=1,bar=2"]), "bar=2");
+        assert_eq!(state(&["foo@bar@baz=1,bar=2"]), "bar=2");
+        let long = format!("{}@bar=1", "t".repeat(252));
+        assert_eq!(state(&[&long]), long);
         assert_eq!(state(&["a=x\ty"]), "");
         // A guest's is no header yet.
         assert_eq!(tracestate(["a=x\r\nb: y"]), TraceState::NONE);

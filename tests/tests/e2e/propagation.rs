@@ -109,7 +109,7 @@ async fn headers_as_no_library_sends_them_are_read_strictly() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tracestate_is_joined_shortened_or_discarded_as_a_whole() {
+async fn a_tracestate_is_joined_and_shortened_and_a_bad_member_costs_itself_alone() {
     let collector = Collector::start().await;
     let host = host(&collector, &[]).await;
     let parent = format!("traceparent: 00-{TRACE}-{SPAN}-01\r\n");
@@ -133,11 +133,15 @@ async fn a_tracestate_is_joined_shortened_or_discarded_as_a_whole() {
         ),
         (
             b"tracestate: a=1\r\ntracestate: b=\xc3\xa9\r\n".to_vec(),
-            String::new(),
+            "a=1".to_owned(),
         ),
         (
             b"tracestate: a=1\r\ntracestate: b\r\n".to_vec(),
-            String::new(),
+            "a=1".to_owned(),
+        ),
+        (
+            b"tracestate: foo=1,foo@@bar=1,foo=1\r\n".to_vec(),
+            "foo=1,foo=1".to_owned(),
         ),
         // 1,024 bytes are handed on; long members are the first to go.
         (
