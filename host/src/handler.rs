@@ -151,7 +151,7 @@ impl Handler {
         let asked = Asked::by(&request);
         let telemetry = GuestTelemetry::new(Arc::clone(&self.signals), span.clone());
         let ticks = component.pacer().pace().ticks();
-        let state = State::new(telemetry, ticks, self.limits.max_memory_bytes);
+        let state = State::new(telemetry, ticks, self.limits.memory_bounds());
         let mut invocation = Invocation::new(component, state, request);
         let outcome = {
             let mut head = pin!(invocation.head());

@@ -6,10 +6,10 @@
 //! |---|---|
 //! | roof | [`Cli`] |
 //! | http | `server` accepts and drains, `tls` makes handshakes, `connection` serves one connection, with `activity`, `watched_io` and `stream_body` for its watchdog, `handler` is the envelope of a request, `request_rules` says what none can be, `admin` answers probes |
-//! | component | `watch`, `offer`, `reload` and `probe` replace what is served, `swapped`, `swap_trace`, `swap_error` and `load_error` tell of it, `request_body`, `read_on`, `span_body` and `guest_body` carry what is read and answered, `invocation` runs a guest, `cookies` joins those of HTTP/2, `component` holds what is served, `compiler` makes it, with `direct_imports`, `identity` is what it is known by |
+//! | component | `watch`, `offer`, `reload` and `probe` replace what is served, `swapped`, `swap_trace`, `swap_error` and `load_error` tell of it, `request_body`, `read_on`, `span_body` and `guest_body` carry what is read and answered, `invocation` runs a guest, `cookies` joins those of HTTP/2, `component` holds what is served, `compiler` makes it, with `direct_imports` and `wasm_features`, `trial` makes one instance of it, `identity` is what it is known by |
 //! | store | `state` is the `T` of `Store<T>`, `memory_limit` and `holdings` bound it, `http_error_code` and `stream_drop` mend imports, `answer` and `taken_body` are our own, `outbound` says what a guest may call |
 //! | edges | `imports` is the guest's side of telemetry, `server_span` the host's, with `server_metrics`, `request_facts` and `reserved`; `instances` has the places |
-//! | ground | `engine`, `pacer`, `telemetry`, `span`, `span_limits`, `guest_usage`, `request_clock`, `propagation`, `config`, `body_length`, `known_methods`, `trusted_proxies`, `captured_headers`, `failure_log`, `printable`, `error` |
+//! | ground | `engine`, `compile_cache`, `epoch_ticker`, `pacer`, `telemetry`, `span`, `span_limits`, `guest_usage`, `request_clock`, `propagation`, `config`, `body_length`, `known_methods`, `trusted_proxies`, `captured_headers`, `failure_log`, `printable`, `thread_number`, `error` |
 
 mod activity;
 mod admin;
@@ -20,6 +20,7 @@ pub mod benchmarks;
 mod body_length;
 mod captured_headers;
 mod cli;
+mod compile_cache;
 mod compiler;
 mod component;
 mod config;
@@ -27,6 +28,7 @@ mod connection;
 mod cookies;
 mod direct_imports;
 mod engine;
+mod epoch_ticker;
 mod error;
 mod failure_log;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -73,10 +75,13 @@ mod swap_trace;
 mod swapped;
 mod taken_body;
 mod telemetry;
+mod thread_number;
 mod tls;
+mod trial;
 mod trusted_proxies;
 #[cfg(test)]
 mod turn;
+mod wasm_features;
 mod watch;
 mod watched_io;
 
