@@ -46,6 +46,7 @@ impl Requests {
         let engine = EngineConfig {
             max_instances: INSTANCES,
             max_memory_bytes: limits.max_memory_bytes,
+            max_table_elements: limits.max_table_elements,
             max_component_bytes: 64 * 1024 * 1024,
             direct_imports: true,
             cache_dir: None,

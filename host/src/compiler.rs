@@ -9,16 +9,20 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
-use wasmparser::{Parser, Payload};
+use wasmparser::{MemoryType, Parser, Payload};
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
+use crate::compile_cache::CompileCache;
 use crate::direct_imports::link_directly;
-use crate::engine::{EngineConfig, TABLES_PER_SLOT};
+use crate::engine::{EngineConfig, MAX_PER_MODULE, TABLES_PER_SLOT, TickingEngine};
 use crate::identity::Identity;
 use crate::load_error::{self, LoadError};
+use crate::memory_limit::MemoryBounds;
 use crate::state::{self, State};
+use crate::trial::Trial;
+use crate::wasm_features::{self, Validity};
 
 /// The step down from the priority of serving threads: the longest that there
 /// is, so that a compile takes what they leave over.
@@ -34,12 +38,14 @@ pub(crate) struct Compiler {
     max_bytes: usize,
     max_instances: u32,
     settings: Settings,
+    cache: Option<Arc<CompileCache>>,
+    trial: Arc<Trial>,
 }
 
 /// What compiling is told of.
 #[derive(Clone, Copy)]
 struct Settings {
-    max_memory_bytes: usize,
+    bounds: MemoryBounds,
     direct_imports: bool,
 }
 
@@ -62,7 +68,14 @@ impl Compiler {
     ///
     /// # Errors
     /// Where threads cannot be started, or two interfaces have the same name.
-    pub(crate) fn new(engine: Engine, config: &EngineConfig) -> anyhow::Result<Self> {
+    pub(crate) fn new(engine: &TickingEngine, config: &EngineConfig) -> anyhow::Result<Self> {
+        let bounds = MemoryBounds {
+            memory_bytes: config.max_memory_bytes,
+            table_elements: config.max_table_elements,
+        };
+        let trial = Trial::new(bounds, Arc::clone(engine.pacer()))?;
+        let cache = engine.cache().cloned();
+        let engine = engine.engine().clone();
         let mut linker = Linker::new(&engine);
         state::add_to_linker(&mut linker).map_err(|error| anyhow::anyhow!("{error:#}"))?;
         let threads = rayon::ThreadPoolBuilder::new()
@@ -79,9 +92,11 @@ impl Compiler {
             max_bytes: config.max_component_bytes,
             max_instances: config.max_instances.get(),
             settings: Settings {
-                max_memory_bytes: config.max_memory_bytes,
+                bounds,
                 direct_imports: config.direct_imports,
             },
+            cache,
+            trial: Arc::new(trial),
         })
     }
 
@@ -117,33 +132,66 @@ impl Compiler {
     /// Checks and compiles on the calling thread and the pool's.
     ///
     /// # Errors
-    /// Where the bytes are no component that the engine takes, or one that takes more
-    /// memory than an instance has.
+    /// Where the bytes are no component that the engine takes, or one that is over a
+    /// bound from the start.
     pub(crate) fn compile(&self, bytes: &[u8]) -> Result<Compiled, LoadError> {
         self.check(bytes)?;
-        self.threads
-            .install(|| compile(&self.engine, bytes, self.settings))
+        self.threads.install(|| self.job().compile(bytes))
     }
 
     /// Checks and compiles without holding up the caller's thread.
     ///
     /// # Errors
-    /// Where the bytes are no component that the engine takes, or one that takes more
-    /// memory than an instance has.
+    /// Where the bytes are no component that the engine takes, or one that is over a
+    /// bound from the start.
     ///
     /// # Cancel safety
     /// Dropped, it lets a compile that has begun go on, for nothing.
     pub(crate) async fn compile_aside(&self, bytes: Bytes) -> Result<Compiled, LoadError> {
         self.check(&bytes)?;
         tracing::debug!(bytes = bytes.len(), "compiling");
-        let (engine, settings) = (self.engine.clone(), self.settings);
+        let job = self.job();
         let (sender, receiver) = oneshot::channel();
         self.threads.spawn(move || {
             // Whoever asked may be gone by now.
-            let _ = sender.send(compile(&engine, &bytes, settings));
+            let _ = sender.send(job.compile(&bytes));
         });
         let ended = receiver.await;
-        ended.unwrap_or_else(|_| Err(LoadError::NotAComponent("the compiler is gone".to_owned())))
+        ended.unwrap_or_else(|_| Err(LoadError::Compile("the compiler is gone".to_owned())))
+    }
+
+    fn job(&self) -> Job {
+        Job {
+            engine: self.engine.clone(),
+            settings: self.settings,
+            cache: self.cache.clone(),
+        }
+    }
+
+    /// Makes one instance of a component, on a thread of the pool.
+    ///
+    /// # Errors
+    /// Where none can be made.
+    pub(crate) fn try_instance(&self, linked: &Linked) -> Result<(), LoadError> {
+        self.threads.install(|| self.trial.run(&linked.pre))
+    }
+
+    /// Makes one instance of a component without holding up the caller's thread.
+    ///
+    /// # Errors
+    /// Where none can be made.
+    ///
+    /// # Cancel safety
+    /// Dropped, it lets an instance that starts go on, for nothing.
+    pub(crate) async fn try_instance_aside(&self, linked: &Linked) -> Result<(), LoadError> {
+        let (trial, pre) = (Arc::clone(&self.trial), linked.pre.clone());
+        let (sender, receiver) = oneshot::channel();
+        self.threads.spawn(move || {
+            // Whoever asked may be gone by now.
+            let _ = sender.send(trial.run(&pre));
+        });
+        let ended = receiver.await;
+        ended.unwrap_or_else(|_| Err(LoadError::Instantiate("its thread is gone".to_owned())))
     }
 
     /// Checks imports and exports, and links.
@@ -187,47 +235,126 @@ fn places(component: &Component) -> u32 {
     })
 }
 
-fn compile(engine: &Engine, bytes: &[u8], settings: Settings) -> Result<Compiled, LoadError> {
-    // What panics on what somebody sent must not take the server along.
-    let compiled = catch_unwind(AssertUnwindSafe(|| {
-        let (memory, max_bytes) = (largest_memory(bytes), settings.max_memory_bytes as u64);
-        if memory > max_bytes {
-            return Err(LoadError::TooMuchMemory {
-                bytes: memory,
-                max_bytes,
-            });
-        }
-        let component = match settings.direct_imports {
-            true => component(engine, bytes),
-            false => Component::from_binary(engine, bytes),
-        };
-        Ok(Compiled {
-            component: component.map_err(|error| LoadError::NotAComponent(text(&error)))?,
-            identity: Identity::of(bytes),
-        })
-    }));
-    compiled.unwrap_or_else(|_| {
-        Err(LoadError::NotAComponent(
-            "the compiler panicked on it".to_owned(),
-        ))
-    })
+/// What it takes to compile, on any thread.
+struct Job {
+    engine: Engine,
+    settings: Settings,
+    cache: Option<Arc<CompileCache>>,
 }
 
-/// The bytes with which the largest memory of a component's modules begins. What is
-/// behind a fault is not read: the engine tells of the fault.
-fn largest_memory(bytes: &[u8]) -> u64 {
-    let payloads = Parser::new(0).parse_all(bytes).map_while(Result::ok);
-    let memories = payloads.filter_map(|payload| match payload {
-        Payload::MemorySection(memories) => Some(memories.into_iter().map_while(Result::ok)),
-        _ => None,
-    });
-    let bytes = memories.flatten().map(|memory| {
-        let page_bytes = 1_u64.checked_shl(memory.page_size_log2.unwrap_or(PAGE_SIZE_LOG2));
-        memory
-            .initial
-            .saturating_mul(page_bytes.unwrap_or(u64::MAX))
-    });
-    bytes.max().unwrap_or(0)
+impl Job {
+    fn compile(&self, bytes: &[u8]) -> Result<Compiled, LoadError> {
+        // What panics on what somebody sent must not take the server along.
+        let compiled = catch_unwind(AssertUnwindSafe(|| {
+            check_limits(bytes, self.settings)?;
+            let component = match &self.cache {
+                Some(cache) => cache.checked(|| self.component(bytes)),
+                None => self.component(bytes),
+            };
+            Ok(Compiled {
+                component: component.map_err(|error| refusal(bytes, &error))?,
+                identity: Identity::of(bytes),
+            })
+        }));
+        compiled
+            .unwrap_or_else(|_| Err(LoadError::Compile("the compiler panicked on it".to_owned())))
+    }
+
+    fn component(&self, bytes: &[u8]) -> wasmtime::Result<Component> {
+        match self.settings.direct_imports {
+            true => component(&self.engine, bytes),
+            false => Component::from_binary(&self.engine, bytes),
+        }
+    }
+}
+
+/// Refuses modules that are over a bound from the start. What is behind a fault is not
+/// read: the engine tells of the fault.
+fn check_limits(bytes: &[u8], settings: Settings) -> Result<(), LoadError> {
+    let (max_bytes, max_elements) = (
+        settings.bounds.memory_bytes as u64,
+        settings.bounds.table_elements as u64,
+    );
+    for payload in Parser::new(0).parse_all(bytes).map_while(Result::ok) {
+        match payload {
+            Payload::MemorySection(memories) => {
+                if memories.count() > MAX_PER_MODULE {
+                    return Err(LoadError::TooManyMemories {
+                        memories: memories.count(),
+                        max_memories: MAX_PER_MODULE,
+                    });
+                }
+                let bytes = memories.into_iter().map_while(Result::ok).map(first_bytes);
+                let bytes = bytes.max().unwrap_or(0);
+                if bytes > max_bytes {
+                    return Err(LoadError::TooMuchMemory { bytes, max_bytes });
+                }
+            }
+            Payload::TableSection(tables) => {
+                if tables.count() > MAX_PER_MODULE {
+                    return Err(LoadError::TooManyTables {
+                        tables: tables.count(),
+                        max_tables: MAX_PER_MODULE,
+                    });
+                }
+                let tables = tables.into_iter().map_while(Result::ok);
+                let elements = tables.map(|table| table.ty.initial).max().unwrap_or(0);
+                if elements > max_elements {
+                    return Err(LoadError::TooManyTableElements {
+                        elements,
+                        max_elements,
+                    });
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The bytes with which a memory begins.
+fn first_bytes(memory: MemoryType) -> u64 {
+    let page_bytes = 1_u64.checked_shl(memory.page_size_log2.unwrap_or(PAGE_SIZE_LOG2));
+    memory
+        .initial
+        .saturating_mul(page_bytes.unwrap_or(u64::MAX))
+}
+
+/// Why the engine does not take a file: it has one error for all reasons, which differ
+/// in what can be done about them.
+fn refusal(bytes: &[u8], error: &wasmtime::Error) -> LoadError {
+    let reason = text(error);
+    match wasm_features::validity(bytes) {
+        Validity::Needs(features) => LoadError::UnsupportedFeatures(features),
+        Validity::Invalid(wrong) if is_limit(&wrong) => LoadError::EngineLimit(load_error::text(wrong)),
+        Validity::Invalid(_) => LoadError::NotAComponent(reason),
+        // The pool's words for it, whose first line tells the bytes.
+        Validity::Valid if reason.contains(INSTANCE_TOO_LARGE) => {
+            let (_, why) = reason.split_once(INSTANCE_TOO_LARGE).unwrap_or_default();
+            let why = why.split(';').next().unwrap_or_default();
+            LoadError::InstanceTooLarge(format!("this{why}"))
+        }
+        Validity::Valid if is_limit(&reason) => LoadError::EngineLimit(reason),
+        Validity::Valid => LoadError::Compile(reason),
+    }
+}
+
+/// How the pool begins to tell of an instance that is too large.
+const INSTANCE_TOO_LARGE: &str = "instance allocation for this";
+
+/// Whether what parser, compiler or pool say is about a bound of theirs.
+fn is_limit(reason: &str) -> bool {
+    let words = [
+        "limit of",
+        "mplementation limit",
+        "exceed",
+        "too many locals",
+        "number of elements is out of bounds",
+        "size is out of bounds",
+        "string size out of bounds",
+        "Code for function is too large",
+    ];
+    words.iter().any(|word| reason.contains(word))
 }
 
 /// Compiles a component with its imports linked directly, where that can be.

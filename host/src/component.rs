@@ -168,16 +168,17 @@ impl ComponentSlot {
     /// seconds and holds the calling thread.
     ///
     /// # Errors
-    /// Where the engine cannot be made or the file cannot be served; a
-    /// [`LoadError`] says which.
+    /// Where the engine or one instance cannot be made, or the file cannot be
+    /// served; a [`LoadError`] says which.
     pub fn load(path: &Path, config: &EngineConfig) -> anyhow::Result<Self> {
         let bytes = std::fs::read(path).map_err(|source| LoadError::Read {
             path: path.to_owned(),
             source,
         })?;
         let engine = TickingEngine::new(config)?;
-        let compiler = Compiler::new(engine.engine().clone(), config)?;
+        let compiler = Compiler::new(&engine, config)?;
         let linked = compiler.link(compiler.compile(&bytes)?)?;
+        compiler.try_instance(&linked)?;
         let source = Source::File(path.to_owned());
         let component = LoadedComponent::new(linked, 1, source, engine.pacer());
         Ok(Self {

@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::captured_headers::CapturedHeaders;
+use crate::memory_limit::MemoryBounds;
 use crate::trusted_proxies::TrustedProxies;
 
 /// Bounds on one request, and what is made of its headers.
@@ -20,6 +21,9 @@ pub struct RequestLimits {
     pub max_instances: NonZeroU32,
     /// The most bytes of one guest's linear memory.
     pub max_memory_bytes: usize,
+    /// The most elements of one table of a guest. It has two as a rule, and eight bytes
+    /// are kept for each element.
+    pub max_table_elements: usize,
     /// The most bytes of a request's body; none: it streams whatever its size.
     pub max_body_bytes: Option<u64>,
     /// Header fields of a request.
@@ -46,6 +50,7 @@ impl Default for RequestLimits {
             queue_timeout: Duration::from_secs(1),
             max_instances: NonZeroU32::MIN.saturating_add(4_999),
             max_memory_bytes: 64 * 1024 * 1024,
+            max_table_elements: 100_000,
             max_body_bytes: None,
             max_headers: 100,
             max_header_bytes: 32 * 1024,
@@ -53,6 +58,16 @@ impl Default for RequestLimits {
             cpu_sample_period: NonZeroU32::new(64),
             trusted_proxies: TrustedProxies::default(),
             captured_headers: CapturedHeaders::default(),
+        }
+    }
+}
+
+impl RequestLimits {
+    /// Those on a guest's memories and tables.
+    pub(crate) fn memory_bounds(&self) -> MemoryBounds {
+        MemoryBounds {
+            memory_bytes: self.max_memory_bytes,
+            table_elements: self.max_table_elements,
         }
     }
 }

@@ -4,22 +4,17 @@
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
-use std::time::Duration;
 
 use wasmtime::{
-    Cache, CacheConfig, Config, Enabled, Engine, InstanceAllocationStrategy,
-    PoolingAllocationConfig, WasmBacktraceDetails,
+    Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
+    WasmBacktraceDetails,
 };
 
-use crate::memory_limit::MAX_TABLE_ELEMENTS;
+use crate::compile_cache::CompileCache;
+use crate::epoch_ticker::EpochTicker;
 use crate::pacer::Pacer;
+use crate::wasm_features;
 
-/// How often a guest that computes is asked whether it may go on. Measured on
-/// two cores with 64 guests in a loop, other requests take 1.4 ms in the median
-/// and 5.5 ms at the 99th percentile; at 10 ms they take 20 ms and 340 ms.
-const EPOCH_TICK: Duration = Duration::from_millis(1);
 /// Memory that idle slots may keep between them, so that the next instance
 /// finds its pages there.
 const IDLE_BUDGET: usize = 1024 * 1024 * 1024;
@@ -34,7 +29,7 @@ const PROBE_SLOTS: u32 = 4;
 pub(crate) const TABLES_PER_SLOT: u32 = 2;
 /// The most memories or tables of one module. How many it has is for the places
 /// that an instance of it takes.
-const MAX_PER_MODULE: u32 = 16;
+pub(crate) const MAX_PER_MODULE: u32 = 16;
 /// Mappings that a slot takes by the stack pool: the stack and its guard.
 const MAPPINGS_PER_SLOT: u64 = 2;
 /// Mappings left to everything else in the process.
@@ -47,6 +42,8 @@ pub struct EngineConfig {
     pub max_instances: NonZeroU32,
     /// The most bytes of one guest's linear memory.
     pub max_memory_bytes: usize,
+    /// The most elements of one table of a guest.
+    pub max_table_elements: usize,
     /// The largest file of a component that is taken.
     pub max_component_bytes: usize,
     /// Whether a component's imports are linked directly, where that can be.
@@ -58,8 +55,9 @@ pub struct EngineConfig {
 /// The engine and the thread that ticks for it.
 pub(crate) struct TickingEngine {
     engine: Engine,
+    cache: Option<Arc<CompileCache>>,
     pacer: Arc<Pacer>,
-    ticker: Option<Ticker>,
+    _ticker: EpochTicker,
 }
 
 impl TickingEngine {
@@ -70,7 +68,14 @@ impl TickingEngine {
     /// engine takes no such configuration.
     pub(crate) fn new(config: &EngineConfig) -> anyhow::Result<Self> {
         check_map_count(config.max_instances)?;
-        let engine = match Engine::new(&engine_config(config, true)) {
+        let cache = config.cache_dir.clone().and_then(CompileCache::open);
+        let configured = |pooled| {
+            let mut engine = engine_config(config, pooled);
+            wasm_features::configure(&mut engine);
+            engine.cache(cache.as_ref().map(CompileCache::cache));
+            engine
+        };
+        let engine = match Engine::new(&configured(true)) {
             Ok(engine) => engine,
             Err(error) => {
                 tracing::warn!(
@@ -78,15 +83,22 @@ impl TickingEngine {
                     "the instance pool cannot be reserved; instances are allocated on demand, \
                      which is slower (a smaller --max-instances needs less address space)"
                 );
-                Engine::new(&engine_config(config, false))
-                    .map_err(|error| anyhow::anyhow!("{error:#}"))?
+                let mut on_demand = configured(false);
+                // By default each memory takes 4 GiB of addresses, which are what is
+                // short here.
+                on_demand
+                    .memory_reservation(config.max_memory_bytes as u64)
+                    .memory_reservation_for_growth(0);
+                Engine::new(&on_demand).map_err(|error| anyhow::anyhow!("{error:#}"))?
             }
         };
-        let ticker = Ticker::start(engine.clone())?;
+        let ticked = engine.clone();
+        let ticker = EpochTicker::start(move || ticked.increment_epoch())?;
         Ok(Self {
             engine,
-            pacer: Arc::new(Pacer::new()),
-            ticker: Some(ticker),
+            cache: cache.map(Arc::new),
+            pacer: Arc::new(Pacer::new(Arc::clone(ticker.guests()))),
+            _ticker: ticker,
         })
     }
 
@@ -94,17 +106,14 @@ impl TickingEngine {
         &self.engine
     }
 
+    /// Where its compiled code is kept, if anywhere.
+    pub(crate) fn cache(&self) -> Option<&Arc<CompileCache>> {
+        self.cache.as_ref()
+    }
+
     /// The turns of guests that compute for long, on this engine.
     pub(crate) fn pacer(&self) -> &Arc<Pacer> {
         &self.pacer
-    }
-}
-
-impl Drop for TickingEngine {
-    fn drop(&mut self) {
-        if let Some(ticker) = self.ticker.take() {
-            ticker.stop();
-        }
     }
 }
 
@@ -117,8 +126,7 @@ fn engine_config(config: &EngineConfig, pooled: bool) -> Config {
         .wasm_component_model_async(false)
         // Names alone: debug information is the component's own, and to read it takes
         // as long as the component likes.
-        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
-        .cache(cache(config.cache_dir.clone()));
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable);
     if pooled {
         let slots = config.max_instances.get().saturating_add(PROBE_SLOTS);
         let keep_resident = (IDLE_BUDGET / slots as usize).min(MAX_KEEP_RESIDENT);
@@ -133,7 +141,7 @@ fn engine_config(config: &EngineConfig, pooled: bool) -> Config {
             .total_core_instances(u32::MAX)
             .max_memory_size(config.max_memory_bytes)
             .linear_memory_keep_resident(keep_resident)
-            .table_elements(MAX_TABLE_ELEMENTS)
+            .table_elements(config.max_table_elements)
             .table_keep_resident(keep_resident.min(64 * 1024))
             // Never on: this engine's scan for dirty pages passes over those that are
             // swapped out or under migration, and leaves them to the next instance.
@@ -141,24 +149,6 @@ fn engine_config(config: &EngineConfig, pooled: bool) -> Config {
         engine.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     }
     engine
-}
-
-/// Opens the cache of compiled code. Serving goes on without one.
-fn cache(directory: Option<PathBuf>) -> Option<Cache> {
-    let directory = directory?;
-    let mut config = CacheConfig::new();
-    config.with_directory(&directory);
-    match Cache::new(config) {
-        Ok(cache) => Some(cache),
-        Err(error) => {
-            tracing::warn!(
-                directory = %directory.display(),
-                error = format!("{error:#}"),
-                "no compile cache: each start compiles the component anew"
-            );
-            None
-        }
-    }
 }
 
 /// Refuses a pool that would run into `vm.max_map_count` while it serves.
@@ -177,32 +167,4 @@ fn check_map_count(instances: NonZeroU32) -> anyhow::Result<()> {
          {limit}: ask for fewer, or raise it by sysctl -w vm.max_map_count={needed}"
     );
     Ok(())
-}
-
-/// Increments the engine's epoch.
-struct Ticker {
-    stopped: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
-}
-
-impl Ticker {
-    fn start(engine: Engine) -> std::io::Result<Self> {
-        let stopped = Arc::new(AtomicBool::new(false));
-        let seen = Arc::clone(&stopped);
-        let thread = std::thread::Builder::new()
-            .name("epoch".into())
-            .spawn(move || {
-                while !seen.load(Ordering::Relaxed) {
-                    std::thread::sleep(EPOCH_TICK);
-                    engine.increment_epoch();
-                }
-            })?;
-        Ok(Self { stopped, thread })
-    }
-
-    fn stop(self) {
-        self.stopped.store(true, Ordering::Relaxed);
-        // It sleeps for one tick at most, and cannot panic.
-        let _ = self.thread.join();
-    }
 }

@@ -161,7 +161,7 @@ impl Handler {
         let asked = Asked::by(&request);
         let telemetry = GuestTelemetry::new(Arc::clone(&self.signals), span.clone());
         let ticks = component.pacer().pace().ticks();
-        let mut state = State::new(telemetry, ticks, self.limits.max_memory_bytes);
+        let mut state = State::new(telemetry, ticks, self.limits.memory_bounds());
         state.leave = leave.clone();
         let mut invocation = Invocation::new(component, state, request);
         let outcome = {

@@ -19,6 +19,7 @@ use wasmtime::{Store, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi_http::WasiHttpView;
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme as GuestsScheme};
+use wasmtime_wasi_http::p2::bindings::{Proxy, ProxyPre};
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 use wasmtime_wasi_http::p2::types::{HostIncomingRequest, HostResponseOutparam};
 
@@ -177,18 +178,7 @@ impl Prepared {
         B::Error: Into<wasmtime_wasi_http::Error>,
     {
         let begun = Instant::now();
-        let mut store = Store::new(component.pre().engine(), state);
-        store.limiter(|state| &mut state.memory);
-        store.set_hostcall_fuel(HOSTCALL_FUEL);
-        store.set_max_component_handles(MAX_HANDLES);
-        store.set_epoch_deadline(FIRST_TICKS);
-        // A guest that computes gives way at every tick: others on its thread run,
-        // and the request's deadline is looked at, as is what it holds.
-        store.epoch_deadline_callback(|mut store| {
-            let state = store.data_mut();
-            state.check_holdings()?;
-            Ok(UpdateDeadline::YieldCustom(1, state.ticks.tick()))
-        });
+        let mut store = store(component.pre(), state);
         let arguments = arguments(store.data_mut(), request, head);
         Self {
             begun,
@@ -196,6 +186,22 @@ impl Prepared {
             arguments,
         }
     }
+}
+
+fn store(pre: &ProxyPre<State>, state: State) -> Store<State> {
+    let mut store = Store::new(pre.engine(), state);
+    store.limiter(|state| &mut state.memory);
+    store.set_hostcall_fuel(HOSTCALL_FUEL);
+    store.set_max_component_handles(MAX_HANDLES);
+    store.set_epoch_deadline(FIRST_TICKS);
+    // A guest that computes gives way at every tick: others on its thread run,
+    // and the request's deadline is looked at, as is what it holds.
+    store.epoch_deadline_callback(|mut store| {
+        let state = store.data_mut();
+        state.check_holdings()?;
+        Ok(UpdateDeadline::YieldCustom(1, state.ticks.tick()))
+    });
+    store
 }
 
 fn arguments<B>(
@@ -287,22 +293,52 @@ enum CallError {
     Guest(wasmtime::Error),
 }
 
+impl CallError {
+    fn host(error: wasmtime::Error) -> Self {
+        Self::Host(HandleError::Instantiate(InstantiateError(error)))
+    }
+}
+
+async fn instantiate(pre: &ProxyPre<State>, store: &mut Store<State>) -> Result<Proxy, CallError> {
+    match pre.instantiate_async(&mut *store).await {
+        Ok(proxy) => Ok(proxy),
+        // A start function may trap, or exit: that is the guest's doing.
+        Err(error) if error.is::<wasmtime::Trap>() || error.is::<WasmBacktrace>() => {
+            Err(CallError::Guest(error))
+        }
+        Err(error) => Err(CallError::host(error)),
+    }
+}
+
+/// Makes an instance as for a request, and drops it without a call.
+///
+/// # Errors
+/// Where it traps as it starts, or there is no room for it.
+pub(crate) async fn try_instance(pre: &ProxyPre<State>, state: State) -> Result<(), HandleError> {
+    let pace = state.ticks.pace().clone();
+    let mut store = store(pre, state);
+    let made = Paced::new(instantiate(pre, &mut store), pace).await;
+    made.map(|_| ()).map_err(|error| match error {
+        CallError::Host(failure) => failure,
+        CallError::Guest(error) => {
+            let stderr = store.data().telemetry.stderr_tail();
+            HandleError::Trap(GuestTrap::new(&error, stderr))
+        }
+    })
+}
+
 async fn call(
     component: &LoadedComponent,
     store: &mut Store<State>,
     begun: Instant,
     arguments: wasmtime::Result<Arguments>,
 ) -> Result<(), CallError> {
-    let host = |error| CallError::Host(HandleError::Instantiate(InstantiateError(error)));
-    let (request, answer) = arguments.map_err(host)?;
+    let (request, answer) = arguments.map_err(CallError::host)?;
     let usage = Arc::clone(store.data().telemetry.server_span().usage());
-    let proxy = match component.pre().instantiate_async(&mut *store).await {
+    let proxy = match instantiate(component.pre(), store).await {
         Ok(proxy) => proxy,
-        // A start function may trap, or exit: that is the guest's doing.
-        Err(error) if error.is::<wasmtime::Trap>() || error.is::<WasmBacktrace>() => {
-            return guest_ended(error);
-        }
-        Err(error) => return Err(host(error)),
+        Err(CallError::Guest(error)) => return guest_ended(error),
+        Err(error) => return Err(error),
     };
     usage.instantiated(begun);
     let handler = proxy.wasi_http_incoming_handler();

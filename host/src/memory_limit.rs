@@ -6,14 +6,20 @@ use wasmtime::ResourceLimiter;
 
 use crate::guest_usage::GuestUsage;
 
-/// The most elements of one table. The pool's own default; where instances are
-/// allocated on demand there would be no other bound.
-pub(crate) const MAX_TABLE_ELEMENTS: usize = 20_000;
+/// Bounds on one guest's memories and tables.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MemoryBounds {
+    /// The most bytes of all linear memories together.
+    pub(crate) memory_bytes: usize,
+    /// The most elements of one table. The pool has the same bound; where instances
+    /// are allocated on demand there would be no other.
+    pub(crate) table_elements: usize,
+}
 
-/// Bounds the guest's linear memories, all of them together.
+/// Bounds the guest's linear memories, all of them together, and its tables.
 #[derive(Debug)]
 pub(crate) struct MemoryLimit {
-    max_bytes: usize,
+    bounds: MemoryBounds,
     bytes: usize,
     /// What the growth that was allowed last added; it may still fail.
     growth: usize,
@@ -24,9 +30,9 @@ pub(crate) struct MemoryLimit {
 }
 
 impl MemoryLimit {
-    pub(crate) fn new(max_bytes: usize, usage: Arc<GuestUsage>) -> Self {
+    pub(crate) fn new(bounds: MemoryBounds, usage: Arc<GuestUsage>) -> Self {
         Self {
-            max_bytes,
+            bounds,
             bytes: 0,
             growth: 0,
             peak: 0,
@@ -45,7 +51,7 @@ impl ResourceLimiter for MemoryLimit {
     ) -> wasmtime::Result<bool> {
         let growth = desired.saturating_sub(current);
         let bytes = self.bytes.saturating_add(growth);
-        let allowed = bytes <= self.max_bytes;
+        let allowed = bytes <= self.bounds.memory_bytes;
         if allowed {
             self.bytes = bytes;
             self.growth = growth;
@@ -71,7 +77,7 @@ impl ResourceLimiter for MemoryLimit {
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        Ok(desired <= MAX_TABLE_ELEMENTS)
+        Ok(desired <= self.bounds.table_elements)
     }
 }
 
@@ -82,9 +88,13 @@ mod tests {
     use super::*;
     use crate::guest_usage::CpuTime;
 
-    fn limit(max_bytes: usize) -> (MemoryLimit, impl Fn() -> i64) {
+    fn limit(memory_bytes: usize) -> (MemoryLimit, impl Fn() -> i64) {
         let usage = Arc::new(GuestUsage::new(CpuTime::Unsampled));
-        let limit = MemoryLimit::new(max_bytes, usage);
+        let bounds = MemoryBounds {
+            memory_bytes,
+            table_elements: 20,
+        };
+        let limit = MemoryLimit::new(bounds, usage);
         let usage = Arc::clone(&limit.usage);
         let peak = move || match told(&usage, "fanlight.guest.memory.peak") {
             Some(Value::I64(bytes)) => bytes,
@@ -98,6 +108,15 @@ mod tests {
         usage.tell(&mut attributes);
         let attribute = attributes.into_iter().find(|it| it.key.as_str() == key);
         attribute.map(|it| it.value)
+    }
+
+    #[test]
+    fn each_table_grows_up_to_its_bound() {
+        let (mut limit, _) = limit(100);
+        for _ in 0..2 {
+            assert!(limit.table_growing(0, 20, None).unwrap());
+            assert!(!limit.table_growing(20, 21, None).unwrap());
+        }
     }
 
     #[test]

@@ -10,6 +10,9 @@
 //! Those that have computed for long have turns of their own: one that needs a
 //! few ticks does not stand in line with them.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -20,6 +23,8 @@ use std::time::{Duration, Instant};
 use pin_project_lite::pin_project;
 use tokio::task::yield_now;
 use tokio::time::timeout;
+
+use crate::epoch_ticker::RunningGuests;
 
 /// Ticks that a guest may compute before it stands in line with those that
 /// compute for long.
@@ -35,6 +40,8 @@ pub(crate) struct Pacer {
     brief: Arc<Line>,
     /// Of those that go on and on.
     long: Arc<Line>,
+    /// Those that run are ticked for.
+    running: Arc<RunningGuests>,
 }
 
 /// Guests that wait for the same turns, in the order in which they came.
@@ -184,15 +191,16 @@ pub(crate) type Way = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Pacer {
     /// Makes one that hands out a turn for each processor.
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(running: Arc<RunningGuests>) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        Self::with_turns(processors)
+        Self::with_turns(processors, running)
     }
 
-    fn with_turns(count: usize) -> Self {
+    fn with_turns(count: usize, running: Arc<RunningGuests>) -> Self {
         Self {
             brief: Line::new(count),
             long: Line::new(count),
+            running,
         }
     }
 
@@ -267,133 +275,10 @@ impl<F: Future> Future for Paced<F> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
+        let running = this.pace.0.pacer.running.enter();
         let polled = this.guest.poll(context);
+        drop(running);
         this.pace.give_up();
         polled
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use super::*;
-
-    /// Far longer than anything here takes.
-    const SOON: Duration = Duration::from_secs(20);
-
-    fn pacer(turns: usize) -> Arc<Pacer> {
-        Arc::new(Pacer::with_turns(turns))
-    }
-
-    /// A guest that computes for so many ticks, and counts them.
-    fn computing(pacer: &Arc<Pacer>, most: usize, ticked: &Arc<AtomicUsize>) -> Paced<Way> {
-        let pace = pacer.pace();
-        let mut ticks = pace.ticks();
-        let ticked = Arc::clone(ticked);
-        let guest = async move {
-            for _ in 0..most {
-                ticked.fetch_add(1, Ordering::Relaxed);
-                ticks.tick().await;
-            }
-        };
-        Paced::new(Box::pin(guest), pace)
-    }
-
-    /// Lets many compute on the one thread of the test, and counts their ticks
-    /// while it looks in so many times.
-    async fn ticks_between(looks: usize, turns: usize) -> usize {
-        let pacer = pacer(turns);
-        let ticked = Arc::new(AtomicUsize::new(0));
-        let mut guests = tokio::task::JoinSet::new();
-        for _ in 0..32 {
-            guests.spawn(computing(&pacer, usize::MAX, &ticked));
-        }
-        // Until all stand in the same line.
-        while lock(&pacer.long.0).next < 100 {
-            yield_now().await;
-        }
-        let before = ticked.load(Ordering::Relaxed);
-        for _ in 0..looks {
-            yield_now().await;
-        }
-        ticked.load(Ordering::Relaxed) - before
-    }
-
-    #[tokio::test]
-    async fn others_wait_for_a_tick_for_each_turn_and_not_for_one_of_each_guest() {
-        for turns in [1, 3] {
-            let ticked = ticks_between(500, turns).await;
-            // More only where the machine was away for so long that turns are
-            // taken back.
-            assert!(ticked <= 500 * (turns + 1), "{ticked} of {turns}");
-            assert!(ticked >= 250 * turns, "{ticked} of {turns}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_guest_that_waits_for_something_else_holds_no_turn() {
-        let pacer = pacer(1);
-        let pace = pacer.pace();
-        let mut ticks = pace.ticks();
-        let is_there = Arc::new(AtomicUsize::new(0));
-        let there = Arc::clone(&is_there);
-        let guest = async move {
-            for _ in 0..=BRIEF_TICKS {
-                ticks.tick().await;
-            }
-            there.store(1, Ordering::Relaxed);
-            std::future::pending::<()>().await;
-        };
-        let mut waiting = Box::pin(Paced::new(guest, pace));
-        while is_there.load(Ordering::Relaxed) == 0 {
-            assert!(poll_once(waiting.as_mut()).await.is_pending());
-        }
-        assert!(lock(&pacer.long.0).called.is_empty());
-    }
-
-    #[tokio::test]
-    async fn guests_that_are_polled_no_more_hold_up_nobody_for_long() {
-        let pacer = pacer(1);
-        let ticked = Arc::default();
-        // Left where they stand, as guests are whose clients do not read. Were
-        // each of them called in vain, the last would be after `SOON`.
-        let mut left: Vec<_> = (0..1_000)
-            .map(|_| Box::pin(computing(&pacer, 40, &ticked)))
-            .collect();
-        for (polls, guest) in left.iter_mut().enumerate() {
-            for _ in 0..=polls % 40 {
-                let _ = poll_once(guest.as_mut()).await;
-            }
-        }
-        let going_on = timeout(SOON, computing(&pacer, 40, &ticked)).await;
-        assert!(going_on.is_ok(), "it waits for turns that nobody uses");
-        // They are polled again at last.
-        for guest in left {
-            let came_late = timeout(SOON, guest).await;
-            assert!(came_late.is_ok(), "it waits to be called again");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_guest_that_is_dropped_leaves_the_line_and_its_turn() {
-        let pacer = pacer(1);
-        let ticked = Arc::default();
-        let mut guests: Vec<_> = (0..3)
-            .map(|_| Box::pin(computing(&pacer, 40, &ticked)))
-            .collect();
-        for guest in &mut guests {
-            let _ = poll_once(guest.as_mut()).await;
-        }
-        guests.truncate(1);
-        assert!(lock(&pacer.brief.0).waiting.is_empty());
-        drop(guests);
-        assert!(lock(&pacer.brief.0).called.is_empty());
-    }
-
-    /// Polls once, and lets other tasks run.
-    async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
-        yield_now().await;
-        poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
     }
 }

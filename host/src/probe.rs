@@ -20,6 +20,7 @@ use crate::error::HandleError;
 use crate::imports::{GuestLimits, GuestSignals, GuestTelemetry};
 use crate::invocation::Invocation;
 use crate::load_error::{self, LoadError};
+use crate::memory_limit::MemoryBounds;
 use crate::propagation::Carried;
 use crate::request_facts::{Peer, Scheme};
 use crate::server_metrics::ServerMetrics;
@@ -31,7 +32,7 @@ use crate::telemetry::Telemetry;
 pub struct Probe {
     path: Uri,
     timeout: Duration,
-    max_memory_bytes: usize,
+    bounds: MemoryBounds,
     signals: Arc<GuestSignals>,
     tracer: Arc<ServerTracer>,
 }
@@ -51,7 +52,7 @@ impl Probe {
         Self {
             path,
             timeout: limits.request_timeout,
-            max_memory_bytes: limits.max_memory_bytes,
+            bounds: limits.memory_bounds(),
             signals: Arc::new(GuestSignals::new(telemetry, guests)),
             tracer: Arc::new(ServerTracer::new(telemetry, limits, metrics)),
         }
@@ -101,7 +102,7 @@ impl Probe {
         let span = self.tracer.start_below(parent, &request, peer);
         let telemetry = GuestTelemetry::new(Arc::clone(&self.signals), span.clone());
         let ticks = component.pacer().pace().ticks();
-        let state = State::new(telemetry, ticks, self.max_memory_bytes);
+        let state = State::new(telemetry, ticks, self.bounds);
         // Dropped with this future where the time is over: the span says so.
         let mut ending = EndOnDrop { span, bytes: 0 };
         let mut invocation = Invocation::new(component, state, request);

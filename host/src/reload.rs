@@ -165,6 +165,16 @@ impl Shared {
                 });
             }
         }
+        trace
+            .step("instantiate", |_| async {
+                // A bad one may take its time; what replaces it does not wait.
+                tokio::select! {
+                    biased;
+                    () = self.superseded(ticket) => Err(SwapError::Superseded),
+                    tried = compiler.try_instance_aside(&linked) => Ok(tried?),
+                }
+            })
+            .await?;
         let candidate = self.slot.candidate(linked, source);
         trace.identify(&candidate);
         if let Some(probe) = &self.probe {

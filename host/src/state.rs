@@ -19,7 +19,7 @@ use crate::holdings;
 use crate::http_error_code;
 use crate::imports::{self, GuestTelemetry, GuestTelemetryView, Stream};
 use crate::leave::Leave;
-use crate::memory_limit::MemoryLimit;
+use crate::memory_limit::{MemoryBounds, MemoryLimit};
 use crate::outbound::Outbound;
 use crate::pacer::Ticks;
 use crate::stream_drop;
@@ -56,7 +56,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(telemetry: GuestTelemetry, ticks: Ticks, max_memory_bytes: usize) -> Self {
+    pub(crate) fn new(telemetry: GuestTelemetry, ticks: Ticks, bounds: MemoryBounds) -> Self {
         let usage = Arc::clone(telemetry.server_span().usage());
         Self {
             wasi: None,
@@ -66,7 +66,7 @@ impl State {
             outbound: Outbound::new(telemetry.onward()),
             table: ResourceTable::with_capacity(USUAL_HANDLES),
             telemetry,
-            memory: MemoryLimit::new(max_memory_bytes, usage),
+            memory: MemoryLimit::new(bounds, usage),
             ticks,
             asked: Asked::default(),
             request_body: None,

@@ -129,6 +129,12 @@ fn joined(socket: &str, plug: &str) -> PathBuf {
     placed(&format!("{socket}-with-{plug}.wasm"), &bytes)
 }
 
+/// A component whose module has these fields as well, and that answers nothing.
+pub fn bare(fields: &str) -> Vec<u8> {
+    let text = include_str!("fixture/bare.wat").replace("(; module ;)", fields);
+    wat::parse_str(text).expect("the text is well-formed")
+}
+
 /// Puts a component that a test has made where cargo puts the others.
 fn placed(name: &str, bytes: &[u8]) -> PathBuf {
     let directory = target_directory().join("wasm32-wasip2/release");

@@ -123,6 +123,7 @@ impl TestHost {
         let engine = EngineConfig {
             max_instances: self.requests.max_instances,
             max_memory_bytes: self.requests.max_memory_bytes,
+            max_table_elements: self.requests.max_table_elements,
             max_component_bytes: self.max_component_bytes,
             direct_imports: true,
             cache_dir: Some(target_directory().join("compiled-for-tests")),

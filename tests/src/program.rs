@@ -79,9 +79,19 @@ impl Program {
 
     /// Has it run with so many open files at most, which it cannot raise.
     #[must_use]
-    pub fn open_files(mut self, limit: u32) -> Self {
+    pub fn open_files(self, limit: u32) -> Self {
+        self.limited(&format!("ulimit -n {limit}"))
+    }
+
+    /// Has it run with so many KiB of addresses at most.
+    #[must_use]
+    pub fn address_space(self, limit: u32) -> Self {
+        self.limited(&format!("ulimit -v {limit}"))
+    }
+
+    fn limited(mut self, limit: &str) -> Self {
         let plain = self.command.as_std();
-        let script = format!("ulimit -n {limit}; exec \"$0\" \"$@\"");
+        let script = format!("{limit}; exec \"$0\" \"$@\"");
         let mut command = Command::new("sh");
         command
             .args([OsStr::new("-c"), OsStr::new(&script)])
@@ -240,6 +250,20 @@ impl ServingProgram {
         ticks
             .map(|field| field.parse::<u64>().expect("a number"))
             .sum()
+    }
+
+    /// How often its threads have gone to sleep by themselves so far, those that live.
+    pub fn voluntary_switches(&self) -> u64 {
+        let threads = std::fs::read_dir(self.proc("task")).expect("it runs");
+        // One that has ended in the meantime has no file any more.
+        let files = threads
+            .filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("status")).ok());
+        let switches = files.filter_map(|status| {
+            let mut lines = status.lines();
+            let line = lines.find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+            line?.trim().parse::<u64>().ok()
+        });
+        switches.sum()
     }
 
     fn proc(&self, file: &str) -> PathBuf {

@@ -28,6 +28,9 @@ pub(super) struct RequestArgs {
     /// Memory of one instance
     #[arg(long, env = "FANLIGHT_MAX_MEMORY", default_value = "64MiB")]
     pub(super) max_memory: ByteSize,
+    /// Elements of one table of an instance
+    #[arg(long, env = "FANLIGHT_MAX_TABLE_ELEMENTS", default_value = "100000")]
+    max_table_elements: u32,
     /// Body of a request; a longer one gets 413 [default: none]
     #[arg(long, env = "FANLIGHT_MAX_BODY")]
     max_body: Option<ByteSize>,
@@ -84,6 +87,10 @@ pub(super) struct GuestArgs {
 }
 
 impl RequestArgs {
+    pub(super) fn max_table_elements(&self) -> usize {
+        self.max_table_elements as usize
+    }
+
     pub(super) fn limits(&self) -> RequestLimits {
         RequestLimits {
             request_timeout: self.request_timeout.into(),
@@ -91,6 +98,7 @@ impl RequestArgs {
             queue_timeout: self.queue_timeout.into(),
             max_instances: self.max_instances,
             max_memory_bytes: bytes(self.max_memory),
+            max_table_elements: self.max_table_elements(),
             max_body_bytes: self.max_body.map(|size| size.as_u64()),
             max_headers: usize::from(self.max_headers.get()),
             max_header_bytes: bytes(self.max_header_bytes),

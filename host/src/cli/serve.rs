@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 
 use super::headers::HeaderArgs;
 use super::limits::{GuestArgs, RequestArgs, ServerArgs, bytes};
-use super::signals::{Hangups, Signals};
+use super::signals::{Hangups, Signals, ignore_others};
 use super::swaps::{SwapArgs, Watched};
 use super::tls::TlsArgs;
 use super::token::TokenArgs;
@@ -84,6 +84,9 @@ pub(super) struct ServeArgs {
 
 impl ServeArgs {
     pub(super) async fn run(self, log: &HostLog) -> ExitCode {
+        if let Err(error) = ignore_others() {
+            return failed(&error.into(), FAILED);
+        }
         // Each connection is a descriptor; the soft limit is often 1,024.
         if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
             tracing::warn!(%error, "cannot raise the limit on open files");
@@ -268,6 +271,7 @@ impl ServeArgs {
         EngineConfig {
             max_instances: self.requests.max_instances,
             max_memory_bytes: bytes(self.requests.max_memory),
+            max_table_elements: self.requests.max_table_elements(),
             max_component_bytes: bytes(self.swaps.max_component),
             direct_imports: !self.no_direct_imports,
             cache_dir: match &self.cache_dir {

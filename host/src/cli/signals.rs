@@ -1,5 +1,5 @@
-//! The signals that end the server, and the one that has it look at its
-//! certificate.
+//! The signals that end the server, the one that has it look at its certificate,
+//! and those that it ignores.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -45,6 +45,28 @@ impl Signals {
             tracing::debug!("SIGTERM again, within a second: taken for the same signal");
         }
     }
+}
+
+/// Has the process ignore signals that end one by default and that the server has no
+/// use for: operators' scripts send the first two to other servers, which read their
+/// configuration or open their log anew. SIGPIPE is ignored by Rust's own start.
+///
+/// # Errors
+/// Where the system does not let a handler be set.
+pub(super) fn ignore_others() -> std::io::Result<()> {
+    let raw = |signal: rustix::process::Signal| SignalKind::from_raw(signal.as_raw());
+    for kind in [
+        SignalKind::user_defined1(),
+        SignalKind::user_defined2(),
+        SignalKind::alarm(),
+        SignalKind::io(),
+        raw(rustix::process::Signal::VTALARM),
+        raw(rustix::process::Signal::PROF),
+    ] {
+        // The handler, which does nothing else, stays when what waits for it is gone.
+        drop(signal(kind)?);
+    }
+    Ok(())
 }
 
 /// Heeds SIGHUP until it is dropped. The process never ends by it.

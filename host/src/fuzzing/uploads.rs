@@ -29,7 +29,9 @@ pub fn admin_upload(data: &[u8]) {
                 "{version:?}"
             );
         }
-        Err(LoadError::Read { .. } | LoadError::Probe { .. }) => unreachable!("neither is done"),
+        Err(LoadError::Read { .. } | LoadError::Instantiate(_) | LoadError::Probe { .. }) => {
+            unreachable!("none of it is done")
+        }
         Err(error) => {
             let reason = error.reason();
             assert!(
@@ -57,13 +59,14 @@ fn uploads() -> &'static Uploads {
         let config = EngineConfig {
             max_instances: NonZeroU32::MIN,
             max_memory_bytes: 64 * 1024 * 1024,
+            max_table_elements: 20_000,
             max_component_bytes: MAX_UPLOAD_BYTES,
             direct_imports: true,
             cache_dir: None,
         };
         let made = TickingEngine::new(&config).and_then(|engine| {
             Ok(Uploads {
-                compiler: Compiler::new(engine.engine().clone(), &config)?,
+                compiler: Compiler::new(&engine, &config)?,
                 _engine: engine,
             })
         });

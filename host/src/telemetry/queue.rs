@@ -4,12 +4,16 @@
 //! telemetry runtime. A request never waits for it: where there is no room,
 //! the item is lost and counted.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::dropped::Exported;
 use super::otlp::MAX_REQUEST_BYTES;
@@ -73,6 +77,12 @@ pub(crate) trait Batches: Send + Sync + 'static {
     /// Tells that there is a batch to send.
     fn full_batch(&self) -> &Notify;
 
+    /// Tells that something waits where nothing did.
+    fn first_item(&self) -> &Notify;
+
+    /// Whether nothing waits. What is under way does not.
+    fn is_empty(&self) -> bool;
+
     /// Exports what waits now. What comes meanwhile is for the next time, which
     /// is at once where it is a batch.
     fn export_all(&self, sink: &Self::Sink) -> impl Future<Output = ()> + Send;
@@ -83,6 +93,7 @@ pub(crate) trait Batches: Send + Sync + 'static {
 pub(crate) struct ExportQueue<T> {
     pending: Mutex<Pending<T>>,
     full_batch: Notify,
+    first_item: Notify,
     config: BatchConfig,
     counts: Arc<Exported>,
     enabled: bool,
@@ -125,6 +136,7 @@ impl<T: Item> ExportQueue<T> {
                 under_way: UnderWay::default(),
             }),
             full_batch: Notify::new(),
+            first_item: Notify::new(),
             config,
             counts,
             enabled,
@@ -137,7 +149,7 @@ impl<T: Item> ExportQueue<T> {
             return;
         }
         let bytes = item.estimated_bytes();
-        let full_batch = {
+        let (was_empty, full_batch) = {
             let mut pending = self.lock();
             if pending.bytes + pending.under_way.bytes + bytes > self.config.max_bytes
                 || pending.len() >= self.config.max_items
@@ -145,11 +157,16 @@ impl<T: Item> ExportQueue<T> {
                 self.counts.queue_full(1);
                 return;
             }
+            let was_empty = pending.items.is_empty();
             let was_full = pending.is_batch(self.config.max_batch);
             pending.bytes += bytes;
             pending.items.push_back(item);
-            !was_full && pending.is_batch(self.config.max_batch)
+            let is_full = pending.is_batch(self.config.max_batch);
+            (was_empty, !was_full && is_full)
         };
+        if was_empty {
+            self.first_item.notify_one();
+        }
         if full_batch {
             self.full_batch.notify_one();
         }
@@ -204,6 +221,14 @@ impl<T: Item> Batches for ExportQueue<T> {
         &self.full_batch
     }
 
+    fn first_item(&self) -> &Notify {
+        &self.first_item
+    }
+
+    fn is_empty(&self) -> bool {
+        self.lock().items.is_empty()
+    }
+
     async fn export_all(&self, sink: &T::Sink) {
         let mut left = self.lock().items.len();
         while left > 0 {
@@ -228,9 +253,10 @@ pub(crate) async fn run<Q: Batches>(
     sink: Q::Sink,
     mut flushes: mpsc::Receiver<FlushRequest>,
 ) {
+    let started = Instant::now();
     loop {
         let flush = tokio::select! {
-            () = tokio::time::sleep(queue.config().schedule_delay) => None,
+            () = due(&*queue, started) => None,
             () = queue.full_batch().notified() => None,
             request = flushes.recv() => match request {
                 Some(request) => Some(request),
@@ -245,148 +271,16 @@ pub(crate) async fn run<Q: Batches>(
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    struct Bytes(usize);
-
-    struct Nowhere;
-
-    impl Sink<Bytes> for Nowhere {
-        async fn export(&self, _batch: Vec<Bytes>) {}
+/// Waits until something is due to be sent: at each whole number of delays since the
+/// start, but only where something waits. A server that records nothing does not wake.
+async fn due(queue: &impl Batches, started: Instant) {
+    while queue.is_empty() {
+        queue.first_item().notified().await;
     }
-
-    impl Item for Bytes {
-        type Sink = Nowhere;
-
-        fn estimated_bytes(&self) -> usize {
-            self.0
-        }
-    }
-
-    fn queue(max_bytes: usize) -> (ExportQueue<Bytes>, Arc<Exported>) {
-        let counts = Arc::new(Exported::default());
-        let config = BatchConfig {
-            max_bytes,
-            ..BatchConfig::default()
-        };
-        (ExportQueue::new(config, true, Arc::clone(&counts)), counts)
-    }
-
-    #[test]
-    fn a_full_queue_loses_items_and_counts_each() {
-        let (queue, counts) = queue(10_000);
-        for _ in 0..5 {
-            queue.push(Bytes(4_000));
-        }
-        assert_eq!(queue.len(), 2);
-        assert!(counts.losses().contains(&("queue_full", 3)));
-    }
-
-    #[test]
-    fn bytes_under_way_take_room_until_they_are_released() {
-        let (queue, _) = queue(5_000);
-        queue.push(Bytes(4_000));
-        assert_eq!(queue.take_batch(1).len(), 1);
-        queue.push(Bytes(4_000));
-        assert_eq!(queue.len(), 1, "what is under way, and no more");
-        queue.release();
-        assert_eq!(queue.len(), 0);
-        queue.push(Bytes(4_000));
-        assert_eq!(queue.len(), 1);
-    }
-
-    #[test]
-    fn items_under_way_count_for_the_most_items_as_well() {
-        let counts = Arc::new(Exported::default());
-        let config = BatchConfig {
-            max_items: 2,
-            ..BatchConfig::default()
-        };
-        let queue = ExportQueue::new(config, true, Arc::clone(&counts));
-        queue.push(Bytes(1));
-        queue.push(Bytes(1));
-        assert_eq!(queue.take_batch(1).len(), 1);
-        assert_eq!(queue.len(), 2);
-        queue.push(Bytes(1));
-        assert!(counts.losses().contains(&("queue_full", 1)));
-    }
-
-    #[test]
-    fn a_batch_is_cut_by_bytes_and_a_large_item_goes_alone() {
-        let (queue, _) = queue(usize::MAX);
-        for bytes in [2, 1, 5, 1, 1] {
-            queue.push(Bytes(bytes * 1024 * 1024));
-        }
-        let sizes = [(); 3].map(|()| queue.take_batch(100).len());
-        assert_eq!(sizes, [2, 1, 2]);
-    }
-
-    /// Takes note of how many came, and has others say more meanwhile.
-    struct Meanwhile {
-        queue: Arc<ExportQueue<Said>>,
-        /// How many items come during the first export, the second, and so on.
-        coming: Mutex<VecDeque<usize>>,
-        exported: mpsc::UnboundedSender<usize>,
-    }
-
-    struct Said;
-
-    impl Item for Said {
-        type Sink = Meanwhile;
-
-        fn estimated_bytes(&self) -> usize {
-            1
-        }
-    }
-
-    impl Sink<Said> for Meanwhile {
-        async fn export(&self, batch: Vec<Said>) {
-            let coming = self.coming.lock().unwrap().pop_front();
-            for _ in 0..coming.unwrap_or_default() {
-                self.queue.push(Said);
-            }
-            self.exported.send(batch.len()).unwrap();
-        }
-    }
-
-    #[tokio::test]
-    async fn a_batch_that_came_together_during_an_export_waits_for_no_delay() {
-        let config = BatchConfig {
-            max_batch: 2,
-            schedule_delay: Duration::from_secs(60 * 60),
-            ..BatchConfig::default()
-        };
-        let queue = Arc::new(ExportQueue::new(config, true, Arc::default()));
-        let (exported, mut told) = mpsc::unbounded_channel();
-        let sink = Meanwhile {
-            queue: Arc::clone(&queue),
-            // After the second there are never fewer than two.
-            coming: Mutex::new(VecDeque::from([5, 2])),
-            exported,
-        };
-        let (_flushes, flushes) = mpsc::channel(1);
-        queue.push(Said);
-        queue.push(Said);
-        let worker = tokio::spawn(run(Arc::clone(&queue), sink, flushes));
-        let mut left: usize = 9;
-        while left > 0 {
-            let batch = tokio::time::timeout(Duration::from_secs(60), told.recv()).await;
-            left -= batch.ok().flatten().unwrap_or_else(|| {
-                unreachable!("{left} items wait, and nobody was told");
-            });
-        }
-        worker.abort();
-    }
-
-    #[tokio::test]
-    async fn the_exporter_wakes_where_there_are_bytes_enough_for_a_batch() {
-        let (queue, _) = queue(usize::MAX);
-        for _ in 0..4 {
-            queue.push(Bytes(MAX_REQUEST_BYTES / 4));
-        }
-        let woken = tokio::time::timeout(Duration::from_secs(60), queue.full_batch.notified());
-        assert!(woken.await.is_ok(), "nobody was told");
-    }
+    let delay = queue.config().schedule_delay.as_nanos();
+    let since_last = started.elapsed().as_nanos().checked_rem(delay);
+    // No delay is one of nothing.
+    let left = since_last.map_or(0, |since_last| delay - since_last);
+    let left = u64::try_from(left).unwrap_or(u64::MAX);
+    tokio::time::sleep(Duration::from_nanos(left)).await;
 }

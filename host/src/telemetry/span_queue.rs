@@ -10,9 +10,8 @@ mod room;
 #[cfg(test)]
 mod tests;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use opentelemetry::InstrumentationScope;
@@ -24,6 +23,7 @@ use super::otlp::write_span;
 use super::queue::{BatchConfig, Batches};
 use super::sizes;
 use super::span_requests::{Requests, SpanSink};
+use crate::thread_number::thread_number;
 use room::Amount;
 pub(super) use room::Room;
 
@@ -54,6 +54,7 @@ pub(crate) struct SpanQueue {
     waiting: Amount,
     spare: Mutex<Vec<Vec<u8>>>,
     full_batch: Notify,
+    first_item: Notify,
     config: BatchConfig,
     counts: Arc<Exported>,
     enabled: bool,
@@ -170,6 +171,7 @@ impl SpanQueue {
             waiting: Amount::default(),
             spare: Mutex::default(),
             full_batch: Notify::new(),
+            first_item: Notify::new(),
             config,
             counts,
             enabled,
@@ -229,6 +231,9 @@ impl SpanQueue {
         // Under the lock: whoever takes the part out subtracts it as well.
         let before = self.waiting.add(written);
         drop(shard);
+        if before.spans == 0 {
+            self.first_item.notify_one();
+        }
         let is_full =
             |before: usize, more: usize, full: usize| before < full && before + more >= full;
         if is_full(before.bytes, written.bytes, FULL_BATCH_BYTES)
@@ -340,6 +345,14 @@ impl Batches for SpanQueue {
         &self.full_batch
     }
 
+    fn first_item(&self) -> &Notify {
+        &self.first_item
+    }
+
+    fn is_empty(&self) -> bool {
+        self.waiting.now().spans == 0
+    }
+
     async fn export_all(&self, sink: &SpanSink) {
         let mut requests = Requests::new(self.take(), self.config.max_batch);
         while let Some(parts) = requests.next() {
@@ -353,20 +366,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The number of this thread among those that have ended a span.
-fn thread_number() -> usize {
-    NUMBER.with(|number| {
-        number.get().unwrap_or_else(|| {
-            let own = THREADS.fetch_add(1, Ordering::Relaxed);
-            number.set(Some(own));
-            own
-        })
-    })
-}
-
-static THREADS: AtomicUsize = AtomicUsize::new(0);
-
 thread_local! {
-    static NUMBER: Cell<Option<usize>> = const { Cell::new(None) };
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }

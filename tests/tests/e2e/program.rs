@@ -268,6 +268,27 @@ async fn a_signal_that_comes_twice_in_a_moment_is_one_signal() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn signals_that_are_of_no_use_to_the_server_do_not_end_it() {
+    let mut program = Program::new(["serve", "--listen", "127.0.0.1:0", "--admin", "off"])
+        .env("FANLIGHT_COMPONENT", HELLO.path().to_str().unwrap())
+        .env("FANLIGHT_MAX_INSTANCES", "16")
+        .serve()
+        .await;
+    for signal in [
+        "USR1", "USR2", "ALRM", "VTALRM", "PROF", "IO", "PIPE", "HUP",
+    ] {
+        program.signal(signal).await;
+        // Twice, for the first one may take its time.
+        for _ in 0..2 {
+            let answer = program.get("/hello").try_send().await;
+            assert_eq!(answer.unwrap().status, 200, "after SIG{signal}");
+        }
+    }
+    program.signal("TERM").await;
+    assert_eq!(program.exit_code().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_nobody_reads_holds_up_neither_requests_nor_the_end() {
     let mut program = Program::new(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
         .env("FANLIGHT_COMPONENT", FAULTS.path().to_str().unwrap())

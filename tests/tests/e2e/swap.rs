@@ -291,7 +291,7 @@ async fn a_swap_is_a_trace_of_its_own_and_a_count() {
         .send()
         .await;
     let trace = trace_of(&answer);
-    let spans = collector.trace(&trace.trace_id, 5).await;
+    let spans = collector.trace(&trace.trace_id, 6).await;
     let root = spans.iter().find(|it| it.span_id == trace.span_id).unwrap();
     assert_eq!(root.name, "component.swap");
     assert_eq!(root.parent_span_id, None);
@@ -303,7 +303,10 @@ async fn a_swap_is_a_trace_of_its_own_and_a_count() {
         .filter(|it| it.parent_span_id.as_ref() == Some(&trace.span_id))
         .map(|it| it.name.as_str())
         .collect();
-    assert_eq!(steps, BTreeSet::from(["read", "compile", "link", "swap"]));
+    assert_eq!(
+        steps,
+        BTreeSet::from(["read", "compile", "link", "instantiate", "swap"])
+    );
     // A request's span tells which component it was.
     let served = host.get("/version").send().await;
     let span = collector

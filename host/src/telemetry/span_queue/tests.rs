@@ -170,7 +170,7 @@ fn a_shard_that_fills_while_others_are_emptied_waits_for_no_delay() {
         told.poll(&mut nobody).is_ready()
     };
     let push_into = |shard: usize| {
-        NUMBER.set(Some(shard));
+        crate::thread_number::set_thread_number(shard);
         queue.push(&span("a", 1));
     };
     for shard in [0, 1, 1, 1] {
