@@ -130,7 +130,7 @@ mod tests {
             ),
             (
                 "(type $f (func)) (type $c (cont $f)) (func (param (ref null $c)) (drop (local.get 0)))",
-                &["stack switching"],
+                &["garbage collection (GC)", "stack switching"],
             ),
             (
                 "(memory 1 2 shared) (memory 1 (pagesize 1)) (tag $e) (func (throw $e))",
@@ -165,6 +165,7 @@ mod tests {
         configure(&mut config);
         let engine = wasmtime::Engine::new(&config).unwrap();
         let text = "(component (core module (memory i64 1) (memory 1) (func $f (return_call $f))))";
-        wasmtime::component::Component::new(&engine, text).unwrap();
+        let bytes = wat::parse_str(text).unwrap();
+        wasmtime::component::Component::new(&engine, bytes).unwrap();
     }
 }
