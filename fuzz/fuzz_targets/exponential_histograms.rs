@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| fanlight::fuzzing::exponential_histograms(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fanlight_server::fuzzing::exponential_histograms(data));

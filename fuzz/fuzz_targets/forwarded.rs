@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| fanlight::fuzzing::forwarded(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fanlight_server::fuzzing::forwarded(data));

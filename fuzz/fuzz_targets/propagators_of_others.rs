@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| fanlight::fuzzing::propagators_of_others(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fanlight_server::fuzzing::propagators_of_others(data));

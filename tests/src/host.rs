@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use fanlight::{
-    Access, Admin, AdminState, AdminToken, ComponentSlot, EngineConfig, GuestLimits, Probe,
-    Readiness, Reloader, Renewal, RequestLimits, Server, ServerLimits, Telemetry, TelemetryConfig,
-    Tls, TlsFiles, Watch,
-};
 use fanlight_runner::client::Answer;
+use fanlight_server::{
+    Access, Admin, AdminState, AdminToken, ComponentSlot, EngineConfig, GuestLimits, Probe,
+    Readiness, Reloader, Renewal, RequestLimits, Server, ServerLimits, Tls, TlsFiles, Watch,
+};
+use fanlight_telemetry::{Telemetry, TelemetryConfig};
 use http::Method;
 use serde_json::Value;
 use tokio::net::TcpListener;

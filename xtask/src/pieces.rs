@@ -22,7 +22,7 @@ pub(crate) fn run(args: &[OsString]) -> anyhow::Result<()> {
         // All of the workspace, as elsewhere: others' features would have half of
         // the tree built anew.
         .args(["bench", "--workspace", "--bench", "pieces"])
-        .args(["--features", "fanlight/benchmarks", "--"])
+        .args(["--features", "fanlight-server/benchmarks", "--"])
         .args(args)
         .env("FANLIGHT_BENCH_USUAL", usual)
         .env("FANLIGHT_BENCH_FAULTS", wasm::build_faults()?);

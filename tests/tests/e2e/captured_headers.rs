@@ -1,6 +1,6 @@
 //! Headers that the server span tells because somebody asked for them.
 
-use fanlight::CapturedHeaders;
+use fanlight_server::CapturedHeaders;
 use fanlight_tests::collector::Collector;
 use fanlight_tests::fixture::{FAULTS, PLAIN};
 use fanlight_tests::host::TestHost;

@@ -67,7 +67,7 @@ fn names(text: &str) -> BTreeSet<String> {
 /// What the host's own code names, without its comments and unit tests.
 fn read_by_the_host() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    for file in files(&workspace().join("host/src")) {
+    for file in files(&workspace().join("host")) {
         let text = std::fs::read_to_string(file).unwrap();
         let (code, _) = text.split_once("#[cfg(test)]").unwrap_or((&text, ""));
         // A constant that is imported by another name holds a word or a number.

@@ -4,8 +4,8 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use fanlight::{Telemetry, TelemetryConfig};
 use fanlight_runner::client::Answer;
+use fanlight_telemetry::{Telemetry, TelemetryConfig};
 use fanlight_tests::client::trace_of;
 use fanlight_tests::collected::CollectedPoint;
 use fanlight_tests::collector::{Collector, Mood};

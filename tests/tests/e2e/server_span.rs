@@ -1,8 +1,8 @@
 //! What the server span and the metrics say of a request's head: methods and
 //! proxies.
 
-use fanlight::{ProxyHeaders, TrustedProxies};
 use fanlight_runner::client::Answer;
+use fanlight_server::{ProxyHeaders, TrustedProxies};
 use fanlight_tests::client::trace_of;
 use fanlight_tests::collected::CollectedSpan;
 use fanlight_tests::collector::Collector;

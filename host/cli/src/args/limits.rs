@@ -1,0 +1,148 @@
+//! The flags that bound something, and what they come to.
+
+use std::num::{NonZeroU16, NonZeroU32};
+
+use bytesize::ByteSize;
+use clap::Args;
+
+use fanlight_server::GuestLimits;
+use fanlight_server::{RequestLimits, ServerLimits};
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Bounds on a request")]
+pub(crate) struct RequestArgs {
+    /// From the request's head to the component's response head; then 504
+    #[arg(long, env = "FANLIGHT_REQUEST_TIMEOUT", default_value = "30s")]
+    request_timeout: humantime::Duration,
+    /// How long a component may go on after the last byte of its answer
+    #[arg(long, env = "FANLIGHT_LINGER", default_value = "10s")]
+    linger: humantime::Duration,
+    /// How long a request waits for a free instance, and no longer than
+    /// --request-timeout; then 503
+    #[arg(long, env = "FANLIGHT_QUEUE_TIMEOUT", default_value = "1s")]
+    queue_timeout: humantime::Duration,
+    /// Instances that live at once; one that was joined of several components
+    /// counts as so many
+    #[arg(long, env = "FANLIGHT_MAX_INSTANCES", default_value = "5000")]
+    pub(crate) max_instances: NonZeroU32,
+    /// Memory of one instance
+    #[arg(long, env = "FANLIGHT_MAX_MEMORY", default_value = "64MiB")]
+    pub(crate) max_memory: ByteSize,
+    /// Elements of one table of an instance
+    #[arg(long, env = "FANLIGHT_MAX_TABLE_ELEMENTS", default_value = "100000")]
+    max_table_elements: u32,
+    /// Body of a request; a longer one gets 413 [default: none]
+    #[arg(long, env = "FANLIGHT_MAX_BODY")]
+    max_body: Option<ByteSize>,
+    /// Header fields of a request; more get 431
+    #[arg(long, env = "FANLIGHT_MAX_HEADERS", default_value = "100")]
+    max_headers: NonZeroU16,
+    /// The head of a request, from 8KiB to 1MiB; a larger one gets 431
+    #[arg(long, env = "FANLIGHT_MAX_HEADER_BYTES", default_value = "32KiB", value_parser = head_size)]
+    max_header_bytes: ByteSize,
+    /// Processor time is measured of one instance in so many; 0 for none
+    #[arg(long, env = "FANLIGHT_CPU_SAMPLE_PERIOD", default_value = "64")]
+    cpu_sample_period: u32,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Bounds on the server")]
+pub(crate) struct ServerArgs {
+    /// Connections open at once
+    #[arg(long, env = "FANLIGHT_MAX_CONNECTIONS", default_value = "10000")]
+    max_connections: NonZeroU32,
+    /// How long a request's head may take, and a connection be idle
+    #[arg(long, env = "FANLIGHT_HEADER_TIMEOUT", default_value = "10s")]
+    header_timeout: humantime::Duration,
+    /// How long an answer's body may move no byte to the client
+    #[arg(long, env = "FANLIGHT_STREAM_IDLE_TIMEOUT", default_value = "30s")]
+    stream_idle_timeout: humantime::Duration,
+    /// How long running requests may take after SIGTERM or SIGINT
+    #[arg(long, env = "FANLIGHT_SHUTDOWN_GRACE", default_value = "30s")]
+    shutdown_grace: humantime::Duration,
+    /// How long to go on, not ready, before accepting no more
+    #[arg(long, env = "FANLIGHT_SHUTDOWN_DELAY", default_value = "0s")]
+    shutdown_delay: humantime::Duration,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Bounds on a component's telemetry")]
+pub(crate) struct GuestArgs {
+    /// Spans a request; more are not recorded
+    #[arg(long, env = "FANLIGHT_MAX_SPANS", default_value = "1000")]
+    max_spans: usize,
+    /// Log records and printed lines a request; more are dropped
+    #[arg(long, env = "FANLIGHT_MAX_LOG_RECORDS", default_value = "1000")]
+    max_log_records: usize,
+    /// Bytes of spans, log records and what they hold, a request; what is over
+    /// them is dropped
+    #[arg(long, env = "FANLIGHT_MAX_TELEMETRY", default_value = "8MiB")]
+    max_telemetry: ByteSize,
+    /// Instruments; more are refused
+    #[arg(long, env = "FANLIGHT_MAX_INSTRUMENTS", default_value = "1000")]
+    max_instruments: usize,
+    /// Series of all instruments; what is over them is counted without attributes
+    #[arg(long, env = "FANLIGHT_MAX_SERIES", default_value = "10000")]
+    max_series: usize,
+}
+
+impl RequestArgs {
+    pub(crate) fn max_table_elements(&self) -> usize {
+        self.max_table_elements as usize
+    }
+
+    pub(crate) fn limits(&self) -> RequestLimits {
+        RequestLimits {
+            request_timeout: self.request_timeout.into(),
+            linger: self.linger.into(),
+            queue_timeout: self.queue_timeout.into(),
+            max_instances: self.max_instances,
+            max_memory_bytes: bytes(self.max_memory),
+            max_table_elements: self.max_table_elements(),
+            max_body_bytes: self.max_body.map(|size| size.as_u64()),
+            max_headers: usize::from(self.max_headers.get()),
+            max_header_bytes: bytes(self.max_header_bytes),
+            cpu_sample_period: NonZeroU32::new(self.cpu_sample_period),
+            ..RequestLimits::default()
+        }
+    }
+}
+
+impl ServerArgs {
+    pub(crate) fn limits(&self) -> ServerLimits {
+        ServerLimits {
+            max_connections: self.max_connections.get() as usize,
+            header_timeout: self.header_timeout.into(),
+            stream_idle_timeout: self.stream_idle_timeout.into(),
+            shutdown_grace: self.shutdown_grace.into(),
+            shutdown_delay: self.shutdown_delay.into(),
+        }
+    }
+}
+
+impl GuestArgs {
+    pub(crate) fn limits(&self) -> GuestLimits {
+        GuestLimits {
+            spans: self.max_spans,
+            log_records: self.max_log_records,
+            telemetry_bytes: bytes(self.max_telemetry),
+            instruments: self.max_instruments,
+            series: self.max_series,
+        }
+    }
+}
+
+pub(crate) fn bytes(size: ByteSize) -> usize {
+    usize::try_from(size.as_u64()).unwrap_or(usize::MAX)
+}
+
+/// Parses the bound on a head. HTTP/1.1 reads into a buffer that has its own
+/// least size, which is hyper's.
+fn head_size(text: &str) -> Result<ByteSize, String> {
+    let size: ByteSize = text.parse()?;
+    if (ByteSize::kib(8)..=ByteSize::mib(1)).contains(&size) {
+        Ok(size)
+    } else {
+        Err("from 8KiB to 1MiB".to_owned())
+    }
+}

@@ -1,0 +1,123 @@
+//! The flags about replacing the component.
+
+use std::convert::Infallible;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use bytesize::ByteSize;
+use clap::Args;
+use http::Uri;
+
+use fanlight_server::GuestLimits;
+use fanlight_server::Probe;
+use fanlight_server::RequestLimits;
+use fanlight_server::Stamp;
+use fanlight_telemetry::Telemetry;
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Replacing the component")]
+pub(crate) struct SwapArgs {
+    /// Serve COMPONENT anew whenever it changes, or PATH whenever it appears or
+    /// changes
+    #[arg(
+        long,
+        env = "FANLIGHT_WATCH",
+        value_name = "PATH",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = ""
+    )]
+    watch: Option<WatchTarget>,
+    /// A path that a new component has to answer with 200 to 399 before it is
+    /// served
+    #[arg(long, env = "FANLIGHT_PROBE", value_name = "PATH", value_parser = probe_path)]
+    probe: Option<Uri>,
+    /// The largest component
+    #[arg(long, env = "FANLIGHT_MAX_COMPONENT", default_value = "64MiB")]
+    pub(crate) max_component: ByteSize,
+}
+
+/// What to watch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum WatchTarget {
+    /// The component itself.
+    Component,
+    /// Another file.
+    File(PathBuf),
+    /// Nothing: a variable that was set to say so.
+    Nothing,
+}
+
+impl FromStr for WatchTarget {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(match text {
+            "" | "true" | "1" => Self::Component,
+            "false" | "0" | "off" => Self::Nothing,
+            path => Self::File(path.into()),
+        })
+    }
+}
+
+/// A file to watch, and how it was when the component was read from it.
+pub(crate) struct Watched {
+    pub(crate) path: PathBuf,
+    pub(crate) served: Option<Stamp>,
+}
+
+impl SwapArgs {
+    /// What is to be watched, as it is before the component is read.
+    pub(crate) fn watched(&self, component: &Path) -> Option<Watched> {
+        match self.watch.as_ref()? {
+            WatchTarget::Nothing => None,
+            WatchTarget::Component => Some(Watched {
+                path: component.to_owned(),
+                served: Stamp::of(component),
+            }),
+            WatchTarget::File(path) => Some(Watched {
+                path: path.clone(),
+                served: None,
+            }),
+        }
+    }
+
+    pub(crate) fn probe(
+        &self,
+        requests: &RequestLimits,
+        telemetry: &Telemetry,
+        guests: GuestLimits,
+    ) -> Option<Probe> {
+        let path = self.probe.clone()?;
+        Some(Probe::new(path, requests, telemetry, guests))
+    }
+}
+
+/// Parses a path with, perhaps, a query.
+fn probe_path(text: &str) -> Result<Uri, String> {
+    let uri: Uri = text.parse().map_err(|_| "it is no path".to_owned())?;
+    match uri.authority() {
+        None if text.starts_with('/') => Ok(uri),
+        _ => Err("a path begins with a slash, such as /health".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_probe_is_a_path() {
+        assert!(probe_path("/health?deep=1").is_ok());
+        for text in ["", "health", "http://localhost/health", "*", "/a b"] {
+            assert!(probe_path(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_watch_without_a_path_is_of_the_component() {
+        assert_eq!("".parse(), Ok(WatchTarget::Component));
+        assert_eq!("off".parse(), Ok(WatchTarget::Nothing));
+        assert_eq!("a.wasm".parse(), Ok(WatchTarget::File("a.wasm".into())));
+    }
+}

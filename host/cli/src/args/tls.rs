@@ -1,0 +1,47 @@
+//! The flags about TLS.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+
+use fanlight_server::{Tls, TlsFiles};
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "TLS")]
+pub(crate) struct TlsArgs {
+    /// The certificate to serve HTTPS with, and its chain, in PEM; read anew
+    /// when it changes, and on SIGHUP
+    #[arg(
+        long,
+        env = "FANLIGHT_TLS_CERT",
+        value_name = "FILE",
+        requires = "tls_key"
+    )]
+    tls_cert: Option<PathBuf>,
+    /// The key of that certificate, in PEM
+    #[arg(
+        long,
+        env = "FANLIGHT_TLS_KEY",
+        value_name = "FILE",
+        requires = "tls_cert"
+    )]
+    tls_key: Option<PathBuf>,
+}
+
+impl TlsArgs {
+    /// What they name, read; none where HTTP is to be served.
+    ///
+    /// # Errors
+    /// Where the files cannot be served.
+    pub(crate) fn tls(&self) -> anyhow::Result<Option<Arc<Tls>>> {
+        let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) else {
+            return Ok(None);
+        };
+        let tls = Tls::load(TlsFiles {
+            certificate: certificate.clone(),
+            key: key.clone(),
+        })?;
+        Ok(Some(Arc::new(tls)))
+    }
+}

@@ -1,0 +1,138 @@
+//! The command line: raw arguments become resolved configuration, and errors
+//! become exit codes.
+
+use std::ffi::OsStr;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+use crate::client::{ClientArgs, SwapArgs};
+use crate::serve::ServeArgs;
+
+/// Exit code of a run that failed.
+pub(crate) const FAILED: u8 = 1;
+/// Exit code of bad use: flags, environment, a component that cannot be served.
+pub(crate) const BAD_USE: u8 = 2;
+
+/// Serves WebAssembly components over HTTP and lets you see inside them.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serves a component
+    Serve(Box<ServeArgs>),
+    /// Has a running server serve another component
+    Swap(SwapArgs),
+    /// Has a running server serve the previous component again
+    Rollback(ClientArgs),
+    /// Asks a running server whether it is ready; exit code 0 says yes
+    Health(ClientArgs),
+}
+
+impl Cli {
+    /// Reads the process's arguments and `FANLIGHT_*` variables. An empty variable
+    /// is unset, as OpenTelemetry has it for `OTEL_*`. Bad use ends the process.
+    pub(crate) fn read() -> Self {
+        let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|it| it.is_empty());
+        let matches = without_variables(Self::command(), is_empty).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+
+    /// Runs the command; its exit code says how it went.
+    pub(crate) fn run(self) -> ExitCode {
+        let _flushed = crate::stderr::begin();
+        let log = crate::log::init();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build();
+        let runtime = match runtime {
+            Ok(runtime) => runtime,
+            Err(error) => return failed(&anyhow::Error::from(error), FAILED),
+        };
+        let code = match self.command {
+            Command::Serve(args) => runtime.block_on(args.run(&log)),
+            Command::Swap(args) => runtime.block_on(args.run()),
+            Command::Rollback(args) => runtime.block_on(args.roll_back()),
+            Command::Health(args) => runtime.block_on(args.health()),
+        };
+        // All that has to end has ended; a thread that reads a file, say from a
+        // share that hangs, is not waited for.
+        runtime.shutdown_background();
+        code
+    }
+}
+
+/// Makes a command ignore the variables that are `ignored`.
+fn without_variables(
+    command: clap::Command,
+    ignored: impl Fn(&OsStr) -> bool + Copy,
+) -> clap::Command {
+    command
+        .mut_args(|arg| {
+            let is_ignored = arg.get_env().is_some_and(ignored);
+            if is_ignored {
+                arg.env(None::<&'static str>)
+            } else {
+                arg
+            }
+        })
+        .mut_subcommands(|command| without_variables(command, ignored))
+}
+
+/// Parses a variable that stands for a flag without a value.
+pub(crate) fn boolean(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => Ok(true),
+        "false" | "0" | "no" | "off" => Ok(false),
+        _ => Err("expected true or false, 1 or 0, yes or no, on or off".to_owned()),
+    }
+}
+
+pub(crate) fn failed(error: &anyhow::Error, code: u8) -> ExitCode {
+    crate::stderr::say(&format!("error: {error:#}"));
+    ExitCode::from(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_variable_is_unset_for_every_flag() {
+        let all = Cli::command();
+        let none = without_variables(Cli::command(), |_| true);
+        let mut flags = 0;
+        for (all, none) in all.get_subcommands().zip(none.get_subcommands()) {
+            flags += all
+                .get_arguments()
+                .filter(|it| it.get_env().is_some())
+                .count();
+            assert!(none.get_arguments().all(|arg| arg.get_env().is_none()));
+            assert_eq!(all.get_arguments().count(), none.get_arguments().count());
+        }
+        assert!(flags > 20, "{flags}");
+    }
+
+    #[test]
+    fn a_boolean_variable_is_one_of_eight_words() {
+        for (word, value) in [("true", true), ("1", true), ("YES", true), ("on", true)]
+            .into_iter()
+            .chain([
+                ("false", false),
+                ("0", false),
+                ("no", false),
+                ("Off", false),
+            ])
+        {
+            assert_eq!(boolean(word), Ok(value), "{word}");
+        }
+        for word in ["", "disabled", "never", "none", "maybe", "2"] {
+            assert!(boolean(word).is_err(), "{word}");
+        }
+    }
+}

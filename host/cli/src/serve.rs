@@ -1,0 +1,302 @@
+//! `fanlight serve`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use clap::Args;
+use tokio::net::TcpListener;
+
+use crate::args::auth::TokenArgs;
+use crate::args::headers::HeaderArgs;
+use crate::args::limits::{GuestArgs, RequestArgs, ServerArgs, bytes};
+use crate::args::reload::{SwapArgs, Watched};
+use crate::args::tls::TlsArgs;
+use crate::cli::boolean;
+use crate::cli::failed;
+use crate::cli::{BAD_USE, FAILED};
+use crate::signals::{Hangups, Signals, ignore_others};
+use crate::stderr;
+use fanlight_server::EngineConfig;
+use fanlight_server::LoadError;
+use fanlight_server::Reloader;
+use fanlight_server::RequestLimits;
+use fanlight_server::Server;
+use fanlight_server::Watch;
+use fanlight_server::{Access, Admin, AdminAddress, AdminState, PrometheusListener};
+use fanlight_server::{ComponentSlot, LoadedComponent};
+use fanlight_server::{Renewal, Tls};
+use fanlight_telemetry::{HostLog, RECORD_TARGET, ServiceIdentity, Telemetry, TelemetryConfig};
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// The component: a WebAssembly component that exports
+    /// wasi:http/incoming-handler@0.2
+    #[arg(env = "FANLIGHT_COMPONENT")]
+    component: PathBuf,
+    /// Where to serve it
+    #[arg(long, env = "FANLIGHT_LISTEN", default_value = "127.0.0.1:8000")]
+    listen: SocketAddr,
+    /// Where to answer /livez, /readyz, /metrics and /component; `off` for
+    /// nowhere
+    #[arg(long, env = "FANLIGHT_ADMIN", default_value = "127.0.0.1:9000")]
+    admin: AdminAddress,
+    #[command(flatten)]
+    token: TokenArgs,
+    /// Answer /metrics without the token
+    #[arg(
+        long,
+        env = "FANLIGHT_METRICS_PUBLIC",
+        value_parser = boolean
+    )]
+    metrics_public: bool,
+    #[command(flatten)]
+    tls: TlsArgs,
+    /// Leave the header `traceresponse` out of answers
+    #[arg(
+        long,
+        env = "FANLIGHT_NO_TRACE_HEADER",
+        value_parser = boolean
+    )]
+    no_trace_header: bool,
+    /// Leave the table that a component's imports come by as it was built
+    #[arg(
+        long,
+        env = "FANLIGHT_NO_DIRECT_IMPORTS",
+        value_parser = boolean
+    )]
+    no_direct_imports: bool,
+    /// Where compiled code is kept between runs; `off` for nowhere
+    /// [default: fanlight in the user's cache directory]
+    #[arg(long, env = "FANLIGHT_CACHE_DIR")]
+    cache_dir: Option<PathBuf>,
+    #[command(flatten)]
+    headers: HeaderArgs,
+    #[command(flatten)]
+    swaps: SwapArgs,
+    #[command(flatten)]
+    requests: RequestArgs,
+    #[command(flatten)]
+    server: ServerArgs,
+    #[command(flatten)]
+    guests: GuestArgs,
+}
+
+impl ServeArgs {
+    pub(crate) async fn run(self, log: &HostLog) -> ExitCode {
+        if let Err(error) = ignore_others() {
+            return failed(&error.into(), FAILED);
+        }
+        // Each connection is a descriptor; the soft limit is often 1,024.
+        if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+            tracing::warn!(%error, "cannot raise the limit on open files");
+        }
+        let token = match self.token.token() {
+            Ok(token) => token,
+            Err(error) => return failed(&error, BAD_USE),
+        };
+        let access = match self.admin {
+            AdminAddress::Off => None,
+            AdminAddress::Bind(address) => match Access::new(address, token) {
+                Ok(access) if self.metrics_public => Some((address, access.with_public_metrics())),
+                Ok(access) => Some((address, access)),
+                Err(error) => return failed(&error, BAD_USE),
+            },
+        };
+        let tls = match self.tls.tls() {
+            Ok(tls) => tls,
+            Err(error) => return failed(&error, BAD_USE),
+        };
+        let captured_headers = match self.headers.captured() {
+            Ok(captured) => captured,
+            Err(error) => return failed(&error.into(), BAD_USE),
+        };
+        let requests = RequestLimits {
+            trace_header: !self.no_trace_header,
+            trusted_proxies: self.headers.trusted_proxies(),
+            captured_headers,
+            ..self.requests.limits()
+        };
+        // Seen before it is read: what changes from now on is offered.
+        let watch = self.swaps.watched(&self.component);
+        // A component that cannot be served is said before anything is bound.
+        let slot = match ComponentSlot::load(&self.component, &self.engine()) {
+            Ok(slot) => Arc::new(slot),
+            Err(error) => return failed(&self.named(error), BAD_USE),
+        };
+        let mut config = TelemetryConfig::from_env(self.service(&slot.current()));
+        // Without an address nobody could read it.
+        config.prometheus &= self.admin != AdminAddress::Off || config.prometheus_address.is_some();
+        let telemetry = match Telemetry::init(&config) {
+            Ok(telemetry) => telemetry,
+            Err(error) => return failed(&error, BAD_USE),
+        };
+        log.connect(&telemetry);
+        let served = self
+            .serve(slot, &telemetry, requests, tls, access, watch)
+            .await;
+        // Said before flushing, which may take a while where nobody listens.
+        let code = match &served {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                tracing::error!(target: RECORD_TARGET, "{error:#}");
+                failed(error, FAILED)
+            }
+        };
+        log.close();
+        telemetry.shutdown().await;
+        if served.is_ok() {
+            // The last line: flushing may have its own to say.
+            tracing::info!("drained");
+        }
+        code
+    }
+
+    async fn serve(
+        &self,
+        slot: Arc<ComponentSlot>,
+        telemetry: &Telemetry,
+        requests: RequestLimits,
+        tls: Option<Arc<Tls>>,
+        admin: Option<(SocketAddr, Access)>,
+        watch: Option<Watched>,
+    ) -> anyhow::Result<()> {
+        let guests = self.guests.limits();
+        let probe = self.swaps.probe(&requests, telemetry, guests);
+        let server = Server::new(
+            Arc::clone(&slot),
+            telemetry,
+            requests,
+            self.server.limits(),
+            guests,
+        )
+        .with_tls(tls.clone());
+        let listener = bind(self.listen)?;
+        let admin = match admin {
+            None => None,
+            Some((address, access)) => Some((bind(address)?, access)),
+        };
+        let scrapes = match (telemetry.prometheus_address(), telemetry.prometheus()) {
+            (Some((host, port)), Some(metrics)) => {
+                let listener = TcpListener::bind((host, port)).await;
+                let listener = listener
+                    .with_context(|| format!("cannot listen on {host}:{port} for Prometheus"))?;
+                Some((listener, metrics))
+            }
+            _ => None,
+        };
+        let mut signals = Signals::new()?;
+        let _hangups = Hangups::heed(tls.clone())?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let _renewal = tls.map(Renewal::start);
+        let component = slot.current();
+        tracing::info!(
+            component = %self.component.display(),
+            version = component.version(),
+            digest = component.digest(),
+            "serving at {scheme}://{}",
+            listener.local_addr()?
+        );
+        // Held, it would count as a request on the first component.
+        drop(component);
+        let reloader = Arc::new(Reloader::new(slot, telemetry, probe));
+        let admin = match admin {
+            Some((admin, access)) => {
+                tracing::info!("admin: http://{}", admin.local_addr()?);
+                let state = AdminState {
+                    readiness: server.readiness(),
+                    reloader: Arc::clone(&reloader),
+                    metrics: telemetry.prometheus(),
+                    access,
+                };
+                Some(Admin::serve(admin, state))
+            }
+            None => None,
+        };
+        telemetry.announce();
+        let scrapes = match scrapes {
+            Some((listener, metrics)) => {
+                let address = listener.local_addr()?;
+                tracing::info!("metrics: http://{address}/metrics (Prometheus)");
+                Some(PrometheusListener::serve(listener, metrics))
+            }
+            None => None,
+        };
+        let watch = watch.map(|Watched { path, served }| {
+            tracing::info!("watching {}", path.display());
+            Watch::start(path, served, reloader)
+        });
+        server
+            .serve(listener, async move {
+                let name = signals.next().await;
+                let first = Instant::now();
+                tracing::info!("{name}: draining; a second signal ends at once");
+                // What is swapped in from now on nobody would see.
+                drop(watch);
+                tokio::spawn(async move {
+                    signals.insists(first).await;
+                    tracing::warn!("a second signal: ended without draining");
+                    stderr::end();
+                    std::process::exit(i32::from(FAILED));
+                });
+            })
+            .await;
+        drop((admin, scrapes));
+        Ok(())
+    }
+
+    /// Names the file in front of what is wrong with it.
+    fn named(&self, error: anyhow::Error) -> anyhow::Error {
+        match error.downcast_ref::<LoadError>() {
+            Some(LoadError::Read { .. }) | None => error,
+            Some(_) => error.context(self.component.display().to_string()),
+        }
+    }
+
+    /// What the service is where the environment does not say: what the
+    /// component calls itself, or else its file's name.
+    fn service(&self, component: &LoadedComponent) -> ServiceIdentity {
+        let file_name = || {
+            let stem = self.component.file_stem().unwrap_or_default();
+            stem.to_string_lossy().replace('_', "-")
+        };
+        let name = component.claimed_name().map(str::to_owned);
+        ServiceIdentity {
+            name: name.unwrap_or_else(file_name),
+            version: component.claimed_version().map(str::to_owned),
+        }
+    }
+
+    fn engine(&self) -> EngineConfig {
+        EngineConfig {
+            max_instances: self.requests.max_instances,
+            max_memory_bytes: bytes(self.requests.max_memory),
+            max_table_elements: self.requests.max_table_elements(),
+            max_component_bytes: bytes(self.swaps.max_component),
+            direct_imports: !self.no_direct_imports,
+            cache_dir: match &self.cache_dir {
+                Some(directory) if directory.as_os_str() == "off" => None,
+                // The engine's cache takes absolute paths alone.
+                Some(directory) => std::path::absolute(directory).ok(),
+                None => default_cache_dir(),
+            },
+        }
+    }
+}
+
+fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    fanlight_server::listen(address).with_context(|| format!("cannot listen on {address}"))
+}
+
+/// `$XDG_CACHE_HOME/fanlight/compiled`, or the same below `~/.cache`.
+fn default_cache_dir() -> Option<PathBuf> {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    let base = match set("XDG_CACHE_HOME") {
+        Some(base) => PathBuf::from(base),
+        None => PathBuf::from(set("HOME")?).join(".cache"),
+    };
+    Some(base.join("fanlight").join("compiled"))
+}

@@ -1,0 +1,139 @@
+//! The admin listener: probes, what is served, and its replacement.
+//!
+//! Every route but the probes passes `access` first. What takes long here, an
+//! upload or a compile, holds up its own connection alone.
+
+pub(crate) mod address;
+pub(crate) mod auth;
+pub(crate) mod component;
+pub(crate) mod listener;
+pub(crate) mod responses;
+pub(crate) mod scrape;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+
+pub use crate::admin::address::AdminAddress;
+pub use crate::admin::auth::{Access, AdminToken};
+pub use crate::admin::scrape::PrometheusListener;
+use crate::component::reload::Reloader;
+use crate::http::body::drain::ReadOn;
+use crate::http::server::Readiness;
+use fanlight_telemetry::PrometheusText;
+
+/// The admin listener's task. It ends with its owner, and its connections with it.
+pub struct Admin {
+    task: JoinHandle<()>,
+}
+
+/// What the routes answer from.
+pub struct AdminState {
+    /// Whether the server takes requests.
+    pub readiness: Readiness,
+    /// What is served, and its replacement.
+    pub reloader: Arc<Reloader>,
+    /// The metrics, unless telemetry is off.
+    pub metrics: Option<PrometheusText>,
+    /// Who may ask for what.
+    pub access: Access,
+}
+
+impl Admin {
+    /// Answers on `listener` until it is dropped.
+    pub fn serve(listener: TcpListener, state: AdminState) -> Self {
+        let state = Arc::new(state);
+        let uploads = Arc::new(crate::admin::component::uploads());
+        let unwanted = crate::admin::listener::UNWANTED_BYTES.max(state.reloader.max_bytes());
+        let answers = move |request| {
+            let (state, uploads) = (Arc::clone(&state), Arc::clone(&uploads));
+            async move { answer(request, &state, &uploads).await }
+        };
+        Self {
+            task: tokio::spawn(crate::admin::listener::accept(listener, unwanted, answers)),
+        }
+    }
+}
+
+impl Drop for Admin {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// What the admin port can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Route {
+    Livez,
+    Readyz,
+    Metrics,
+    Component,
+    Rollback,
+}
+
+impl Route {
+    fn of(path: &str) -> Option<Self> {
+        match path {
+            "/livez" => Some(Self::Livez),
+            "/readyz" => Some(Self::Readyz),
+            "/metrics" => Some(Self::Metrics),
+            "/component" => Some(Self::Component),
+            "/component/rollback" => Some(Self::Rollback),
+            _ => None,
+        }
+    }
+
+    /// The methods that it takes, as `Allow` lists them.
+    fn allow(self) -> &'static str {
+        match self {
+            Self::Livez | Self::Readyz | Self::Metrics => "GET, HEAD",
+            Self::Component => "GET, HEAD, PUT",
+            Self::Rollback => "POST",
+        }
+    }
+
+    fn takes(self, method: &Method) -> bool {
+        self.allow().split(", ").any(|taken| taken == method)
+    }
+}
+
+async fn answer(
+    request: Request<ReadOn<Incoming>>,
+    state: &AdminState,
+    uploads: &Semaphore,
+) -> Response<Full<Bytes>> {
+    let Some(route) = Route::of(request.uri().path()) else {
+        return crate::admin::responses::problem(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "There is nothing here",
+        );
+    };
+    if !route.takes(request.method()) {
+        return crate::admin::responses::method_not_allowed(route.allow());
+    }
+    if let Err(refused) = state.access.check(route, &request) {
+        return refused.answer();
+    }
+    match route {
+        Route::Livez => crate::admin::responses::probe(StatusCode::OK, "alive\n"),
+        Route::Readyz if state.readiness.is_ready() => {
+            crate::admin::responses::probe(StatusCode::OK, "ready\n")
+        }
+        Route::Readyz => {
+            crate::admin::responses::probe(StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
+        }
+        Route::Metrics => crate::admin::responses::metrics(state.metrics.as_ref()).await,
+        Route::Component if request.method() == Method::PUT => {
+            crate::admin::component::put(request, &state.reloader, uploads).await
+        }
+        Route::Component => crate::admin::component::get(&state.reloader),
+        Route::Rollback => crate::admin::component::roll_back(request.headers(), &state.reloader),
+    }
+}

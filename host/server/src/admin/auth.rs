@@ -1,0 +1,339 @@
+//! Who may ask the admin port for what.
+//!
+//! A token where there is one. Without one the listener is on loopback, and
+//! what a web page could do there is closed: a name that somebody else resolves
+//! to 127.0.0.1 is no loopback host, and writes come from no foreign origin.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use http::uri::Authority;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq as _;
+
+use super::Route;
+use crate::admin::responses;
+
+/// Who may ask for what.
+pub struct Access {
+    token: Option<AdminToken>,
+    /// Whoever scrapes needs no token.
+    metrics_are_public: bool,
+}
+
+/// A secret that whoever writes has to show, as `Authorization: Bearer <token>`.
+#[derive(Clone)]
+pub struct AdminToken {
+    /// Digests have one length: comparing them tells nothing of the token's.
+    digest: [u8; 32],
+    text: String,
+}
+
+/// Why a request is refused.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    NoToken,
+    WrongToken,
+    ForeignHost,
+    ForeignOrigin,
+}
+
+impl Access {
+    /// Rules for a listener at `address`.
+    ///
+    /// # Errors
+    /// Where others than this machine reach it and there is no token.
+    pub fn new(address: SocketAddr, token: Option<AdminToken>) -> anyhow::Result<Self> {
+        anyhow::ensure!(
+            token.is_some() || address.ip().to_canonical().is_loopback(),
+            "--admin {address} can be reached from other machines: it needs --admin-token-file \
+             or --admin-token"
+        );
+        Ok(Self {
+            token,
+            metrics_are_public: false,
+        })
+    }
+
+    /// Lets whoever reaches the port read the metrics.
+    #[must_use]
+    pub fn with_public_metrics(mut self) -> Self {
+        self.metrics_are_public = true;
+        self
+    }
+
+    pub(crate) fn check<B>(&self, route: Route, request: &Request<B>) -> Result<(), Refused> {
+        // Whoever probes has no token, and learns one bit.
+        if matches!(route, Route::Livez | Route::Readyz) {
+            return Ok(());
+        }
+        if route == Route::Metrics && self.metrics_are_public {
+            return Ok(());
+        }
+        let headers = request.headers();
+        let is_write = !matches!(*request.method(), Method::GET | Method::HEAD);
+        if is_write && !is_own_origin(headers) {
+            return Err(Refused::ForeignOrigin);
+        }
+        match &self.token {
+            None if is_loopback_host(headers) => Ok(()),
+            None => Err(Refused::ForeignHost),
+            Some(token) => match bearer(headers) {
+                None => Err(Refused::NoToken),
+                Some(shown) if token.is(shown) => Ok(()),
+                Some(_) => Err(Refused::WrongToken),
+            },
+        }
+    }
+}
+
+impl AdminToken {
+    /// Takes a token from a flag or a variable.
+    ///
+    /// # Errors
+    /// Where it is empty or cannot stand in a header.
+    pub fn new(text: &str) -> anyhow::Result<Self> {
+        let text = text.trim();
+        anyhow::ensure!(!text.is_empty(), "the admin token is empty");
+        anyhow::ensure!(
+            text.bytes().all(|byte| byte.is_ascii_graphic()),
+            "the admin token may hold visible ASCII characters only"
+        );
+        Ok(Self {
+            digest: Sha256::digest(text.as_bytes()).into(),
+            text: text.to_owned(),
+        })
+    }
+
+    /// Reads a token from a file; space around it does not count.
+    ///
+    /// # Errors
+    /// Where the file cannot be read or holds no token.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read the admin token from {}", path.display()))?;
+        Self::new(&text).with_context(|| path.display().to_string())
+    }
+
+    /// The value of `Authorization` that shows it.
+    pub fn authorization(&self) -> String {
+        format!("Bearer {}", self.text)
+    }
+
+    fn is(&self, shown: &[u8]) -> bool {
+        let shown: [u8; 32] = Sha256::digest(shown).into();
+        self.digest.ct_eq(&shown).into()
+    }
+}
+
+impl std::fmt::Debug for AdminToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AdminToken(..)")
+    }
+}
+
+impl Refused {
+    pub(crate) fn answer(&self) -> Response<Full<Bytes>> {
+        let (status, name, title) = match self {
+            Self::NoToken => (
+                StatusCode::UNAUTHORIZED,
+                "unauthorized",
+                "This needs the admin token: Authorization: Bearer <token>",
+            ),
+            Self::WrongToken => (
+                StatusCode::UNAUTHORIZED,
+                "unauthorized",
+                "This is not the admin token",
+            ),
+            Self::ForeignHost => (
+                StatusCode::FORBIDDEN,
+                "foreign_host",
+                "Without a token the admin port answers to loopback host names alone",
+            ),
+            Self::ForeignOrigin => (
+                StatusCode::FORBIDDEN,
+                "foreign_origin",
+                "The admin port takes no writes from other origins",
+            ),
+        };
+        let mut response = responses::problem(status, name, title);
+        if status == StatusCode::UNAUTHORIZED {
+            let scheme = HeaderValue::from_static("Bearer");
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, scheme);
+        }
+        response
+    }
+}
+
+/// The token that a request shows (RFC 6750 §2.1).
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let value = headers.get(header::AUTHORIZATION)?.as_bytes();
+    let (scheme, token) = value.split_at_checked(7)?;
+    scheme
+        .eq_ignore_ascii_case(b"bearer ")
+        .then(|| token.trim_ascii())
+}
+
+/// Whether the one `Host` names this machine's loopback.
+fn is_loopback_host(headers: &HeaderMap) -> bool {
+    let Some(host) = host(headers) else {
+        return false;
+    };
+    let name = host.host().trim_start_matches('[').trim_end_matches(']');
+    match name.parse::<IpAddr>() {
+        Ok(address) => address.to_canonical().is_loopback(),
+        Err(_) => name.eq_ignore_ascii_case("localhost"),
+    }
+}
+
+/// Whether a request comes from no web page, or from one of this very server.
+fn is_own_origin(headers: &HeaderMap) -> bool {
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    let Some(origin) = origins.next() else {
+        return true;
+    };
+    let Some(host) = host(headers) else {
+        return false;
+    };
+    let own = [format!("http://{host}"), format!("https://{host}")];
+    origins.next().is_none() && own.iter().any(|own| origin == own.as_str())
+}
+
+fn host(headers: &HeaderMap) -> Option<Authority> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let host = hosts.next()?.to_str().ok()?.parse().ok()?;
+    hosts.next().is_none().then_some(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(method: Method, headers: &[(&'static str, &str)]) -> Request<()> {
+        let mut request = Request::new(());
+        *request.method_mut() = method;
+        for (name, value) in headers {
+            request.headers_mut().append(*name, value.parse().unwrap());
+        }
+        request
+    }
+
+    fn loopback(token: Option<&str>) -> Access {
+        let address = "127.0.0.1:9000".parse().unwrap();
+        Access::new(address, token.map(|text| AdminToken::new(text).unwrap())).unwrap()
+    }
+
+    #[test]
+    fn an_address_that_others_reach_needs_a_token() {
+        let token = AdminToken::new("t").unwrap();
+        for address in ["0.0.0.0:9000", "[::]:9000", "192.168.0.1:9000"] {
+            let address = address.parse().unwrap();
+            assert!(Access::new(address, None).is_err(), "{address}");
+            assert!(Access::new(address, Some(token.clone())).is_ok());
+        }
+        for address in ["127.0.0.1:9000", "[::1]:9000", "[::ffff:127.0.0.1]:9000"] {
+            assert!(
+                Access::new(address.parse().unwrap(), None).is_ok(),
+                "{address}"
+            );
+        }
+    }
+
+    #[test]
+    fn without_a_token_only_loopback_hosts_are_answered() {
+        let access = loopback(None);
+        let check = |host| access.check(Route::Component, &request(Method::GET, &[("host", host)]));
+        for host in [
+            "127.0.0.1:9000",
+            "localhost:9000",
+            "LOCALHOST",
+            "[::1]:9000",
+            "127.9.9.9",
+        ] {
+            assert_eq!(check(host), Ok(()), "{host}");
+        }
+        for host in [
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "10.0.0.1",
+        ] {
+            assert_eq!(check(host), Err(Refused::ForeignHost), "{host}");
+        }
+        let none = access.check(Route::Component, &request(Method::GET, &[]));
+        assert_eq!(none, Err(Refused::ForeignHost));
+        let two = [("host", "localhost"), ("host", "localhost")];
+        let two = access.check(Route::Component, &request(Method::GET, &two));
+        assert_eq!(two, Err(Refused::ForeignHost));
+    }
+
+    #[test]
+    fn writes_from_another_origin_are_refused_even_with_the_token() {
+        let access = loopback(Some("secret"));
+        let check = |origin| {
+            let headers = [
+                ("host", "localhost:9000"),
+                ("authorization", "Bearer secret"),
+                ("origin", origin),
+            ];
+            access.check(Route::Component, &request(Method::PUT, &headers))
+        };
+        assert_eq!(check("http://localhost:9000"), Ok(()));
+        for origin in [
+            "null",
+            "http://evil.example",
+            "http://localhost",
+            "http://localhost:90000",
+        ] {
+            assert_eq!(check(origin), Err(Refused::ForeignOrigin), "{origin}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_demanded_as_it_is_except_by_probes() {
+        let access = loopback(Some("secret"));
+        let check = |route, value: &str| {
+            access.check(route, &request(Method::GET, &[("authorization", value)]))
+        };
+        assert_eq!(check(Route::Component, "Bearer secret"), Ok(()));
+        assert_eq!(check(Route::Component, "bearer secret"), Ok(()));
+        for wrong in ["Bearer secre", "Bearer secrets", "Bearer SECRET", "Bearer "] {
+            assert_eq!(
+                check(Route::Component, wrong),
+                Err(Refused::WrongToken),
+                "{wrong}"
+            );
+        }
+        for none in ["Basic secret", "secret", ""] {
+            assert_eq!(
+                check(Route::Component, none),
+                Err(Refused::NoToken),
+                "{none}"
+            );
+        }
+        let probe = request(Method::GET, &[("host", "10.0.0.1")]);
+        assert_eq!(access.check(Route::Readyz, &probe), Ok(()));
+        assert_eq!(access.check(Route::Metrics, &probe), Err(Refused::NoToken));
+        let access = access.with_public_metrics();
+        assert_eq!(access.check(Route::Metrics, &probe), Ok(()));
+        assert_eq!(
+            access.check(Route::Component, &probe),
+            Err(Refused::NoToken)
+        );
+    }
+
+    #[test]
+    fn a_token_never_shows_in_debug_output() {
+        let token = AdminToken::new(" secret\n").unwrap();
+        assert!(!format!("{token:?}").contains("secret"));
+        assert_eq!(token.authorization(), "Bearer secret");
+        assert!(AdminToken::new(" \n").is_err());
+        assert!(AdminToken::new("two words").is_err());
+    }
+}

@@ -1,0 +1,106 @@
+//! What the admin port says: plain text to probes, JSON to everybody else.
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use http_body_util::Full;
+use serde::Serialize;
+
+use fanlight_telemetry::PrometheusText;
+
+/// A problem as RFC 9457 has it.
+#[derive(Serialize)]
+pub(crate) struct Problem<'a> {
+    pub(crate) r#type: String,
+    pub(crate) title: &'a str,
+    pub(crate) status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) detail: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) error_type: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) trace_id: Option<String>,
+}
+
+/// The answer to a probe, the last one of its connection: whoever has no token
+/// keeps none, by asking on and on and reading nothing.
+pub(crate) fn probe(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
+    let mut response = answer(
+        status,
+        "text/plain; charset=utf-8",
+        Bytes::from_static(text.as_bytes()),
+    );
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(header::CONNECTION, close);
+    response
+}
+
+pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response<Full<Bytes>> {
+    answer(status, "application/json", to_json(value))
+}
+
+/// The metrics as Prometheus scrapes them.
+pub(crate) async fn metrics(metrics: Option<&PrometheusText>) -> Response<Full<Bytes>> {
+    let Some(metrics) = metrics else {
+        return problem(StatusCode::NOT_FOUND, "not_found", "Telemetry is off");
+    };
+    match metrics.render().await {
+        Ok(text) => answer(StatusCode::OK, metrics.content_type(), text.into()),
+        Err(error) => {
+            tracing::warn!(error = format!("{error:#}"), "cannot render the metrics");
+            problem(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "metrics",
+                "The metrics cannot be rendered",
+            )
+        }
+    }
+}
+
+/// A problem with nothing more to say than its title.
+pub(crate) fn problem(
+    status: StatusCode,
+    name: &'static str,
+    title: &'static str,
+) -> Response<Full<Bytes>> {
+    detailed(&Problem {
+        r#type: format!("urn:fanlight:problem:{name}"),
+        title,
+        status: status.as_u16(),
+        detail: None,
+        error_type: None,
+        trace_id: None,
+    })
+}
+
+pub(crate) fn detailed(problem: &Problem<'_>) -> Response<Full<Bytes>> {
+    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    answer(status, "application/problem+json", to_json(problem))
+}
+
+pub(crate) fn method_not_allowed(allow: &'static str) -> Response<Full<Bytes>> {
+    let mut response = problem(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        "This is not to be had by that method",
+    );
+    let allow = HeaderValue::from_static(allow);
+    response.headers_mut().insert(header::ALLOW, allow);
+    response
+}
+
+fn to_json(value: &impl Serialize) -> Bytes {
+    // Only maps with other keys than strings fail; none is made here.
+    let mut text = serde_json::to_vec(value).unwrap_or_default();
+    text.push(b'\n');
+    text.into()
+}
+
+fn answer(status: StatusCode, kind: &'static str, body: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    // What was served a moment ago is not what is served.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

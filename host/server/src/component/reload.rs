@@ -1,0 +1,361 @@
+//! Replaces the component while it serves: reads, compiles, links, probes, swaps.
+//!
+//! One at a time, and the newest wins: what was offered before it and is not
+//! served yet is told that it was superseded. Whatever is refused, the
+//! component that serves goes on. A swap is one atomic store, the last step.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::Counter;
+use opentelemetry::trace::SpanContext;
+use tokio::sync::watch;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+use crate::component::outcome::{Concluded, Outcome, Refusal, Swapped};
+use crate::component::probe::Probe;
+use crate::component::reload_trace::{Ending, SwapTrace};
+use crate::component::slot::{ComponentSlot, LoadedComponent, SlotView, Source};
+use crate::component::source::Offer;
+use crate::component::swap_error::SwapError;
+use fanlight_telemetry::Telemetry;
+use fanlight_telemetry::trace::span::Tracer;
+
+/// Replaces what a slot holds.
+pub struct Reloader {
+    shared: Arc<Shared>,
+    tasks: TaskTracker,
+    /// Swaps under way end with their owner.
+    _ended: DropGuard,
+    ended: CancellationToken,
+}
+
+struct Shared {
+    slot: Arc<ComponentSlot>,
+    probe: Option<Probe>,
+    tracer: Tracer,
+    swaps: Counter<u64>,
+    /// The number of the newest offer.
+    newest: watch::Sender<u64>,
+    /// Whoever compiles holds it.
+    turn: tokio::sync::Mutex<()>,
+    /// Held while it is decided what is served next.
+    deciding: Mutex<()>,
+    last_refusal: Mutex<Option<Refusal>>,
+}
+
+impl Reloader {
+    /// Makes one for a slot. `probe` is asked of every new component before it
+    /// is served.
+    pub fn new(slot: Arc<ComponentSlot>, telemetry: &Telemetry, probe: Option<Probe>) -> Self {
+        let swaps = telemetry
+            .meter()
+            .u64_counter("fanlight.component.swaps")
+            .with_unit("{swap}")
+            .with_description("Components that were offered to be served, by source and outcome")
+            .build();
+        let ended = CancellationToken::new();
+        Self {
+            shared: Arc::new(Shared {
+                slot,
+                probe,
+                tracer: telemetry.tracer().clone(),
+                swaps,
+                newest: watch::Sender::new(0),
+                turn: tokio::sync::Mutex::default(),
+                deciding: Mutex::default(),
+                last_refusal: Mutex::default(),
+            }),
+            tasks: TaskTracker::new(),
+            _ended: ended.clone().drop_guard(),
+            ended,
+        }
+    }
+
+    /// Serves what is offered, if it can be served.
+    ///
+    /// # Cancel safety
+    /// Dropped, it lets the swap go on: half of one is not to be had.
+    pub(crate) async fn offer(&self, offer: Offer, asked_by: Option<SpanContext>) -> Concluded {
+        let shared = Arc::clone(&self.shared);
+        let ended = self.ended.clone();
+        let swap = self.tasks.spawn(async move {
+            tokio::select! {
+                biased;
+                () = ended.cancelled() => Concluded::ended(),
+                concluded = shared.offer(offer, asked_by) => concluded,
+            }
+        });
+        swap.await.unwrap_or_else(|_| Concluded::ended())
+    }
+
+    /// Returns to the component before the current one, at once: it is still
+    /// loaded. A second time it undoes the first.
+    pub(crate) fn roll_back(&self, asked_by: Option<SpanContext>) -> Concluded {
+        self.shared.roll_back(asked_by)
+    }
+
+    pub(crate) fn view(&self) -> (SlotView, Option<Refusal>) {
+        let last_refusal = lock(&self.shared.last_refusal).clone();
+        (self.shared.slot.view(), last_refusal)
+    }
+
+    /// The digest of what is served.
+    pub(crate) fn digest(&self) -> String {
+        self.shared.slot.current().digest().to_owned()
+    }
+
+    /// The largest component that is taken, in bytes.
+    pub(crate) fn max_bytes(&self) -> usize {
+        self.shared.slot.compiler().max_bytes()
+    }
+}
+
+impl Shared {
+    async fn offer(&self, offer: Offer, asked_by: Option<SpanContext>) -> Concluded {
+        let source = offer.source();
+        let mut trace =
+            SwapTrace::start(&self.tracer, "component.swap", source.to_string(), asked_by);
+        let swapped = self.try_offer(offer, &mut trace).await;
+        self.conclude(Asked::Offer(source), trace, swapped)
+    }
+
+    async fn try_offer(&self, offer: Offer, trace: &mut SwapTrace) -> Result<Exchange, SwapError> {
+        let source = offer.source();
+        let compiler = self.slot.compiler();
+        let bytes = trace
+            .step("read", |_| async {
+                let bytes = offer.read(compiler.max_bytes()).await?;
+                compiler.check(&bytes)?;
+                Ok(bytes)
+            })
+            .await?;
+        // From here on: what is refused at first sight supersedes nothing.
+        let mut ticket = 0;
+        self.newest.send_modify(|newest| {
+            *newest += 1;
+            ticket = *newest;
+        });
+        let _turn = tokio::select! {
+            biased;
+            () = self.superseded(ticket) => return Err(SwapError::Superseded),
+            turn = self.turn.lock() => turn,
+        };
+        let compiled = trace
+            .step("compile", |_| async {
+                Ok(compiler.compile_aside(bytes).await?)
+            })
+            .await?;
+        self.is_newest(ticket)?;
+        let linked = trace
+            .step("link", |_| async { Ok(compiler.link(compiled)?) })
+            .await?;
+        {
+            let _deciding = lock(&self.deciding);
+            let now = self.slot.current();
+            if linked.identity.digest[..] == *now.digest() {
+                self.is_newest(ticket)?;
+                return Ok(Exchange {
+                    outcome: Outcome::Unchanged,
+                    now,
+                    before: None,
+                });
+            }
+        }
+        trace
+            .step("instantiate", |_| async {
+                // A bad one may take its time; what replaces it does not wait.
+                tokio::select! {
+                    biased;
+                    () = self.superseded(ticket) => Err(SwapError::Superseded),
+                    tried = compiler.try_instance_aside(&linked) => Ok(tried?),
+                }
+            })
+            .await?;
+        let candidate = self.slot.candidate(linked, source);
+        trace.identify(&candidate);
+        if let Some(probe) = &self.probe {
+            let candidate = Arc::clone(&candidate);
+            trace
+                .step("probe", |context| async {
+                    // A bad one may take its time; what replaces it does not wait.
+                    tokio::select! {
+                        biased;
+                        () = self.superseded(ticket) => Err(SwapError::Superseded),
+                        asked = probe.ask(candidate, context) => Ok(asked?),
+                    }
+                })
+                .await?;
+        }
+        let now = Arc::clone(&candidate);
+        let swap = trace.step("swap", |_| async { self.swap(ticket, candidate) });
+        Ok(Exchange {
+            outcome: Outcome::Swapped,
+            now,
+            before: Some(swap.await?),
+        })
+    }
+
+    /// Swaps, unless something newer was offered: the one moment that counts.
+    fn swap(
+        &self,
+        ticket: u64,
+        candidate: Arc<LoadedComponent>,
+    ) -> Result<Arc<LoadedComponent>, SwapError> {
+        // A rollback decides under the same lock.
+        let _deciding = lock(&self.deciding);
+        self.is_newest(ticket)?;
+        Ok(self.slot.swap(candidate))
+    }
+
+    fn is_newest(&self, ticket: u64) -> Result<(), SwapError> {
+        if *self.newest.borrow() == ticket {
+            Ok(())
+        } else {
+            Err(SwapError::Superseded)
+        }
+    }
+
+    /// Is ready when something newer than `ticket` was offered.
+    async fn superseded(&self, ticket: u64) {
+        let mut newest = self.newest.subscribe();
+        // The sender lives as long as this.
+        let _ = newest.wait_for(|newest| *newest != ticket).await;
+    }
+
+    fn roll_back(&self, asked_by: Option<SpanContext>) -> Concluded {
+        let trace = SwapTrace::start(
+            &self.tracer,
+            "component.rollback",
+            "rollback".into(),
+            asked_by,
+        );
+        let deciding = lock(&self.deciding);
+        let exchanged = self.slot.roll_back();
+        if exchanged.is_some() {
+            // Whatever compiles now was offered before.
+            self.newest.send_modify(|newest| *newest += 1);
+        }
+        drop(deciding);
+        let exchange = exchanged
+            .ok_or(SwapError::NothingBefore)
+            .map(|it| Exchange {
+                outcome: Outcome::RolledBack,
+                now: it.now,
+                before: Some(it.before),
+            });
+        self.conclude(Asked::Rollback, trace, exchange)
+    }
+
+    /// Tells the log, the counter and the trace what came of it.
+    fn conclude(
+        &self,
+        asked: Asked,
+        mut trace: SwapTrace,
+        exchange: Result<Exchange, SwapError>,
+    ) -> Concluded {
+        let context = trace.context().clone();
+        let mut labels = vec![KeyValue::new("fanlight.swap.source", asked.kind())];
+        let swapped = match exchange {
+            Ok(exchange) => {
+                let Exchange {
+                    outcome,
+                    now,
+                    before,
+                } = exchange;
+                trace.identify(&now);
+                labels.push(KeyValue::new("fanlight.swap.outcome", outcome.as_str()));
+                tracing::info!(
+                    otel.trace_id = %context.trace_id(),
+                    otel.span_id = %context.span_id(),
+                    version = now.version(),
+                    generation = now.generation(),
+                    digest = now.digest(),
+                    source = %now.source(),
+                    was = before.as_deref().map(LoadedComponent::version),
+                    "{}",
+                    outcome.sentence(),
+                );
+                trace.end(&Ending {
+                    word: outcome.as_str(),
+                    serving: Some(&now),
+                    before: before.as_deref(),
+                    failure: None,
+                });
+                Ok(Swapped { outcome, now })
+            }
+            Err(error) => {
+                labels.push(KeyValue::new("fanlight.swap.outcome", error.outcome()));
+                labels.push(KeyValue::new("error.type", error.error_type()));
+                let reason = error.reason();
+                let serving = self.slot.current();
+                tracing::warn!(
+                    otel.trace_id = %context.trace_id(),
+                    otel.span_id = %context.span_id(),
+                    source = %asked,
+                    serving = serving.version(),
+                    "not swapped: {reason}"
+                );
+                trace.end(&Ending {
+                    word: error.outcome(),
+                    serving: None,
+                    before: None,
+                    failure: Some((error.error_type(), &reason)),
+                });
+                if let (SwapError::Refused(refused), Asked::Offer(source)) = (&error, asked) {
+                    *lock(&self.last_refusal) = Some(Refusal {
+                        at: SystemTime::now(),
+                        source,
+                        error_type: refused.error_type(),
+                        reason,
+                    });
+                }
+                Err(error)
+            }
+        };
+        self.swaps.add(1, &labels);
+        Concluded {
+            swapped,
+            trace: Some(context),
+        }
+    }
+}
+
+/// What was exchanged for what.
+struct Exchange {
+    outcome: Outcome,
+    now: Arc<LoadedComponent>,
+    before: Option<Arc<LoadedComponent>>,
+}
+
+/// What somebody asked for.
+enum Asked {
+    Offer(Source),
+    Rollback,
+}
+
+impl Asked {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Offer(Source::File(_)) => "file",
+            Self::Offer(Source::Upload) => "upload",
+            Self::Rollback => "rollback",
+        }
+    }
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Offer(source) => source.fmt(f),
+            Self::Rollback => f.write_str("rollback"),
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

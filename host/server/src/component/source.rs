@@ -1,0 +1,61 @@
+//! What somebody wants to be served, and how its bytes are read: never more of
+//! them than are taken.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+
+use crate::component::slot::Source;
+use crate::sandbox::load_error::LoadError;
+
+/// What somebody wants to be served.
+#[derive(Clone, Debug)]
+pub enum Offer {
+    /// What is in a file.
+    File(PathBuf),
+    /// The bytes of a component.
+    Upload(Bytes),
+}
+
+impl Offer {
+    pub(crate) fn source(&self) -> Source {
+        match self {
+            Self::File(path) => Source::File(path.clone()),
+            Self::Upload(_) => Source::Upload,
+        }
+    }
+
+    /// Reads its bytes; of a file one more than `max_bytes`, where there are more.
+    ///
+    /// # Errors
+    /// Where a file cannot be read.
+    pub(crate) async fn read(self, max_bytes: usize) -> Result<Bytes, LoadError> {
+        let path = match self {
+            Self::Upload(bytes) => return Ok(bytes),
+            Self::File(path) => path,
+        };
+        let read = tokio::task::spawn_blocking({
+            let path = path.clone();
+            move || read_file(&path, max_bytes)
+        });
+        let bytes = match read.await {
+            Ok(bytes) => bytes,
+            Err(_) => Err(io::ErrorKind::Interrupted.into()),
+        };
+        bytes.map_err(|source| LoadError::Read { path, source })
+    }
+}
+
+/// Reads a file, one byte further than is taken: then it is known to be larger.
+fn read_file(path: &Path, max_bytes: usize) -> io::Result<Bytes> {
+    let file = File::open(path)?;
+    // A pipe could keep the reader waiting for ever.
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(max_bytes as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes.into())
+}

@@ -1,0 +1,6 @@
+//! Instruments that all instances share, and the bounds on their series.
+
+pub(crate) mod cardinality;
+pub(crate) mod kinds;
+pub(crate) mod registry;
+pub(crate) mod validate;

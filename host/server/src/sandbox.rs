@@ -1,0 +1,21 @@
+//! One guest in its sandbox: the engine, the compiled component, the store, the call.
+//!
+//! Only [`call`] makes a `Store`.
+
+pub(crate) mod call;
+pub(crate) mod compile_cache;
+pub(crate) mod compiler;
+pub(crate) mod direct_imports;
+pub(crate) mod engine;
+pub(crate) mod epoch_ticker;
+pub(crate) mod fanlight_http;
+pub(crate) mod handle_memory;
+pub(crate) mod load_error;
+pub(crate) mod memory_limit;
+pub(crate) mod metadata;
+pub(crate) mod outgoing;
+pub(crate) mod scheduler;
+pub(crate) mod store;
+pub(crate) mod trial;
+pub(crate) mod wasi_overrides;
+pub(crate) mod wasm_features;

@@ -1,0 +1,406 @@
+//! Turns the bytes of a file into a linked component, off the serving path.
+//!
+//! Compiling happens on threads of its own with the lowest priority: the
+//! caller's would do nothing, as the engine compiles in parallel on whatever
+//! pool it is called in. Knows no slot and no request.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+use wasmparser::{MemoryType, Parser, Payload};
+use wasmtime::Engine;
+use wasmtime::component::{Component, Linker};
+use wasmtime_wasi_http::p2::bindings::ProxyPre;
+
+use crate::sandbox::compile_cache::CompileCache;
+use crate::sandbox::direct_imports::link_directly;
+use crate::sandbox::engine::{EngineConfig, MAX_PER_MODULE, TABLES_PER_SLOT, TickingEngine};
+use crate::sandbox::load_error::{self, LoadError};
+use crate::sandbox::memory_limit::MemoryBounds;
+use crate::sandbox::metadata::Identity;
+use crate::sandbox::store::{self, State};
+use crate::sandbox::trial::Trial;
+use crate::sandbox::wasm_features::{self, Validity};
+
+/// The step down from the priority of serving threads: the longest that there
+/// is, so that a compile takes what they leave over.
+const NICE: i32 = 10;
+/// A page of a memory that says nothing of its own: 64 KiB.
+const PAGE_SIZE_LOG2: u32 = 16;
+
+/// Compiles and links components, one pool of threads for all of them.
+pub(crate) struct Compiler {
+    engine: Engine,
+    linker: Arc<Linker<State>>,
+    threads: rayon::ThreadPool,
+    max_bytes: usize,
+    max_instances: u32,
+    settings: Settings,
+    cache: Option<Arc<CompileCache>>,
+    trial: Arc<Trial>,
+}
+
+/// What compiling is told of.
+#[derive(Clone, Copy)]
+struct Settings {
+    bounds: MemoryBounds,
+    direct_imports: bool,
+}
+
+/// A compiled component, before it is linked.
+pub(crate) struct Compiled {
+    component: Component,
+    pub(crate) identity: Identity,
+}
+
+/// A component that could be served.
+pub(crate) struct Linked {
+    pub(crate) pre: ProxyPre<State>,
+    pub(crate) identity: Identity,
+    /// The places that an instance takes.
+    pub(crate) places: u32,
+}
+
+impl Compiler {
+    /// Starts the threads and links the host's side once for all components.
+    ///
+    /// # Errors
+    /// Where threads cannot be started, or two interfaces have the same name.
+    pub(crate) fn new(engine: &TickingEngine, config: &EngineConfig) -> anyhow::Result<Self> {
+        let bounds = MemoryBounds {
+            memory_bytes: config.max_memory_bytes,
+            table_elements: config.max_table_elements,
+        };
+        let trial = Trial::new(bounds, Arc::clone(engine.pacer()))?;
+        let cache = engine.cache().cloned();
+        let engine = engine.engine().clone();
+        let mut linker = Linker::new(&engine);
+        store::add_to_linker(&mut linker).map_err(|error| anyhow::anyhow!("{error:#}"))?;
+        let threads = rayon::ThreadPoolBuilder::new()
+            .thread_name(|n| format!("compile-{n}"))
+            .start_handler(|_| {
+                // Compiling at a higher priority is still compiling.
+                let _ = rustix::process::nice(NICE);
+            })
+            .build()?;
+        Ok(Self {
+            engine,
+            linker: Arc::new(linker),
+            threads,
+            max_bytes: config.max_component_bytes,
+            max_instances: config.max_instances.get(),
+            settings: Settings {
+                bounds,
+                direct_imports: config.direct_imports,
+            },
+            cache,
+            trial: Arc::new(trial),
+        })
+    }
+
+    /// The largest file that is taken, in bytes.
+    pub(crate) fn max_bytes(&self) -> usize {
+        self.max_bytes
+    }
+
+    /// Refuses what can be seen to be no component without compiling it.
+    ///
+    /// # Errors
+    /// Where the bytes are too many, no WebAssembly, or a core module.
+    pub(crate) fn check(&self, bytes: &[u8]) -> Result<(), LoadError> {
+        if bytes.len() > self.max_bytes {
+            return Err(LoadError::TooLarge {
+                max_bytes: self.max_bytes,
+            });
+        }
+        // The text format is for people; what is served is what was built.
+        if !bytes.starts_with(b"\0asm") {
+            return Err(LoadError::NotAComponent(match bytes.len() {
+                0 => "it is empty".to_owned(),
+                _ => "it does not begin with the magic number".to_owned(),
+            }));
+        }
+        // The layer field after the version: 0 is a module, 1 a component.
+        if bytes.get(6..8) == Some(&[0, 0]) {
+            return Err(LoadError::CoreModule);
+        }
+        Ok(())
+    }
+
+    /// Checks and compiles on the calling thread and the pool's.
+    ///
+    /// # Errors
+    /// Where the bytes are no component that the engine takes, or one that is over a
+    /// bound from the start.
+    pub(crate) fn compile(&self, bytes: &[u8]) -> Result<Compiled, LoadError> {
+        self.check(bytes)?;
+        self.threads.install(|| self.job().compile(bytes))
+    }
+
+    /// Checks and compiles without holding up the caller's thread.
+    ///
+    /// # Errors
+    /// Where the bytes are no component that the engine takes, or one that is over a
+    /// bound from the start.
+    ///
+    /// # Cancel safety
+    /// Dropped, it lets a compile that has begun go on, for nothing.
+    pub(crate) async fn compile_aside(&self, bytes: Bytes) -> Result<Compiled, LoadError> {
+        self.check(&bytes)?;
+        tracing::debug!(bytes = bytes.len(), "compiling");
+        let job = self.job();
+        let (sender, receiver) = oneshot::channel();
+        self.threads.spawn(move || {
+            // Whoever asked may be gone by now.
+            let _ = sender.send(job.compile(&bytes));
+        });
+        let ended = receiver.await;
+        ended.unwrap_or_else(|_| Err(LoadError::Compile("the compiler is gone".to_owned())))
+    }
+
+    fn job(&self) -> Job {
+        Job {
+            engine: self.engine.clone(),
+            settings: self.settings,
+            cache: self.cache.clone(),
+        }
+    }
+
+    /// Makes one instance of a component, on a thread of the pool.
+    ///
+    /// # Errors
+    /// Where none can be made.
+    pub(crate) fn try_instance(&self, linked: &Linked) -> Result<(), LoadError> {
+        self.threads.install(|| self.trial.run(&linked.pre))
+    }
+
+    /// Makes one instance of a component without holding up the caller's thread.
+    ///
+    /// # Errors
+    /// Where none can be made.
+    ///
+    /// # Cancel safety
+    /// Dropped, it lets an instance that starts go on, for nothing.
+    pub(crate) async fn try_instance_aside(&self, linked: &Linked) -> Result<(), LoadError> {
+        let (trial, pre) = (Arc::clone(&self.trial), linked.pre.clone());
+        let (sender, receiver) = oneshot::channel();
+        self.threads.spawn(move || {
+            // Whoever asked may be gone by now.
+            let _ = sender.send(trial.run(&pre));
+        });
+        let ended = receiver.await;
+        ended.unwrap_or_else(|_| Err(LoadError::Instantiate("its thread is gone".to_owned())))
+    }
+
+    /// Checks imports and exports, and links.
+    ///
+    /// # Errors
+    /// Where the component imports what is not there, exports no handler, or takes
+    /// more room than there is.
+    pub(crate) fn link(&self, compiled: Compiled) -> Result<Linked, LoadError> {
+        let pre = self
+            .linker
+            .instantiate_pre(&compiled.component)
+            .map_err(|error| LoadError::Imports(text(&error)))?;
+        let pre = ProxyPre::new(pre).map_err(|error| LoadError::Exports(text(&error)))?;
+        let (places, max_instances) = (places(&compiled.component), self.max_instances);
+        if places > max_instances {
+            return Err(LoadError::TooManyParts {
+                places,
+                max_instances,
+            });
+        }
+        Ok(Linked {
+            pre,
+            identity: compiled.identity,
+            places,
+        })
+    }
+}
+
+/// What the engine says of a component, with its sources.
+fn text(error: &wasmtime::Error) -> String {
+    load_error::text(format_args!("{error:#}"))
+}
+
+/// The places that an instance takes: a slot of the pool has one memory, and some
+/// tables. Components that were joined have a memory each.
+fn places(component: &Component) -> u32 {
+    // None is one that imports modules, and no host has any.
+    component.resources_required().map_or(1, |required| {
+        let by_tables = required.num_tables.div_ceil(TABLES_PER_SLOT);
+        required.num_memories.max(by_tables).max(1)
+    })
+}
+
+/// What it takes to compile, on any thread.
+struct Job {
+    engine: Engine,
+    settings: Settings,
+    cache: Option<Arc<CompileCache>>,
+}
+
+impl Job {
+    fn compile(&self, bytes: &[u8]) -> Result<Compiled, LoadError> {
+        // What panics on what somebody sent must not take the server along.
+        let compiled = catch_unwind(AssertUnwindSafe(|| {
+            check_limits(bytes, self.settings)?;
+            let component = match &self.cache {
+                Some(cache) => cache.checked(|| self.component(bytes)),
+                None => self.component(bytes),
+            };
+            Ok(Compiled {
+                component: component.map_err(|error| refusal(bytes, &error))?,
+                identity: Identity::of(bytes),
+            })
+        }));
+        compiled
+            .unwrap_or_else(|_| Err(LoadError::Compile("the compiler panicked on it".to_owned())))
+    }
+
+    fn component(&self, bytes: &[u8]) -> wasmtime::Result<Component> {
+        match self.settings.direct_imports {
+            true => component(&self.engine, bytes),
+            false => Component::from_binary(&self.engine, bytes),
+        }
+    }
+}
+
+/// Refuses modules that are over a bound from the start. What is behind a fault is not
+/// read: the engine tells of the fault.
+fn check_limits(bytes: &[u8], settings: Settings) -> Result<(), LoadError> {
+    let (max_bytes, max_elements) = (
+        settings.bounds.memory_bytes as u64,
+        settings.bounds.table_elements as u64,
+    );
+    for payload in Parser::new(0).parse_all(bytes).map_while(Result::ok) {
+        match payload {
+            Payload::MemorySection(memories) => {
+                if memories.count() > MAX_PER_MODULE {
+                    return Err(LoadError::TooManyMemories {
+                        memories: memories.count(),
+                        max_memories: MAX_PER_MODULE,
+                    });
+                }
+                let bytes = memories.into_iter().map_while(Result::ok).map(first_bytes);
+                let bytes = bytes.max().unwrap_or(0);
+                if bytes > max_bytes {
+                    return Err(LoadError::TooMuchMemory { bytes, max_bytes });
+                }
+            }
+            Payload::TableSection(tables) => {
+                if tables.count() > MAX_PER_MODULE {
+                    return Err(LoadError::TooManyTables {
+                        tables: tables.count(),
+                        max_tables: MAX_PER_MODULE,
+                    });
+                }
+                let tables = tables.into_iter().map_while(Result::ok);
+                let elements = tables.map(|table| table.ty.initial).max().unwrap_or(0);
+                if elements > max_elements {
+                    return Err(LoadError::TooManyTableElements {
+                        elements,
+                        max_elements,
+                    });
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The bytes with which a memory begins.
+fn first_bytes(memory: MemoryType) -> u64 {
+    let page_bytes = 1_u64.checked_shl(memory.page_size_log2.unwrap_or(PAGE_SIZE_LOG2));
+    memory
+        .initial
+        .saturating_mul(page_bytes.unwrap_or(u64::MAX))
+}
+
+/// Why the engine does not take a file: it has one error for all reasons, which differ
+/// in what can be done about them.
+fn refusal(bytes: &[u8], error: &wasmtime::Error) -> LoadError {
+    let reason = text(error);
+    match wasm_features::validity(bytes) {
+        Validity::Needs(features) => LoadError::UnsupportedFeatures(features),
+        Validity::Invalid(wrong) if is_limit(&wrong) => {
+            LoadError::EngineLimit(load_error::text(wrong))
+        }
+        Validity::Invalid(_) => LoadError::NotAComponent(reason),
+        // The pool's words for it, whose first line tells the bytes.
+        Validity::Valid if reason.contains(INSTANCE_TOO_LARGE) => {
+            let (_, why) = reason.split_once(INSTANCE_TOO_LARGE).unwrap_or_default();
+            let why = why.split(';').next().unwrap_or_default();
+            LoadError::InstanceTooLarge(format!("this{why}"))
+        }
+        Validity::Valid if is_limit(&reason) => LoadError::EngineLimit(reason),
+        Validity::Valid => LoadError::Compile(reason),
+    }
+}
+
+/// How the pool begins to tell of an instance that is too large.
+const INSTANCE_TOO_LARGE: &str = "instance allocation for this";
+
+/// Whether what parser, compiler or pool say is about a bound of theirs.
+fn is_limit(reason: &str) -> bool {
+    let words = [
+        "limit of",
+        "mplementation limit",
+        "exceed",
+        "too many locals",
+        "number of elements is out of bounds",
+        "size is out of bounds",
+        "string size out of bounds",
+        "Code for function is too large",
+    ];
+    words.iter().any(|word| reason.contains(word))
+}
+
+/// Compiles a component with its imports linked directly, where that can be.
+fn component(engine: &Engine, bytes: &[u8]) -> wasmtime::Result<Component> {
+    let linked = match link_directly(bytes) {
+        Ok(linked) => linked,
+        Err(stays) => {
+            tracing::debug!(%stays, "imports are linked as the component has them");
+            return Component::from_binary(engine, bytes);
+        }
+    };
+    tracing::debug!("imports are linked directly");
+    Component::from_binary(engine, &linked).or_else(|error| {
+        // What is wrong with a component is told of it as it was sent.
+        let component = Component::from_binary(engine, bytes)?;
+        tracing::warn!(
+            error = text(&error),
+            "imports cannot be linked directly: each request takes longer"
+        );
+        Ok(component)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_component_whose_linked_form_is_none_is_compiled_as_it_is() {
+        // A shim that takes more than it hands on: linked directly the types differ.
+        let text = include_str!("direct_imports/tests.wat")
+            .replace("(func $name (param i32))", "(func $name (param i32 i32))")
+            .replace(
+                "(call $name (i32.const 64))",
+                "(call $name (i32.const 64) (i32.const 0))",
+            )
+            .replace(
+                "(func (export \"0\") (param i32)",
+                "(func (export \"0\") (param i32 i32)",
+            );
+        let bytes = wat::parse_str(text).unwrap();
+        let engine = Engine::default();
+        let linked = link_directly(&bytes).unwrap();
+        assert!(Component::from_binary(&engine, &linked).is_err());
+        assert!(super::component(&engine, &bytes).is_ok());
+    }
+}

@@ -1,0 +1,284 @@
+//! Lets guests that compute for long take turns, so that others find the
+//! processors free.
+//!
+//! A guest that computes gives way at every tick of the engine's clock. A thread
+//! looks at its sockets when it has nothing else to run: were all guests ready
+//! again at once, a short request would wait for a tick of each. So a guest
+//! waits for a turn at each tick, and there are no more turns at a time than
+//! processors. It has its turn from when it is called until the end of the poll
+//! in which it computes: one that waits for something else holds up nobody.
+//! Those that have computed for long have turns of their own: one that needs a
+//! few ticks does not stand in line with them.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use pin_project_lite::pin_project;
+use tokio::task::yield_now;
+use tokio::time::timeout;
+
+use crate::sandbox::epoch_ticker::RunningGuests;
+
+/// Ticks that a guest may compute before it stands in line with those that
+/// compute for long.
+const BRIEF_TICKS: u32 = 10;
+/// How long a guest stands in line before it looks for itself, and the longest
+/// that one keeps a turn.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// The turns of all guests of an engine.
+#[derive(Debug)]
+pub(crate) struct Pacer {
+    /// Of guests that have just begun.
+    brief: Arc<Line>,
+    /// Of those that go on and on.
+    long: Arc<Line>,
+    /// Those that run are ticked for.
+    running: Arc<RunningGuests>,
+}
+
+/// Guests that wait for the same turns, in the order in which they came.
+///
+/// A guest whose client does not read is not polled, and nobody knows until it
+/// was called in vain: its turn is taken back after [`LOOK_AGAIN`]. One that has
+/// not looked for twice as long is not called at all, so that a line of such
+/// guests holds up the others no longer than a few do. Whoever comes late goes
+/// on without a turn.
+#[derive(Debug)]
+struct Line(Mutex<LineState>);
+
+#[derive(Debug)]
+struct LineState {
+    turns: usize,
+    /// The number of the guest that comes next.
+    next: u64,
+    waiting: BTreeMap<u64, Waiting>,
+    /// Guests that have a turn, and since when.
+    called: BTreeMap<u64, Instant>,
+}
+
+/// A guest in the line.
+#[derive(Debug)]
+struct Waiting {
+    waker: Waker,
+    looked: Instant,
+}
+
+impl Line {
+    fn new(turns: usize) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(LineState {
+            turns,
+            next: 0,
+            waiting: BTreeMap::new(),
+            called: BTreeMap::new(),
+        })))
+    }
+
+    /// Gives a guest a place at the end.
+    fn join(self: Arc<Self>) -> Turn {
+        let number = {
+            let mut state = lock(&self.0);
+            let number = state.next;
+            state.next += 1;
+            let waiting = Waiting {
+                waker: Waker::noop().clone(),
+                looked: Instant::now(),
+            };
+            state.waiting.insert(number, waiting);
+            number
+        };
+        self.call();
+        Turn { line: self, number }
+    }
+
+    /// Calls as many as there are turns that nobody has.
+    fn call(&self) {
+        let next = || lock(&self.0).call_next(Instant::now());
+        while let Some(waker) = next() {
+            waker.wake();
+        }
+    }
+}
+
+impl LineState {
+    fn call_next(&mut self, now: Instant) -> Option<Waker> {
+        // In the order of their numbers they were called.
+        while let Some(first) = self.called.first_entry()
+            && now.duration_since(*first.get()) >= LOOK_AGAIN
+        {
+            first.remove();
+        }
+        while self.called.len() < self.turns {
+            let (number, waiting) = self.waiting.pop_first()?;
+            if now.duration_since(waiting.looked) < 2 * LOOK_AGAIN {
+                self.called.insert(number, now);
+                return Some(waiting.waker);
+            }
+        }
+        None
+    }
+}
+
+/// A guest's place in a line, and its turn from when it is called.
+#[derive(Debug)]
+struct Turn {
+    line: Arc<Line>,
+    number: u64,
+}
+
+impl Turn {
+    fn poll_called(&self, context: &Context<'_>) -> Poll<()> {
+        {
+            let mut state = lock(&self.line.0);
+            let Some(waiting) = state.waiting.get_mut(&self.number) else {
+                return Poll::Ready(());
+            };
+            waiting.waker.clone_from(context.waker());
+            waiting.looked = Instant::now();
+        }
+        // Those that were called before may not be polled any more. Where it is
+        // this one's turn then, it is woken.
+        self.line.call();
+        Poll::Pending
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        {
+            let mut state = lock(&self.line.0);
+            state.waiting.remove(&self.number);
+            state.called.remove(&self.number);
+        }
+        self.line.call();
+    }
+}
+
+/// One guest's place among the others.
+#[derive(Clone)]
+pub(crate) struct Pace(Arc<Place>);
+
+struct Place {
+    pacer: Arc<Pacer>,
+    /// The turn in which it computes, if any.
+    held: Mutex<Option<Turn>>,
+}
+
+/// The ticks that a guest has computed for, and what it waits for at the next.
+pub(crate) struct Ticks {
+    pace: Pace,
+    count: u32,
+}
+
+pin_project! {
+    /// A guest whose turn ends when it has computed, whenever it is polled.
+    pub(crate) struct Paced<F> {
+        #[pin]
+        guest: F,
+        pace: Pace,
+    }
+}
+
+/// What a guest waits for at a tick.
+pub(crate) type Way = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl Pacer {
+    /// Makes one that hands out a turn for each processor.
+    pub(crate) fn new(running: Arc<RunningGuests>) -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Self::with_turns(processors, running)
+    }
+
+    fn with_turns(count: usize, running: Arc<RunningGuests>) -> Self {
+        Self {
+            brief: Line::new(count),
+            long: Line::new(count),
+            running,
+        }
+    }
+
+    /// A guest's place, as long as it runs.
+    pub(crate) fn pace(self: &Arc<Self>) -> Pace {
+        Pace(Arc::new(Place {
+            pacer: Arc::clone(self),
+            held: Mutex::default(),
+        }))
+    }
+}
+
+impl Pace {
+    /// Counts the ticks of the guest, from now on.
+    pub(crate) fn ticks(&self) -> Ticks {
+        Ticks {
+            pace: self.clone(),
+            count: 0,
+        }
+    }
+
+    /// Gives up the turn that is held, if any.
+    fn give_up(&self) {
+        let held = lock(&self.0.held).take();
+        drop(held);
+    }
+}
+
+impl Ticks {
+    /// The place of the guest that they are counted for.
+    pub(crate) fn pace(&self) -> &Pace {
+        &self.pace
+    }
+
+    /// Counts one, and gives what the guest waits for at it.
+    pub(crate) fn tick(&mut self) -> Way {
+        self.count = self.count.saturating_add(1);
+        let pacer = &self.pace.0.pacer;
+        let line = if self.count <= BRIEF_TICKS {
+            &pacer.brief
+        } else {
+            &pacer.long
+        };
+        Box::pin(turn(Arc::clone(line), self.pace.clone()))
+    }
+}
+
+async fn turn(line: Arc<Line>, pace: Pace) {
+    // Given up first: whoever stands in line is next.
+    pace.give_up();
+    let turn = line.join();
+    let called = || poll_fn(|context| turn.poll_called(context));
+    while timeout(LOOK_AGAIN, called()).await.is_err() {}
+    // Whoever is woken is what its thread runs next. Giving way once has the
+    // thread look at its sockets first.
+    yield_now().await;
+    *lock(&pace.0.held) = Some(turn);
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<F> Paced<F> {
+    pub(crate) fn new(guest: F, pace: Pace) -> Self {
+        Self { guest, pace }
+    }
+}
+
+impl<F: Future> Future for Paced<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let running = this.pace.0.pacer.running.enter();
+        let polled = this.guest.poll(context);
+        drop(running);
+        this.pace.give_up();
+        polled
+    }
+}

@@ -1,0 +1,124 @@
+//! What a connection to a backend trusts and shows. A file that was named and
+//! cannot be used ends the start: to go on without it would be to trust others,
+//! or to be another.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::config::env::Env;
+
+/// Files in PEM for a connection to a backend.
+#[derive(Clone, Debug, Default)]
+pub struct ClientTls {
+    /// The authorities that are trusted, in place of the system's.
+    pub certificate: Option<PathBuf>,
+    /// The certificate that the host shows, its own first.
+    pub client_certificate: Option<PathBuf>,
+    /// Its key.
+    pub client_key: Option<PathBuf>,
+}
+
+impl ClientTls {
+    /// Reads the variables of the signal, `TRACES` and its like.
+    pub(crate) fn read(env: &Env, signal: &str) -> Self {
+        Self {
+            certificate: path(
+                env,
+                &format!("OTEL_EXPORTER_OTLP_{signal}_CERTIFICATE"),
+                "OTEL_EXPORTER_OTLP_CERTIFICATE",
+            ),
+            client_certificate: path(
+                env,
+                &format!("OTEL_EXPORTER_OTLP_{signal}_CLIENT_CERTIFICATE"),
+                "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE",
+            ),
+            client_key: path(
+                env,
+                &format!("OTEL_EXPORTER_OTLP_{signal}_CLIENT_KEY"),
+                "OTEL_EXPORTER_OTLP_CLIENT_KEY",
+            ),
+        }
+    }
+
+    /// Whether anything was named.
+    pub(crate) fn is_given(&self) -> bool {
+        let files = [
+            &self.certificate,
+            &self.client_certificate,
+            &self.client_key,
+        ];
+        files.iter().any(|file| file.is_some())
+    }
+
+    /// The authorities' certificates, where they are not the system's.
+    pub(crate) fn authorities(&self) -> anyhow::Result<Option<Vec<u8>>> {
+        self.certificate.as_deref().map(certificates).transpose()
+    }
+
+    /// The certificate to show and its key.
+    pub(crate) fn identity(&self) -> anyhow::Result<Option<(Vec<u8>, Vec<u8>)>> {
+        match (&self.client_certificate, &self.client_key) {
+            (Some(certificate), Some(key)) => Ok(Some((certificates(certificate)?, own_key(key)?))),
+            (None, None) => Ok(None),
+            (Some(one), None) => anyhow::bail!("{} has no client key", one.display()),
+            (None, Some(one)) => anyhow::bail!("{} has no client certificate", one.display()),
+        }
+    }
+}
+
+fn certificates(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let pem = read(path)?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    match certificates {
+        Ok(found) if !found.is_empty() => Ok(pem),
+        _ => anyhow::bail!("{} holds no certificate in PEM", path.display()),
+    }
+}
+
+fn own_key(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let pem = read(path)?;
+    if PrivateKeyDer::from_pem_slice(&pem).is_err() {
+        anyhow::bail!("{} holds no key in PEM", path.display());
+    }
+    Ok(pem)
+}
+
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+fn path(env: &Env, own: &str, common: &str) -> Option<PathBuf> {
+    env.text(own).or_else(|| env.text(common)).map(Into::into)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tls(vars: &[(&str, &str)]) -> ClientTls {
+        let vars = vars
+            .iter()
+            .map(|(name, value)| ((*name).into(), (*value).into()));
+        ClientTls::read(&Env::new(vars), "TRACES")
+    }
+
+    #[test]
+    fn a_key_without_its_certificate_is_an_error() {
+        let tls = tls(&[("OTEL_EXPORTER_OTLP_CLIENT_KEY", "/some.key")]);
+        let error = tls.identity().unwrap_err().to_string();
+        assert_eq!(error, "/some.key has no client certificate");
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_named() {
+        let tls = tls(&[
+            ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/common.pem"),
+            ("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "/not/there.pem"),
+        ]);
+        let error = tls.authorities().unwrap_err().to_string();
+        assert_eq!(error, "cannot read /not/there.pem");
+    }
+}

@@ -1,0 +1,81 @@
+//! Writes telemetry to standard output: one JSON object a line for each span,
+//! log record and point of a metric, with the resource left out.
+//!
+//! For eyes and `jq`; the specification leaves the form to us.
+
+pub(crate) mod lines;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+
+pub(crate) use crate::console::lines::ConsoleLines;
+
+/// The longest that a write is waited for, where exports have no end.
+const LONGEST_WRITE: Duration = Duration::from_secs(10);
+
+/// Standard output.
+pub(crate) struct Console {
+    timeout: Duration,
+    /// Held by a write until it has ended, however long that takes: threads that
+    /// wait for one reader would become ever more.
+    output: Arc<Mutex<dyn io::Write + Send>>,
+}
+
+/// Why lines were not written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConsoleError {
+    /// Nobody reads it any more.
+    #[error("{0}")]
+    Broken(io::Error),
+    /// Whoever reads it does not for now.
+    #[error("nobody reads it")]
+    Blocked,
+}
+
+impl Console {
+    /// Waits `timeout` for each write, and ten seconds at most.
+    pub(crate) fn new(timeout: Duration) -> Self {
+        Self {
+            timeout: timeout.min(LONGEST_WRITE),
+            output: Arc::new(Mutex::new(io::stdout())),
+        }
+    }
+
+    /// Writes a request's lines, off the runtime's own threads: whoever reads
+    /// the other end of the pipe may be slow.
+    ///
+    /// # Errors
+    /// Where nobody reads it any more, or nobody did in time. As long as an
+    /// earlier write still waits for its reader, none is tried.
+    pub(crate) async fn write(&self, request: &impl ConsoleLines) -> Result<(), ConsoleError> {
+        let output = Arc::clone(&self.output).try_lock_owned();
+        let mut output = output.map_err(|_| ConsoleError::Blocked)?;
+        let mut text = Vec::new();
+        request.lines(&mut text).map_err(ConsoleError::Broken)?;
+        // In one write: that of another signal goes before it or behind.
+        let written = tokio::task::spawn_blocking(move || {
+            output.write_all(&text).and_then(|()| output.flush())
+        });
+        match tokio::time::timeout(self.timeout, written).await {
+            Ok(Ok(written)) => written.map_err(ConsoleError::Broken),
+            Ok(Err(ended)) => Err(ConsoleError::Broken(io::Error::other(ended))),
+            Err(_) => Err(ConsoleError::Blocked),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Console {
+    /// Writes into memory, and gives what is written.
+    pub(crate) fn in_memory() -> (Self, Arc<Mutex<Vec<u8>>>) {
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let console = Self {
+            timeout: Duration::from_secs(60),
+            output: Arc::clone(&written) as _,
+        };
+        (console, written)
+    }
+}

@@ -1,0 +1,346 @@
+//! Owns the providers, their runtime, and the way of every signal out of the
+//! process. Knows no HTTP request and no component, and nothing global: two
+//! of them live side by side in one process.
+
+#[cfg(any(test, feature = "benchmarks"))]
+pub mod benchmarks;
+pub mod clock;
+pub mod config;
+pub(crate) mod console;
+pub(crate) mod export;
+pub(crate) mod logs;
+pub mod metrics;
+pub(crate) mod otlp;
+pub mod propagation;
+pub mod sanitize;
+pub mod sizes;
+pub mod thread_number;
+pub mod trace;
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use opentelemetry::metrics::{Meter, MeterProvider as _};
+use opentelemetry_sdk::logs::SdkLoggerProvider;
+use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider, Temporality};
+use tokio::runtime::{Handle, Runtime};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+pub use crate::config::TelemetryConfig;
+pub use crate::config::client_tls::ClientTls;
+pub use crate::config::resource::ServiceIdentity;
+pub use crate::config::signal::{Compression, Protocol, SignalConfig};
+pub use crate::export::counters::Dropped;
+pub use crate::logs::host_log::{HostLog, RECORD_ONLY, RECORD_TARGET};
+pub use crate::logs::queue::BatchConfig;
+use crate::logs::queue::ExportQueue;
+pub use crate::metrics::prometheus::PrometheusText;
+
+use crate::config::known_methods::KnownMethods;
+use crate::export::closing::Closing;
+use crate::export::counters::Exported;
+use crate::export::pipeline::Output;
+use crate::export::shutdown::Export;
+use crate::logs::exporter::{LogQueueProcessor, LogSink, ScopedLogRecord};
+use crate::logs::queue::FlushRequest;
+use crate::metrics::exporter::{LastExport, MetricExporter};
+use crate::metrics::guest::GuestPoints;
+use crate::propagation::Propagators;
+use crate::sanitize::Printable;
+use crate::trace::batch::SpanSink;
+use crate::trace::limits::AttributeLimits;
+pub(crate) use crate::trace::queue::SpanQueue;
+use crate::trace::span::Tracer;
+
+/// The instrumentation scope of what the host itself says.
+pub const HOST_SCOPE: &str = "fanlight";
+/// The instrumentation scope of what a guest says without naming one.
+pub const GUEST_SCOPE: &str = "fanlight.guest";
+
+/// Traces, metrics and logs on their way out.
+///
+/// # Cancel safety
+/// Dropped without [`Telemetry::shutdown`], it loses what was not exported yet.
+pub struct Telemetry {
+    /// Export has a runtime of its own, so that a busy serving runtime cannot
+    /// stop it, nor a slow collector the serving one.
+    runtime: OwnRuntime,
+    tracer: Tracer,
+    meters: SdkMeterProvider,
+    loggers: SdkLoggerProvider,
+    guest_points: Arc<GuestPoints>,
+    prometheus: Option<PrometheusText>,
+    flushes: Vec<mpsc::Sender<FlushRequest>>,
+    last_metrics: Arc<LastExport>,
+    /// The signals that go anywhere.
+    exports: Vec<Export>,
+    spans: Arc<SpanQueue>,
+    records: Arc<ExportQueue<ScopedLogRecord>>,
+    config: TelemetryConfig,
+}
+
+impl Telemetry {
+    /// Builds exporters and starts the tasks that feed them.
+    ///
+    /// # Errors
+    /// Where an endpoint is no address, a file for TLS cannot be used, or the
+    /// runtime cannot be made.
+    pub fn init(config: &TelemetryConfig) -> anyhow::Result<Self> {
+        for warning in &config.warnings {
+            tracing::warn!("{}", Printable(warning));
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("telemetry")
+            .enable_all()
+            .build()
+            .context("cannot start the telemetry runtime")?;
+        let own = OwnRuntime {
+            ended: CancellationToken::new(),
+            closing: Closing::default(),
+            handle: runtime.handle().clone(),
+            runtime: Some(runtime),
+        };
+        let runtime = own.handle.clone();
+        // The gRPC channels register with the runtime they are made in.
+        let entered = runtime.enter();
+        let resource = crate::config::resource::resource(&config.resource);
+        let counts = SignalCounts::default();
+        let dropped = Arc::new(Dropped::default());
+        let mut flushes = Vec::new();
+        let mut exports = Vec::new();
+        let output = |signal, config: &SignalConfig, timeout, counts: &Arc<Exported>| {
+            let closing = own.closing.clone();
+            Output::new(signal, config, timeout, Arc::clone(counts), closing).context(signal)
+        };
+        let mut exported = |signal, output: &Output, counts: &Arc<Exported>| {
+            exports.push(Export::new(signal, output, Arc::clone(counts)));
+        };
+
+        let spans = Arc::new(SpanQueue::new(
+            config.span_batch,
+            config.traces.is_exported(),
+            Arc::clone(&counts.traces),
+        ));
+        if config.traces.is_exported() {
+            let timeout = config.span_batch.export_timeout;
+            let output = output("traces", &config.traces, timeout, &counts.traces)?;
+            exported("traces", &output, &counts.traces);
+            let (sender, receiver) = mpsc::channel(1);
+            flushes.push(sender);
+            let sink = SpanSink::new(output, &resource);
+            runtime.spawn(crate::logs::queue::run(Arc::clone(&spans), sink, receiver));
+        }
+
+        let records = Arc::new(ExportQueue::new(
+            config.log_batch,
+            config.logs.is_exported(),
+            Arc::clone(&counts.logs),
+        ));
+        let mut loggers = SdkLoggerProvider::builder().with_resource(resource.clone());
+        if config.logs.is_exported() {
+            let timeout = config.log_batch.export_timeout;
+            let output = output("logs", &config.logs, timeout, &counts.logs)?;
+            exported("logs", &output, &counts.logs);
+            let (sender, receiver) = mpsc::channel(1);
+            flushes.push(sender);
+            let sink = LogSink::new(output.gated(), &resource);
+            runtime.spawn(crate::logs::queue::run(
+                Arc::clone(&records),
+                sink,
+                receiver,
+            ));
+            loggers = loggers.with_log_processor(LogQueueProcessor(Arc::clone(&records)));
+        }
+
+        let guest_points = Arc::new(GuestPoints::new(config.temporality, &resource));
+        let mut meters = SdkMeterProvider::builder().with_resource(resource);
+        let last_metrics = Arc::new(LastExport::default());
+        if config.metrics.is_exported() {
+            let timeout = config.metric_timeout;
+            let mut output = output("metrics", &config.metrics, timeout, &counts.metrics)?.gated();
+            exported("metrics", &output, &counts.metrics);
+            if config.temporality == Temporality::Cumulative {
+                output = output.making_up();
+            }
+            let exporter = MetricExporter {
+                output: Arc::new(output),
+                guest_points: Arc::clone(&guest_points),
+                temporality: config.temporality,
+                runtime: runtime.clone(),
+                ended: own.ended.clone(),
+                last: Arc::clone(&last_metrics),
+            };
+            let reader = PeriodicReader::builder(exporter)
+                .with_interval(config.metric_interval)
+                .build();
+            meters = meters.with_reader(reader);
+        } else {
+            last_metrics.ended.cancel();
+        }
+        let mut prometheus = None;
+        if config.prometheus {
+            let points = Arc::clone(&guest_points);
+            let (text, reader) =
+                PrometheusText::new(points).context("the reader for Prometheus")?;
+            meters = meters.with_reader(reader);
+            prometheus = Some(text);
+        }
+        let meters = meters.build();
+        drop(entered);
+
+        crate::metrics::internal::observe(&meters, counts, &dropped, &spans, &records);
+        Ok(Self {
+            tracer: Tracer::new(
+                config.sampler.clone(),
+                config.span_limits,
+                Arc::clone(&spans),
+                dropped,
+            ),
+            meters,
+            loggers: loggers.build(),
+            guest_points,
+            prometheus,
+            flushes,
+            last_metrics,
+            exports,
+            spans,
+            records,
+            config: config.clone(),
+            runtime: own,
+        })
+    }
+
+    /// Starts spans.
+    pub fn tracer(&self) -> &Tracer {
+        &self.tracer
+    }
+
+    /// How traces come in and go on.
+    pub fn propagators(&self) -> &Propagators {
+        &self.config.propagators
+    }
+
+    /// The methods of HTTP that are called by their names.
+    pub fn known_methods(&self) -> &KnownMethods {
+        &self.config.known_methods
+    }
+
+    /// The meter of the host's own instruments.
+    pub fn meter(&self) -> Meter {
+        self.meters.meter(HOST_SCOPE)
+    }
+
+    /// The metrics as Prometheus scrapes them, unless telemetry is off.
+    pub fn prometheus(&self) -> Option<PrometheusText> {
+        self.prometheus.clone()
+    }
+
+    /// Bounds on the attributes of a log record.
+    pub fn log_limits(&self) -> AttributeLimits {
+        self.config.log_limits
+    }
+
+    /// Host and port where Prometheus is to be answered besides the admin port.
+    pub fn prometheus_address(&self) -> Option<(&str, u16)> {
+        let address = self.config.prometheus_address.as_ref();
+        address.map(|(host, port)| (host.as_str(), *port))
+    }
+
+    /// The meters of guests, by scope.
+    pub fn meter_provider(&self) -> &SdkMeterProvider {
+        &self.meters
+    }
+
+    /// The points that guests have aggregated themselves.
+    pub fn guest_points(&self) -> &Arc<GuestPoints> {
+        &self.guest_points
+    }
+
+    /// The loggers of guests, by scope.
+    pub fn logger_provider(&self) -> &SdkLoggerProvider {
+        &self.loggers
+    }
+
+    /// Tells the log where each signal goes, and soon whether nobody listens
+    /// where nobody was told to. Later than the start itself, so that what
+    /// fails before serving is all that is said then.
+    pub fn announce(&self) {
+        for (signal, way) in crate::export::startup_log::summary(&self.config) {
+            tracing::info!("{signal}: {way}");
+        }
+        let notice = crate::export::startup_log::notice_absent_collector(self.config.clone());
+        self.runtime.handle.spawn(notice);
+    }
+
+    /// Exports what is queued, within the flush timeout.
+    ///
+    /// # Cancel safety
+    /// What is not exported when it is dropped stays queued.
+    pub async fn flush(&self) {
+        self.flush_until(Instant::now() + self.config.flush_timeout)
+            .await;
+    }
+
+    async fn flush_until(&self, deadline: Instant) {
+        let meters = self.meters.clone();
+        let metrics = tokio::task::spawn_blocking(move || meters.force_flush());
+        let all = async {
+            self.flush_queues().await;
+            // Trouble is in the log already, by the exporter's own account.
+            let _ = metrics.await;
+        };
+        if timeout_at(deadline, all).await.is_err() {
+            tracing::warn!(
+                timeout = ?self.config.flush_timeout,
+                spans = self.spans.len(),
+                log_records = self.records.len(),
+                "telemetry was not flushed in time"
+            );
+        }
+    }
+
+    async fn flush_queues(&self) {
+        let mut waits = Vec::new();
+        for flushes in &self.flushes {
+            let (done, wait) = oneshot::channel();
+            // Behind a batch that is under way and a flush before this one
+            // it waits as well.
+            if flushes.send(done).await.is_ok() {
+                waits.push(wait);
+            }
+        }
+        for wait in waits {
+            let _ = wait.await;
+        }
+    }
+}
+
+/// A runtime that can be dropped anywhere: tokio's own panics where it is
+/// dropped by a future, as happens when the serving runtime itself goes.
+struct OwnRuntime {
+    runtime: Option<Runtime>,
+    handle: Handle,
+    /// Tells those who wait on it from other threads that nothing will come.
+    ended: CancellationToken,
+    /// The end of export, for those who send.
+    closing: Closing,
+}
+
+impl Drop for OwnRuntime {
+    fn drop(&mut self) {
+        self.ended.cancel();
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+#[derive(Clone, Default)]
+struct SignalCounts {
+    traces: Arc<Exported>,
+    metrics: Arc<Exported>,
+    logs: Arc<Exported>,
+}

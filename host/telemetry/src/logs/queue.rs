@@ -1,0 +1,286 @@
+//! The way of log records to their exporter, and the task that empties a queue.
+//!
+//! A queue bounded in bytes, filled by requests and emptied by one task on the
+//! telemetry runtime. A request never waits for it: where there is no room,
+//! the item is lost and counted.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::Instant;
+
+use crate::export::counters::Exported;
+use crate::otlp::MAX_REQUEST_BYTES;
+
+/// How items are gathered before they are sent.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchConfig {
+    /// The longest time that an item waits for others.
+    pub schedule_delay: Duration,
+    /// The most items in one export; bounded in bytes alone where nobody set it.
+    pub max_batch: usize,
+    /// The most items that wait or are under way; bounded in bytes alone where
+    /// nobody set it.
+    pub max_items: usize,
+    /// The most bytes that wait or are under way: of spans the memory that they
+    /// take, of log records an estimate of it.
+    pub max_bytes: usize,
+    /// How long one export may take.
+    pub export_timeout: Duration,
+}
+
+impl Default for BatchConfig {
+    fn default() -> Self {
+        Self {
+            // The specification says 5 s for spans; whoever has just sent a
+            // request is looking for its trace already.
+            schedule_delay: Duration::from_secs(1),
+            // The specification's 512 are a hundredth of a second at full speed:
+            // few large requests cost sender and backend less.
+            max_batch: usize::MAX,
+            max_items: usize::MAX,
+            max_bytes: 32 * 1024 * 1024,
+            // The specification's 30 s; the exporter's own 10 s come first.
+            export_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Where a batch goes.
+pub(crate) trait Sink<T>: Send + Sync + 'static {
+    /// Sends a batch, and counts what became of it.
+    fn export(&self, batch: Vec<T>) -> impl Future<Output = ()> + Send;
+}
+
+/// Something that waits for export.
+pub(crate) trait Item: Sized + Send + 'static {
+    /// Where it goes.
+    type Sink: Sink<Self>;
+
+    /// The memory it takes, about.
+    fn estimated_bytes(&self) -> usize;
+}
+
+/// A queue that one task empties.
+pub(crate) trait Batches: Send + Sync + 'static {
+    /// Where its batches go.
+    type Sink: Send + Sync + 'static;
+
+    fn config(&self) -> &BatchConfig;
+
+    /// Tells that there is a batch to send.
+    fn full_batch(&self) -> &Notify;
+
+    /// Tells that something waits where nothing did.
+    fn first_item(&self) -> &Notify;
+
+    /// Whether nothing waits. What is under way does not.
+    fn is_empty(&self) -> bool;
+
+    /// Exports what waits now. What comes meanwhile is for the next time, which
+    /// is at once where it is a batch.
+    fn export_all(&self, sink: &Self::Sink) -> impl Future<Output = ()> + Send;
+}
+
+/// Items that are not exported yet.
+#[derive(Debug)]
+pub(crate) struct ExportQueue<T> {
+    pending: Mutex<Pending<T>>,
+    full_batch: Notify,
+    first_item: Notify,
+    config: BatchConfig,
+    counts: Arc<Exported>,
+    enabled: bool,
+}
+
+#[derive(Debug)]
+struct Pending<T> {
+    items: VecDeque<T>,
+    /// Estimated bytes of `items`.
+    bytes: usize,
+    under_way: UnderWay,
+}
+
+/// The batch that is being sent: it takes room until it is known what became of it.
+#[derive(Clone, Copy, Debug, Default)]
+struct UnderWay {
+    items: usize,
+    bytes: usize,
+}
+
+impl<T> Pending<T> {
+    fn len(&self) -> usize {
+        self.items.len() + self.under_way.items
+    }
+
+    /// Whether there is enough to be sent without waiting for more.
+    fn is_batch(&self, max_batch: usize) -> bool {
+        // Large items fill a batch, and the queue, long before its number does.
+        self.items.len() >= max_batch || self.bytes >= MAX_REQUEST_BYTES
+    }
+}
+
+impl<T: Item> ExportQueue<T> {
+    /// Makes a queue; one that is not `enabled` takes nothing and counts nothing.
+    pub(crate) fn new(config: BatchConfig, enabled: bool, counts: Arc<Exported>) -> Self {
+        Self {
+            pending: Mutex::new(Pending {
+                items: VecDeque::new(),
+                bytes: 0,
+                under_way: UnderWay::default(),
+            }),
+            full_batch: Notify::new(),
+            first_item: Notify::new(),
+            config,
+            counts,
+            enabled,
+        }
+    }
+
+    /// Takes an item, or counts it as lost. Never waits for export.
+    pub(crate) fn push(&self, item: T) {
+        if !self.enabled {
+            return;
+        }
+        let bytes = item.estimated_bytes();
+        let (was_empty, full_batch) = {
+            let mut pending = self.lock();
+            if pending.bytes + pending.under_way.bytes + bytes > self.config.max_bytes
+                || pending.len() >= self.config.max_items
+            {
+                self.counts.queue_full(1);
+                return;
+            }
+            let was_empty = pending.items.is_empty();
+            let was_full = pending.is_batch(self.config.max_batch);
+            pending.bytes += bytes;
+            pending.items.push_back(item);
+            let is_full = pending.is_batch(self.config.max_batch);
+            (was_empty, !was_full && is_full)
+        };
+        if was_empty {
+            self.first_item.notify_one();
+        }
+        if full_batch {
+            self.full_batch.notify_one();
+        }
+    }
+
+    /// Items that wait or are under way.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Takes a batch of `at_most` items out, which is under way until it is released.
+    fn take_batch(&self, at_most: usize) -> Vec<T> {
+        let mut pending = self.lock();
+        let mut batch = Vec::with_capacity(at_most.min(pending.items.len()));
+        let mut bytes = 0;
+        while batch.len() < at_most
+            && let Some(item) = pending.items.front()
+        {
+            let size = item.estimated_bytes();
+            if bytes + size > MAX_REQUEST_BYTES && !batch.is_empty() {
+                break;
+            }
+            bytes += size;
+            batch.extend(pending.items.pop_front());
+        }
+        pending.bytes = pending.bytes.saturating_sub(bytes);
+        pending.under_way = UnderWay {
+            items: batch.len(),
+            bytes,
+        };
+        batch
+    }
+
+    fn release(&self) {
+        self.lock().under_way = UnderWay::default();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Pending<T>> {
+        // Nothing that can panic runs under the lock; a poisoned one is as good.
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T: Item> Batches for ExportQueue<T> {
+    type Sink = T::Sink;
+
+    fn config(&self) -> &BatchConfig {
+        &self.config
+    }
+
+    fn full_batch(&self) -> &Notify {
+        &self.full_batch
+    }
+
+    fn first_item(&self) -> &Notify {
+        &self.first_item
+    }
+
+    fn is_empty(&self) -> bool {
+        self.lock().items.is_empty()
+    }
+
+    async fn export_all(&self, sink: &T::Sink) {
+        let mut left = self.lock().items.len();
+        while left > 0 {
+            let batch = self.take_batch(left.min(self.config.max_batch));
+            left = left.saturating_sub(batch.len().max(1));
+            sink.export(batch).await;
+            self.release();
+        }
+        // Whoever added to a batch that was here already told nobody.
+        if self.lock().is_batch(self.config.max_batch) {
+            self.full_batch.notify_one();
+        }
+    }
+}
+
+/// Asks the worker to send everything and to say when it is done.
+pub(crate) type FlushRequest = oneshot::Sender<()>;
+
+/// Sends what the queue holds until the channel of flush requests closes.
+pub(crate) async fn run<Q: Batches>(
+    queue: Arc<Q>,
+    sink: Q::Sink,
+    mut flushes: mpsc::Receiver<FlushRequest>,
+) {
+    let started = Instant::now();
+    loop {
+        let flush = tokio::select! {
+            () = due(&*queue, started) => None,
+            () = queue.full_batch().notified() => None,
+            request = flushes.recv() => match request {
+                Some(request) => Some(request),
+                None => return,
+            },
+        };
+        queue.export_all(&sink).await;
+        if let Some(done) = flush {
+            // Whoever asked may have stopped waiting.
+            let _ = done.send(());
+        }
+    }
+}
+
+/// Waits until something is due to be sent: at each whole number of delays since the
+/// start, but only where something waits. A server that records nothing does not wake.
+async fn due(queue: &impl Batches, started: Instant) {
+    while queue.is_empty() {
+        queue.first_item().notified().await;
+    }
+    let delay = queue.config().schedule_delay.as_nanos();
+    let since_last = started.elapsed().as_nanos().checked_rem(delay);
+    // No delay is one of nothing.
+    let left = since_last.map_or(0, |since_last| delay - since_last);
+    let left = u64::try_from(left).unwrap_or(u64::MAX);
+    tokio::time::sleep(Duration::from_nanos(left)).await;
+}

@@ -1,0 +1,260 @@
+//! Points that guests have aggregated themselves.
+//!
+//! A guest's instance lives for one request, and what it exports is of that
+//! request alone. Here the points of all of them are joined, and leave with the
+//! metrics of the SDK: the SDK's own streams cannot be made from outside it.
+//!
+//! How many metrics and series there may be is decided where guests are known:
+//! what comes here is kept.
+
+pub(crate) mod buckets;
+pub(crate) mod exponential;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
+pub(crate) mod naming;
+pub(crate) mod otlp;
+pub(crate) mod point;
+pub(crate) mod prometheus;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::SystemTime;
+
+use opentelemetry::{InstrumentationScope, KeyValue};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_sdk::metrics::Temporality;
+
+pub use crate::metrics::guest::buckets::Buckets;
+pub use crate::metrics::guest::exponential::{ExponentialHistogram, MAX_BUCKETS, SCALES};
+pub(crate) use crate::metrics::guest::naming::is_unit;
+pub use crate::metrics::guest::point::{Histogram, Number, NumberType, Point, Range};
+
+/// All metrics that guests have aggregated themselves.
+#[derive(Debug)]
+pub struct GuestPoints {
+    metrics: RwLock<Vec<Arc<GuestMetric>>>,
+    temporality: Temporality,
+    /// Of all that leaves from here.
+    resource: Resource,
+    started: SystemTime,
+}
+
+/// A metric of all guests: what their points are joined to.
+#[derive(Debug)]
+pub struct GuestMetric {
+    what: MetricDescription,
+    /// Whether what is pushed is what was added since the last time.
+    pushes_deltas: bool,
+    series: Mutex<HashMap<SeriesKey, Series>>,
+}
+
+/// What is known of a metric besides its points.
+#[derive(Clone, Debug)]
+pub struct MetricDescription {
+    pub name: String,
+    pub description: String,
+    pub unit: String,
+    pub scope: InstrumentationScope,
+    pub kind: MetricKind,
+    /// The bounds of a histogram's buckets; none of any other kind.
+    pub bounds: Vec<f64>,
+}
+
+/// What a metric's points are, and of what type of number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MetricKind {
+    pub shape: Shape,
+    pub number: NumberType,
+}
+
+/// What a metric's points are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// A value that replaces the one before.
+    Gauge,
+    /// A sum that only grows.
+    Counter,
+    /// Any other sum.
+    UpDownCounter,
+    /// Counts in buckets with bounds of their own.
+    Histogram,
+    /// Counts in buckets whose bounds grow by a factor.
+    ExponentialHistogram,
+}
+
+impl MetricKind {
+    /// What it is called where a guest is told of a clash.
+    pub fn name(self) -> &'static str {
+        use NumberType::{F64, I64, U64};
+        match (self.shape, self.number) {
+            (Shape::Gauge, F64) => "f64-gauge",
+            (Shape::Gauge, I64) => "s64-gauge",
+            (Shape::Gauge, U64) => "u64-gauge",
+            (Shape::Counter, F64) => "monotonic f64-sum",
+            (Shape::Counter, I64) => "monotonic s64-sum",
+            (Shape::Counter, U64) => "monotonic u64-sum",
+            (Shape::UpDownCounter, F64) => "f64-sum",
+            (Shape::UpDownCounter, I64) => "s64-sum",
+            (Shape::UpDownCounter, U64) => "u64-sum",
+            (Shape::Histogram, F64) => "f64-histogram",
+            (Shape::Histogram, I64) => "s64-histogram",
+            (Shape::Histogram, U64) => "u64-histogram",
+            (Shape::ExponentialHistogram, F64) => "f64-exponential-histogram",
+            (Shape::ExponentialHistogram, I64) => "s64-exponential-histogram",
+            (Shape::ExponentialHistogram, U64) => "u64-exponential-histogram",
+        }
+    }
+}
+
+/// Attributes that tell one series from all others of its metric: each key is
+/// there once, and they are in order.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SeriesKey(Arc<[KeyValue]>);
+
+impl SeriesKey {
+    /// Makes it of attributes without a key that is there twice.
+    pub fn new(mut attributes: Vec<KeyValue>) -> Self {
+        attributes.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        Self(attributes.into())
+    }
+
+    pub fn attributes(&self) -> &[KeyValue] {
+        &self.0
+    }
+}
+
+/// One series of a metric.
+#[derive(Debug)]
+struct Series {
+    /// All since the process began.
+    total: Point,
+    /// What is to be pushed yet, where deltas are.
+    delta: Option<Delta>,
+}
+
+#[derive(Debug)]
+struct Delta {
+    /// When what was pushed last ended.
+    since: SystemTime,
+    /// What came since it was last read.
+    pending: Option<Point>,
+    /// What was read and is not known to have arrived.
+    under_way: Option<Point>,
+}
+
+impl GuestPoints {
+    /// Makes it, for a backend that wants this temporality.
+    pub fn new(temporality: Temporality, resource: &opentelemetry_sdk::Resource) -> Self {
+        Self {
+            metrics: RwLock::default(),
+            temporality,
+            resource: Resource {
+                attributes: resource.iter().map(Into::into).collect(),
+                ..Resource::default()
+            },
+            started: SystemTime::now(),
+        }
+    }
+
+    /// Adds a metric that is not there yet.
+    pub fn add(&self, what: MetricDescription) -> Arc<GuestMetric> {
+        // Both preferences for deltas leave sums that may fall as they are, and
+        // a gauge has no temporality.
+        let has_deltas = match what.kind.shape {
+            Shape::Counter | Shape::Histogram | Shape::ExponentialHistogram => true,
+            Shape::Gauge | Shape::UpDownCounter => false,
+        };
+        let metric = Arc::new(GuestMetric {
+            what,
+            pushes_deltas: has_deltas && self.temporality != Temporality::Cumulative,
+            series: Mutex::default(),
+        });
+        let mut metrics = self.metrics.write().unwrap_or_else(PoisonError::into_inner);
+        metrics.push(Arc::clone(&metric));
+        metric
+    }
+
+    /// All metrics, those of a library one after the other.
+    fn metrics(&self) -> Vec<Arc<GuestMetric>> {
+        let metrics = self.metrics.read().unwrap_or_else(PoisonError::into_inner);
+        let mut metrics = metrics.clone();
+        metrics.sort_by(|a, b| {
+            let key = |metric: &GuestMetric| {
+                let scope = &metric.what.scope;
+                (scope.name().to_owned(), scope.version().map(str::to_owned))
+            };
+            key(a).cmp(&key(b))
+        });
+        metrics
+    }
+}
+
+impl GuestMetric {
+    pub fn what(&self) -> &MetricDescription {
+        &self.what
+    }
+
+    /// Joins a point of a guest's to its series.
+    pub fn join(&self, key: SeriesKey, point: &Point) {
+        let mut all = self.lock();
+        let series = all.entry(key).or_insert_with(|| Series {
+            total: point.zero(),
+            delta: self.pushes_deltas.then(|| Delta {
+                since: SystemTime::now(),
+                pending: None,
+                under_way: None,
+            }),
+        });
+        series.total.add(point);
+        if let Some(delta) = &mut series.delta {
+            match &mut delta.pending {
+                Some(pending) => pending.add(point),
+                None => delta.pending = Some(point.clone()),
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<SeriesKey, Series>> {
+        // Nothing that can panic runs under the lock; a poisoned one is as good.
+        self.series.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(crate) fn points(temporality: Temporality) -> GuestPoints {
+        let resource = opentelemetry_sdk::Resource::builder_empty().build();
+        GuestPoints::new(temporality, &resource)
+    }
+
+    pub(crate) fn counter(name: &str) -> MetricDescription {
+        MetricDescription {
+            name: name.to_owned(),
+            description: format!("About {name}"),
+            unit: String::new(),
+            scope: InstrumentationScope::builder("shop").build(),
+            kind: MetricKind {
+                shape: Shape::Counter,
+                number: NumberType::U64,
+            },
+            bounds: Vec::new(),
+        }
+    }
+
+    pub(crate) fn one() -> Point {
+        Point::Sum(Number::I64(1))
+    }
+
+    #[test]
+    fn the_order_of_attributes_makes_no_other_series() {
+        let metric = points(Temporality::Cumulative).add(counter("a"));
+        let (a, b) = (KeyValue::new("a", 1), KeyValue::new("b", 2));
+        metric.join(SeriesKey::new(vec![a.clone(), b.clone()]), &one());
+        metric.join(SeriesKey::new(vec![b, a]), &one());
+        let series = metric.lock();
+        let totals: Vec<_> = series.values().map(|series| &series.total).collect();
+        assert_eq!(totals, [&Point::Sum(Number::I64(2))]);
+    }
+}

@@ -1,0 +1,177 @@
+//! OTLP over gRPC.
+
+use std::error::Error;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use http::uri::PathAndQuery;
+use tonic::codec::CompressionEncoding;
+use tonic::metadata::MetadataMap;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
+use tonic::{Code, ConnectError, Request, Status};
+use tonic_types::StatusExt as _;
+
+use super::{OtlpError, OtlpRequest, Rejection, USER_AGENT, Unanswered};
+use crate::config::client_tls::ClientTls;
+use crate::config::signal::{Compression, SignalConfig};
+use crate::otlp::chain;
+use crate::otlp::encoded::EncodedCodec;
+use crate::otlp::words;
+
+/// The time without a word from the backend after which it is asked whether it
+/// still hears. Only while a request is open: servers take more for abuse.
+const PING_AFTER: Duration = Duration::from_secs(10);
+/// The time that it may take to say so. Then the connection counts as gone, and
+/// the next attempt makes another.
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
+/// The same for the system, which asks between requests as well.
+const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// A channel and what goes with each request.
+pub(crate) struct GrpcTransport {
+    client: tonic::client::Grpc<Channel>,
+    metadata: MetadataMap,
+}
+
+impl GrpcTransport {
+    pub(crate) fn new(config: &SignalConfig, timeout: Duration) -> anyhow::Result<Self> {
+        let mut endpoint = Channel::from_shared(config.endpoint.clone())
+            .with_context(|| format!("{} is no address", config.shown_endpoint()))?
+            .user_agent(USER_AGENT)?
+            .connect_timeout(timeout)
+            .tcp_keepalive(Some(TCP_KEEPALIVE))
+            .http2_keep_alive_interval(PING_AFTER)
+            .keep_alive_timeout(PING_TIMEOUT)
+            .keep_alive_while_idle(false);
+        if config.is_https() {
+            endpoint = endpoint.tls_config(tls(&config.tls)?)?;
+        }
+        let mut client = tonic::client::Grpc::new(endpoint.connect_lazy());
+        if config.compression == Compression::Gzip {
+            client = client
+                .send_compressed(CompressionEncoding::Gzip)
+                .accept_compressed(CompressionEncoding::Gzip);
+        }
+        Ok(Self {
+            client,
+            metadata: MetadataMap::from_headers(config.headers.clone()),
+        })
+    }
+
+    pub(crate) async fn send<R: OtlpRequest>(
+        &self,
+        body: Bytes,
+        unanswered: &Unanswered,
+    ) -> Result<Option<Rejection>, OtlpError> {
+        let mut client = self.client.clone();
+        let ready = client.ready().await;
+        ready.map_err(|error| OtlpError::Unreachable(chain(&error)))?;
+        let mut request = Request::new(body);
+        *request.metadata_mut() = self.metadata.clone();
+        let path = PathAndQuery::from_static(R::METHOD);
+        let codec = EncodedCodec::<R::Response>::new(unanswered.clone());
+        let answer = client.unary(request, path, codec).await;
+        // What the transport says by itself is no answer.
+        if answer.as_ref().err().and_then(Error::source).is_none() {
+            unanswered.set(false);
+        }
+        match answer {
+            Ok(response) => Ok(R::rejected(response.into_inner())),
+            Err(status) => Err(failure(&status)),
+        }
+    }
+}
+
+fn tls(files: &ClientTls) -> anyhow::Result<ClientTlsConfig> {
+    let mut tls = ClientTlsConfig::new();
+    tls = match files.authorities()? {
+        Some(authorities) => tls.ca_certificate(Certificate::from_pem(authorities)),
+        None => tls.with_native_roots(),
+    };
+    if let Some((certificate, key)) = files.identity()? {
+        tls = tls.identity(Identity::from_pem(certificate, key));
+    }
+    Ok(tls)
+}
+
+/// Which codes are worth another attempt is OTLP's to say. What the transport
+/// made up is none of them: nobody has refused the request.
+fn failure(status: &Status) -> OtlpError {
+    if let Some(cause) = status.source() {
+        let message = chain(cause);
+        return match is_about_connecting(cause) {
+            true => OtlpError::Unreachable(message),
+            false => OtlpError::Transient {
+                message,
+                after: None,
+            },
+        };
+    }
+    let message = match words(status.message()) {
+        reason if reason.is_empty() => status.code().to_string(),
+        reason => format!("{}: {reason}", status.code()),
+    };
+    let asked = status.get_details_retry_info();
+    let after = asked.as_ref().and_then(|info| info.retry_delay);
+    match status.code() {
+        Code::Unimplemented => OtlpError::NoService(message),
+        // Without a word on when, the backend says that it is over for good.
+        Code::ResourceExhausted if asked.is_none() => OtlpError::Permanent(message),
+        Code::Cancelled
+        | Code::DeadlineExceeded
+        | Code::ResourceExhausted
+        | Code::Aborted
+        | Code::OutOfRange
+        | Code::Unavailable
+        | Code::DataLoss => OtlpError::Transient { message, after },
+        _ => OtlpError::Permanent(message),
+    }
+}
+
+fn is_about_connecting(error: &(dyn Error + 'static)) -> bool {
+    let mut causes = std::iter::successors(Some(error), |error| (*error).source());
+    causes.any(|cause| cause.is::<ConnectError>())
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+
+    #[test]
+    fn an_exhausted_backend_is_asked_again_only_where_it_says_when() {
+        let exhausted = Status::new(Code::ResourceExhausted, "full");
+        assert!(matches!(failure(&exhausted), OtlpError::Permanent(_)));
+        let soon = Duration::from_secs(2);
+        let details = ErrorDetails::with_retry_info(Some(soon));
+        let later = Status::with_error_details(Code::ResourceExhausted, "full", details);
+        let OtlpError::Transient { after, .. } = failure(&later) else {
+            unreachable!("it says when")
+        };
+        assert_eq!(after, Some(soon));
+        let invalid = Status::new(Code::InvalidArgument, "no");
+        assert!(matches!(failure(&invalid), OtlpError::Permanent(_)));
+        let gone = Status::new(Code::Unavailable, "later");
+        assert!(matches!(failure(&gone), OtlpError::Transient { .. }));
+        let missing = failure(&Status::new(Code::Unimplemented, "no such service"));
+        let OtlpError::NoService(message) = missing else {
+            unreachable!("it has none")
+        };
+        assert!(message.contains("no such service"), "{message}");
+    }
+
+    #[test]
+    fn what_the_transport_says_is_no_refusal() {
+        let broken = || std::io::Error::from(std::io::ErrorKind::BrokenPipe);
+        let status = Status::from_error(Box::new(broken()));
+        assert_eq!(status.code(), Code::Unknown);
+        assert!(matches!(failure(&status), OtlpError::Transient { .. }));
+        let nobody = Status::from_error(Box::new(ConnectError(Box::new(broken()))));
+        assert!(matches!(failure(&nobody), OtlpError::Unreachable(_)));
+        // The same code from the backend itself is its word.
+        let unknown = Status::new(Code::Unknown, "?");
+        assert!(matches!(failure(&unknown), OtlpError::Permanent(_)));
+    }
+}

@@ -1,0 +1,274 @@
+//! Reads and writes the headers by which a trace goes from service to service:
+//! `OTEL_PROPAGATORS`.
+//!
+//! Each format is read strictly: what breaks a rule of it says nothing, and is
+//! never half read. What a request's headers say of its caller is a value that
+//! stays with the request. Knows headers, nothing of spans.
+
+pub(crate) mod b3;
+pub mod baggage;
+pub(crate) mod ids;
+pub(crate) mod jaeger;
+#[cfg(test)]
+mod tests;
+pub mod trace_context;
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName};
+use opentelemetry::trace::{SpanContext, TraceFlags, TraceState};
+
+use crate::propagation::baggage::Baggage;
+pub use crate::propagation::ids::bytes_of;
+pub use crate::propagation::trace_context::{RANDOM, format_traceparent, tracestate};
+
+/// The name of the response header that tells a client its trace.
+pub static TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
+
+/// The formats that are spoken, in the order in which they are read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Propagators(Arc<[Propagator]>);
+
+/// One format: what it reads, and what it writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Propagator {
+    TraceContext,
+    Baggage,
+    B3,
+    B3Multi,
+    Jaeger,
+}
+
+/// What a request's headers say of the trace that it belongs to.
+#[derive(Debug, Default, PartialEq)]
+pub struct Extracted {
+    pub caller: Caller,
+    pub carried: Carried,
+}
+
+/// Who calls, as far as headers tell.
+#[derive(Debug, Default, PartialEq)]
+pub enum Caller {
+    /// Nobody who said so: the request begins a trace.
+    #[default]
+    Unknown,
+    /// Somebody without a span, who has decided whether the trace is sampled.
+    Decision(TraceFlags),
+    /// A span.
+    Span(SpanContext),
+    /// A span whose service leaves it to this one whether the trace is sampled.
+    Deferring(SpanContext),
+}
+
+/// What goes on with a request beside the context of a span.
+#[derive(Debug, Default, PartialEq)]
+pub struct Carried {
+    pub baggage: Baggage,
+    /// The caller wants this trace kept at any cost: B3 and Jaeger have a flag
+    /// for it, which is handed on.
+    pub debug: bool,
+}
+
+/// What one format says of the caller.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Found {
+    caller: Caller,
+    debug: bool,
+}
+
+impl Default for Propagators {
+    /// The specification's default: the W3C's two.
+    fn default() -> Self {
+        Self([Propagator::TraceContext, Propagator::Baggage].into())
+    }
+}
+
+impl Propagators {
+    /// Reads the value of `OTEL_PROPAGATORS`: names with commas between them.
+    ///
+    /// A name counts once, and in any case. What is not known is warned about
+    /// and left out; where nothing is left that way, the default holds.
+    pub fn parse(text: Option<&str>, warnings: &mut Vec<String>) -> Self {
+        let Some(text) = text else {
+            return Self::default();
+        };
+        let mut list = Vec::new();
+        let mut none = false;
+        for name in text
+            .split(',')
+            .map(str::trim)
+            .filter(|name| !name.is_empty())
+        {
+            match Propagator::by_name(name) {
+                Some(known) if list.contains(&known) => {}
+                Some(known) => list.push(known),
+                None if name.eq_ignore_ascii_case("none") => none = true,
+                None => warnings.push(format!("OTEL_PROPAGATORS={name}: not supported; left out")),
+            }
+        }
+        match (none, list.is_empty()) {
+            (false, true) => Self::default(),
+            (true, false) => {
+                let warning = "OTEL_PROPAGATORS: none beside others means nothing; left out";
+                warnings.push(warning.to_owned());
+                Self(list.into())
+            }
+            _ => Self(list.into()),
+        }
+    }
+
+    /// Reads what the headers say of the caller.
+    ///
+    /// Where several formats name one, the last in the list counts: each works
+    /// on what those before it have found, and one that finds nothing valid
+    /// leaves it as it is. Baggage is that of all.
+    pub fn extract(&self, headers: &HeaderMap) -> Extracted {
+        let mut extracted = Extracted::default();
+        for propagator in self.0.iter() {
+            let found = match propagator {
+                Propagator::TraceContext => {
+                    crate::propagation::trace_context::extract(headers).map(Found::span)
+                }
+                Propagator::Baggage => {
+                    extracted.carried.baggage.add_header(headers);
+                    None
+                }
+                // Both read both encodings, as the specification has it.
+                Propagator::B3 | Propagator::B3Multi => crate::propagation::b3::extract(headers),
+                Propagator::Jaeger => {
+                    crate::propagation::jaeger::extract_baggage(
+                        headers,
+                        &mut extracted.carried.baggage,
+                    );
+                    crate::propagation::jaeger::extract(headers)
+                }
+            };
+            let Some(Found { caller, debug }) = found else {
+                continue;
+            };
+            extracted.carried.debug |= debug;
+            extracted.caller = extracted.caller.followed_by(caller);
+        }
+        // It implies sampling: another format's word is not for a caller who
+        // says otherwise.
+        extracted.carried.debug &= extracted.caller.is_sampled();
+        extracted
+    }
+
+    /// Names a span as the caller of a request that goes out, with what is
+    /// carried along.
+    ///
+    /// All headers of the formats in the list are written anew: what was there
+    /// under their names is gone. Where the list is empty, none is touched. A
+    /// span that is not sampled is named with its flags, so that it stays so.
+    pub fn inject(&self, context: &SpanContext, carried: &Carried, headers: &mut HeaderMap) {
+        for propagator in self.0.iter() {
+            match propagator {
+                Propagator::TraceContext => {
+                    crate::propagation::trace_context::inject(context, headers)
+                }
+                Propagator::Baggage => carried.baggage.inject(headers),
+                Propagator::B3 | Propagator::B3Multi => crate::propagation::b3::clear(headers),
+                Propagator::Jaeger => crate::propagation::jaeger::inject(context, carried, headers),
+            }
+        }
+        // Written when nobody clears any more: the two share their names.
+        for propagator in self.0.iter() {
+            match propagator {
+                Propagator::B3 => {
+                    crate::propagation::b3::inject_single(context, carried.debug, headers)
+                }
+                Propagator::B3Multi => {
+                    crate::propagation::b3::inject_multi(context, carried.debug, headers)
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Propagator {
+    /// The specification's names; case does not matter in any value of its kind.
+    fn by_name(name: &str) -> Option<Self> {
+        [
+            ("tracecontext", Self::TraceContext),
+            ("baggage", Self::Baggage),
+            ("b3", Self::B3),
+            ("b3multi", Self::B3Multi),
+            ("jaeger", Self::Jaeger),
+        ]
+        .into_iter()
+        .find_map(|(known, it)| known.eq_ignore_ascii_case(name).then_some(it))
+    }
+}
+
+impl Caller {
+    /// What is known of the caller once a later format has had its say: its
+    /// word, unless it says less of the same than is known.
+    fn followed_by(self, later: Self) -> Self {
+        match (self, later) {
+            // A decision without a span says less than a span does.
+            (known @ (Self::Span(_) | Self::Deferring(_)), Self::Decision(_)) => known,
+            // Nothing said of sampling is no reason to decide anew on a trace
+            // that is decided on.
+            (Self::Span(known), Self::Deferring(later)) if known.trace_id() == later.trace_id() => {
+                Self::Span(known)
+            }
+            (Self::Span(known), Self::Span(later))
+                if known.trace_id() == later.trace_id() && known.span_id() == later.span_id() =>
+            {
+                Self::Span(joined(&known, &later))
+            }
+            (_, later) => later,
+        }
+    }
+
+    fn is_sampled(&self) -> bool {
+        match self {
+            Self::Unknown | Self::Deferring(_) => false,
+            Self::Decision(flags) => flags.is_sampled(),
+            Self::Span(context) => context.is_sampled(),
+        }
+    }
+}
+
+/// The later of two contexts of one span, with what only the earlier one has:
+/// B3 and Jaeger have no place for a trace's state, nor for the random flag.
+fn joined(earlier: &SpanContext, later: &SpanContext) -> SpanContext {
+    let state = if *later.trace_state() == TraceState::NONE {
+        earlier.trace_state()
+    } else {
+        later.trace_state()
+    };
+    let flags = later.trace_flags() | (earlier.trace_flags() & RANDOM);
+    SpanContext::new(
+        later.trace_id(),
+        later.span_id(),
+        flags,
+        true,
+        state.clone(),
+    )
+}
+
+impl Found {
+    fn span(context: SpanContext) -> Self {
+        Self {
+            caller: Caller::Span(context),
+            debug: false,
+        }
+    }
+}
+
+/// A header that is there more than once, where once is the most.
+struct Repeated;
+
+/// The value of a header that may be there once. Two mean that somebody on the
+/// way does not know which is right.
+fn once<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a [u8]>, Repeated> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next();
+    match values.next() {
+        None => Ok(value.map(http::HeaderValue::as_bytes)),
+        Some(_) => Err(Repeated),
+    }
+}

@@ -1,0 +1,190 @@
+//! Bounds on what a span, its events and links, and a log record may hold.
+//! Attributes' texts are counted in characters, as the specification has it.
+
+use opentelemetry::{Array, KeyValue, StringValue, Value};
+use opentelemetry_sdk::trace::SpanData;
+
+/// The longest name, key or description that a guest gives, in bytes; longer
+/// ones are cut. No variable changes it.
+pub const MAX_TEXT_BYTES: usize = 16 * 1024;
+
+/// Bounds on one span. What is over them is dropped and counted on the span.
+#[derive(Clone, Copy, Debug)]
+pub struct SpanLimits {
+    /// Attributes a span.
+    pub attributes: usize,
+    /// Attributes an event.
+    pub event_attributes: usize,
+    /// Attributes a link.
+    pub link_attributes: usize,
+    /// Characters of a text among the values of all these; longer ones are cut.
+    pub value_length: usize,
+    /// Events a span.
+    pub events: usize,
+    /// Links a span.
+    pub links: usize,
+}
+
+impl Default for SpanLimits {
+    /// 128 of each, as the OpenTelemetry specification has it.
+    fn default() -> Self {
+        let AttributeLimits {
+            count,
+            value_length,
+        } = AttributeLimits::default();
+        Self {
+            attributes: count,
+            event_attributes: count,
+            link_attributes: count,
+            value_length,
+            events: 128,
+            links: 128,
+        }
+    }
+}
+
+impl SpanLimits {
+    pub fn of_span(&self) -> AttributeLimits {
+        self.of(self.attributes)
+    }
+
+    pub fn of_event(&self) -> AttributeLimits {
+        self.of(self.event_attributes)
+    }
+
+    pub fn of_link(&self) -> AttributeLimits {
+        self.of(self.link_attributes)
+    }
+
+    /// Cuts what the host itself has said; guests are held to it before. Gives
+    /// back how many attributes of events went.
+    pub(crate) fn enforce(&self, span: &mut SpanData) -> u32 {
+        let mut lost = 0_u32;
+        cut_values(&mut span.attributes, self.value_length);
+        for event in &mut span.events.events {
+            let over = event.attributes.len().saturating_sub(self.event_attributes);
+            event.attributes.truncate(self.event_attributes);
+            let over = u32::try_from(over).unwrap_or(u32::MAX);
+            event.dropped_attributes_count = event.dropped_attributes_count.saturating_add(over);
+            lost = lost.saturating_add(over);
+            cut_values(&mut event.attributes, self.value_length);
+        }
+        lost
+    }
+
+    fn of(&self, count: usize) -> AttributeLimits {
+        AttributeLimits {
+            count,
+            value_length: self.value_length,
+        }
+    }
+}
+
+/// Bounds on the attributes of one thing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AttributeLimits {
+    /// How many it may have.
+    pub count: usize,
+    /// Characters of a text among the values; longer ones are cut.
+    pub value_length: usize,
+}
+
+impl Default for AttributeLimits {
+    /// 128, as the OpenTelemetry specification has it, and 16,384 where it has
+    /// no limit: a guest has to have one.
+    fn default() -> Self {
+        Self {
+            count: 128,
+            value_length: 16 * 1024,
+        }
+    }
+}
+
+fn cut_values(attributes: &mut [KeyValue], limit: usize) {
+    for attribute in attributes {
+        match &mut attribute.value {
+            Value::String(text) => cut_text(text, limit),
+            // Headers that are captured are lists.
+            Value::Array(Array::String(texts)) => {
+                texts.iter_mut().for_each(|text| cut_text(text, limit));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn cut_text(text: &mut StringValue, limit: usize) {
+    // A byte is a character at most: nearly all are seen to be short enough.
+    if text.as_str().len() > limit {
+        let cut = length_of(text.as_str(), limit);
+        *text = text.as_str()[..cut].to_owned().into();
+    }
+}
+
+/// The bytes that the first `limit` characters of a text take.
+pub fn length_of(text: &str, limit: usize) -> usize {
+    let mut starts = text.char_indices().map(|(at, _)| at);
+    starts.nth(limit).unwrap_or(text.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+    use std::time::SystemTime;
+
+    use opentelemetry::InstrumentationScope;
+    use opentelemetry::trace::{Event, SpanContext, SpanId, SpanKind, Status};
+    use opentelemetry_sdk::trace::{SpanEvents, SpanLinks};
+
+    use super::*;
+
+    #[test]
+    fn what_the_host_has_said_is_cut_as_well() {
+        let limits = SpanLimits {
+            event_attributes: 1,
+            value_length: 2,
+            ..SpanLimits::default()
+        };
+        let at = SystemTime::UNIX_EPOCH;
+        let list = |text: &str| Value::Array(Array::String(vec![text.to_owned().into()]));
+        let said = vec![
+            KeyValue::new("a.key", "äöü"),
+            KeyValue::new("b", 1234),
+            KeyValue::new("c", list("äöü")),
+        ];
+        let mut events = SpanEvents::default();
+        events
+            .events
+            .push(Event::new("exception", at, said.clone(), 0));
+        let mut span = SpanData {
+            span_context: SpanContext::NONE,
+            parent_span_id: SpanId::INVALID,
+            parent_span_is_remote: false,
+            span_kind: SpanKind::Server,
+            name: Cow::Borrowed("GET"),
+            start_time: at,
+            end_time: at,
+            attributes: said,
+            dropped_attributes_count: 0,
+            events,
+            links: SpanLinks::default(),
+            status: Status::Unset,
+            instrumentation_scope: InstrumentationScope::default(),
+        };
+        assert_eq!(limits.enforce(&mut span), 2);
+        let cut = KeyValue::new("a.key", "äö");
+        let others = [KeyValue::new("b", 1234), KeyValue::new("c", list("äö"))];
+        assert_eq!(span.attributes[0], cut);
+        assert_eq!(span.attributes[1..], others);
+        let event = &span.events.events[0];
+        assert_eq!(event.attributes, [cut]);
+        assert_eq!(event.dropped_attributes_count, 2);
+    }
+
+    #[test]
+    fn a_length_in_characters_ends_at_a_character() {
+        assert_eq!(length_of("äöü", 2), 4);
+        assert_eq!(length_of("abc", 3), 3);
+        assert_eq!(length_of("abc", 0), 0);
+    }
+}

@@ -1,0 +1,184 @@
+//! Spans that belong to the host: made here, changed by host and guest, and
+//! handed to the queue of spans when they end.
+//!
+//! The SDK's own span appends where a key is set twice, drops the latest
+//! attributes at its limit and lets `Ok` stand over a trap. These spans keep
+//! one value a key, so what is exported is what was said last.
+
+pub(crate) mod attribute_index;
+pub(crate) mod tracer;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use opentelemetry::KeyValue;
+use opentelemetry::trace::{Event, Link, SpanContext, Status};
+use opentelemetry_sdk::trace::SpanData;
+
+pub use crate::trace::span::attribute_index::Keys;
+pub use crate::trace::span::tracer::Tracer;
+use crate::trace::span::tracer::TracerShared;
+pub use crate::trace::span::tracer::{Parent, SpanStart};
+
+/// A span that has started and not ended yet.
+///
+/// A span that is dropped without [`Span::end`] is lost: its owner ends it.
+pub struct Span {
+    context: SpanContext,
+    recording: Option<Box<Recording>>,
+}
+
+struct Recording {
+    data: SpanData,
+    /// Of the data's attributes.
+    keys: Keys,
+    shared: Arc<TracerShared>,
+}
+
+impl Span {
+    pub fn context(&self) -> &SpanContext {
+        &self.context
+    }
+
+    pub fn is_recording(&self) -> bool {
+        self.recording.is_some()
+    }
+
+    pub fn update_name(&mut self, name: Cow<'static, str>) {
+        if let Some(recording) = &mut self.recording {
+            recording.data.name = name;
+        }
+    }
+
+    /// Sets an attribute within the limit; the last value of a key counts.
+    pub fn set_attribute(&mut self, attribute: KeyValue) {
+        let Some(recording) = &mut self.recording else {
+            return;
+        };
+        let limit = recording.shared.limits.attributes;
+        let Recording { data, keys, shared } = &mut **recording;
+        if !keys.put(&mut data.attributes, attribute, limit) {
+            data.dropped_attributes_count += 1;
+            shared.dropped.attributes(1);
+        }
+    }
+
+    /// Replaces all attributes, whatever their number: for an owner that keeps
+    /// its own account of them. `dropped` are those that were dropped since the
+    /// start; what was over the limit then is counted already.
+    pub fn replace_attributes(&mut self, attributes: Vec<KeyValue>, dropped: u32) {
+        if let Some(recording) = &mut self.recording {
+            recording.keys = Keys::default();
+            let data = &mut recording.data;
+            data.attributes = attributes;
+            data.dropped_attributes_count = data.dropped_attributes_count.saturating_add(dropped);
+        }
+    }
+
+    /// Takes the attributes out, for whoever keeps them until the end.
+    pub fn take_attributes(&mut self) -> Vec<KeyValue> {
+        match &mut self.recording {
+            Some(recording) => {
+                recording.keys = Keys::default();
+                std::mem::take(&mut recording.data.attributes)
+            }
+            None => Vec::new(),
+        }
+    }
+
+    /// Whether an event would be kept, with room for `reserved` later ones;
+    /// counts the one that would not. Asked before an event is built, which
+    /// may cost a walk of the guest's stack.
+    pub fn takes_event(&mut self, reserved: usize) -> bool {
+        let Some(recording) = &mut self.recording else {
+            return false;
+        };
+        let limit = recording.shared.limits.events.saturating_sub(reserved);
+        let takes = recording.data.events.events.len() < limit;
+        if !takes {
+            self.lose_event();
+        }
+        takes
+    }
+
+    /// Counts an event that was not kept.
+    pub fn lose_event(&mut self) {
+        if let Some(recording) = &mut self.recording {
+            recording.data.events.dropped_count += 1;
+            recording.shared.dropped.events(1);
+        }
+    }
+
+    /// Adds an event within the limit, with room kept for `reserved` later ones.
+    pub fn add_event(&mut self, event: Event, reserved: usize) {
+        if self.takes_event(reserved)
+            && let Some(recording) = &mut self.recording
+        {
+            recording.data.events.events.push(event);
+        }
+    }
+
+    /// Counts a link that was not kept.
+    pub fn lose_link(&mut self) {
+        if let Some(recording) = &mut self.recording {
+            recording.data.links.dropped_count += 1;
+            recording.shared.dropped.links(1);
+        }
+    }
+
+    /// Counts attributes that were not kept and are in the process's count already.
+    pub fn lose_attributes(&mut self, count: u32) {
+        if let Some(recording) = &mut self.recording {
+            recording.data.dropped_attributes_count += count;
+        }
+    }
+
+    pub fn add_link(&mut self, link: Link) {
+        let Some(recording) = &mut self.recording else {
+            return;
+        };
+        if recording.data.links.links.len() < recording.shared.limits.links {
+            recording.data.links.links.push(link);
+        } else {
+            self.lose_link();
+        }
+    }
+
+    /// Sets the status by the specification's order: `Ok` is final, `Unset`
+    /// says nothing.
+    pub fn set_status(&mut self, status: Status) {
+        let Some(recording) = &mut self.recording else {
+            return;
+        };
+        let current = &mut recording.data.status;
+        match (&*current, &status) {
+            (Status::Ok, _) | (_, Status::Unset) => {}
+            _ => *current = status,
+        }
+    }
+
+    /// Sets the status whatever was said before: the host's own word.
+    pub fn override_status(&mut self, status: Status) {
+        if let Some(recording) = &mut self.recording {
+            recording.data.status = status;
+        }
+    }
+
+    /// Ends the span and queues it for export. A second end is ignored.
+    pub fn end(&mut self, time: SystemTime) {
+        let Some(recording) = self.recording.take() else {
+            return;
+        };
+        let Recording {
+            mut data, shared, ..
+        } = *recording;
+        // An end before the start comes from a guest's own clock.
+        data.end_time = time.max(data.start_time);
+        let over = shared.limits.enforce(&mut data);
+        if over > 0 {
+            shared.dropped.attributes(u64::from(over));
+        }
+        shared.queue.push(&data);
+    }
+}

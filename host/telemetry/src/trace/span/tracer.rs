@@ -1,0 +1,268 @@
+//! Starts spans: asks the sampler, makes the ids.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use opentelemetry::trace::{
+    Link, SpanContext, SpanId, SpanKind, Status, TraceContextExt, TraceFlags, TraceState,
+};
+use opentelemetry::{Context, InstrumentationScope, KeyValue};
+use opentelemetry_sdk::trace::{
+    IdGenerator, RandomIdGenerator, SamplingDecision, SamplingResult, ShouldSample, SpanData,
+    SpanEvents, SpanLinks,
+};
+
+use super::{Keys, Recording, Span};
+use crate::propagation::RANDOM;
+use crate::trace::limits::SpanLimits;
+use crate::{Dropped, SpanQueue};
+
+/// Where a new span hangs.
+pub enum Parent<'a> {
+    /// Nowhere: it begins a trace.
+    Root,
+    /// Nowhere, and a caller without a span has decided on the trace's sampling.
+    Decided(TraceFlags),
+    /// Below a span of this process, whose sampling decision holds.
+    Local(&'a SpanContext),
+    /// Below a span that somebody else names.
+    Remote(&'a SpanContext),
+    /// The same, where the sampling is left to this service.
+    Deferring(&'a SpanContext),
+}
+
+/// What is known of a span when it starts.
+pub struct SpanStart<'a> {
+    pub name: Cow<'static, str>,
+    pub kind: SpanKind,
+    pub parent: Parent<'a>,
+    /// No key may stand in them twice.
+    pub attributes: Vec<KeyValue>,
+    pub links: Vec<Link>,
+    pub time: SystemTime,
+    pub scope: InstrumentationScope,
+}
+
+/// Starts spans: asks the sampler, makes the ids.
+#[derive(Clone)]
+pub struct Tracer {
+    shared: Arc<TracerShared>,
+}
+
+pub(crate) struct TracerShared {
+    sampler: Box<dyn ShouldSample>,
+    ids: RandomIdGenerator,
+    pub(crate) limits: SpanLimits,
+    pub(crate) queue: Arc<SpanQueue>,
+    pub(crate) dropped: Arc<Dropped>,
+}
+
+impl Tracer {
+    pub(crate) fn new(
+        sampler: Box<dyn ShouldSample>,
+        limits: SpanLimits,
+        queue: Arc<SpanQueue>,
+        dropped: Arc<Dropped>,
+    ) -> Self {
+        Self {
+            shared: Arc::new(TracerShared {
+                sampler,
+                ids: RandomIdGenerator::default(),
+                limits,
+                queue,
+                dropped,
+            }),
+        }
+    }
+
+    /// Whether a sampled span goes anywhere: where none does, none records.
+    pub fn is_exporting(&self) -> bool {
+        self.shared.queue.is_enabled()
+    }
+
+    pub fn limits(&self) -> &SpanLimits {
+        &self.shared.limits
+    }
+
+    pub fn dropped(&self) -> &Arc<Dropped> {
+        &self.shared.dropped
+    }
+
+    /// Starts a span.
+    pub fn start(&self, start: SpanStart<'_>) -> Span {
+        let ids = &self.shared.ids;
+        let span_id = ids.new_span_id();
+        let (trace_id, parent_span_id, parent_is_remote, random) = match start.parent {
+            // The generator's ids are random from end to end.
+            Parent::Root | Parent::Decided(_) => {
+                (ids.new_trace_id(), SpanId::INVALID, false, RANDOM)
+            }
+            Parent::Local(parent) => (
+                parent.trace_id(),
+                parent.span_id(),
+                false,
+                parent.trace_flags() & RANDOM,
+            ),
+            Parent::Remote(parent) | Parent::Deferring(parent) => (
+                parent.trace_id(),
+                parent.span_id(),
+                parent.is_remote(),
+                parent.trace_flags() & RANDOM,
+            ),
+        };
+        let mut attributes = start.attributes;
+        let mut samplers = Vec::new();
+        let mut sample = |parent| {
+            let result = self.sample(parent, trace_id, &start.name, &start.kind, &attributes);
+            samplers = result.attributes;
+            (result.decision, result.trace_state)
+        };
+        let (decision, trace_state) = match start.parent {
+            // Every standard sampler decides for a local child as it did for
+            // the parent, so the parent's flag is the answer.
+            Parent::Local(parent) => {
+                let decision = if parent.is_sampled() {
+                    SamplingDecision::RecordAndSample
+                } else {
+                    SamplingDecision::Drop
+                };
+                (decision, parent.trace_state().clone())
+            }
+            Parent::Root | Parent::Deferring(_) => sample(None),
+            Parent::Remote(parent) => sample(Some(parent)),
+            // A sampler takes nothing but a span for a caller.
+            Parent::Decided(flags) => {
+                let caller = SpanContext::new(trace_id, span_id, flags, true, TraceState::NONE);
+                sample(Some(&caller))
+            }
+        };
+        let sampled = match decision {
+            SamplingDecision::RecordAndSample => TraceFlags::SAMPLED,
+            SamplingDecision::Drop | SamplingDecision::RecordOnly => TraceFlags::NOT_SAMPLED,
+        };
+        let context = SpanContext::new(trace_id, span_id, sampled | random, false, trace_state);
+        // A record-only span would be seen by local processors alone; there are none.
+        // Where no exporter takes spans the decision is handed on, and that is all.
+        if decision != SamplingDecision::RecordAndSample || !self.is_exporting() {
+            return Span {
+                context,
+                recording: None,
+            };
+        }
+        let limit = self.shared.limits.attributes;
+        let over = attributes.len().saturating_sub(limit);
+        if over > 0 {
+            attributes.truncate(limit);
+            self.shared.dropped.attributes(over as u64);
+        }
+        let mut span = Span {
+            recording: Some(Box::new(Recording {
+                data: SpanData {
+                    span_context: context.clone(),
+                    parent_span_id,
+                    parent_span_is_remote: parent_is_remote,
+                    span_kind: start.kind,
+                    name: start.name,
+                    start_time: start.time,
+                    end_time: start.time,
+                    attributes,
+                    dropped_attributes_count: u32::try_from(over).unwrap_or(u32::MAX),
+                    events: SpanEvents::default(),
+                    links: SpanLinks::default(),
+                    status: Status::Unset,
+                    instrumentation_scope: start.scope,
+                },
+                keys: Keys::default(),
+                shared: Arc::clone(&self.shared),
+            })),
+            context,
+        };
+        for attribute in samplers {
+            span.set_attribute(attribute);
+        }
+        for link in start.links {
+            span.add_link(link);
+        }
+        span
+    }
+
+    /// Queues a span that a guest has made by itself, unless nobody wants spans.
+    pub fn export(&self, span: SpanData) {
+        self.shared.queue.push(&span);
+    }
+
+    /// A context that is handed on but records nothing, below `parent`, whose
+    /// sampling decision holds.
+    pub fn non_recording(&self, parent: &SpanContext) -> SpanContext {
+        SpanContext::new(
+            parent.trace_id(),
+            self.shared.ids.new_span_id(),
+            parent.trace_flags() & (RANDOM | TraceFlags::SAMPLED),
+            false,
+            parent.trace_state().clone(),
+        )
+    }
+
+    fn sample(
+        &self,
+        parent: Option<&SpanContext>,
+        trace_id: opentelemetry::trace::TraceId,
+        name: &str,
+        kind: &SpanKind,
+        attributes: &[KeyValue],
+    ) -> SamplingResult {
+        let context = parent.map(|parent| Context::new().with_remote_span_context(parent.clone()));
+        let sampler = &self.shared.sampler;
+        sampler.should_sample(context.as_ref(), trace_id, name, kind, attributes, &[])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry_sdk::trace::Sampler;
+
+    use super::*;
+    use crate::BatchConfig;
+
+    /// Of a server whose traces go nowhere.
+    fn silent(sampler: Sampler) -> Tracer {
+        let dropped = Arc::new(Dropped::default());
+        let queue = SpanQueue::new(BatchConfig::default(), false, Arc::default());
+        let limits = SpanLimits::default();
+        Tracer::new(Box::new(sampler), limits, Arc::new(queue), dropped)
+    }
+
+    fn start(parent: Parent<'_>) -> SpanStart<'_> {
+        SpanStart {
+            name: "span".into(),
+            kind: SpanKind::Server,
+            parent,
+            attributes: vec![KeyValue::new("key", 1)],
+            links: Vec::new(),
+            time: SystemTime::UNIX_EPOCH,
+            scope: InstrumentationScope::builder("scope").build(),
+        }
+    }
+
+    #[test]
+    fn where_traces_go_nowhere_spans_hand_on_the_decision_and_record_nothing() {
+        for (sampler, is_sampled) in [(Sampler::AlwaysOn, true), (Sampler::AlwaysOff, false)] {
+            let tracer = silent(sampler);
+            let server = tracer.start(start(Parent::Root));
+            let child = tracer.start(start(Parent::Local(server.context())));
+            let unrecorded = tracer.non_recording(server.context());
+            for (context, recording) in [
+                (server.context(), server.is_recording()),
+                (child.context(), child.is_recording()),
+                (&unrecorded, false),
+            ] {
+                assert!(!recording);
+                assert!(context.is_valid());
+                assert_eq!(context.is_sampled(), is_sampled);
+                assert_eq!(context.trace_id(), server.context().trace_id());
+            }
+            assert_ne!(child.context().span_id(), server.context().span_id());
+        }
+    }
+}
