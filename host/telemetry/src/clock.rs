@@ -13,6 +13,7 @@ pub struct RequestClock {
 }
 
 impl RequestClock {
+    /// Reads both clocks.
     pub fn start() -> Self {
         Self {
             wall: SystemTime::now(),
@@ -20,14 +21,17 @@ impl RequestClock {
         }
     }
 
+    /// The wall clock's time now, as far from the start as the monotonic clock says.
     pub fn now(&self) -> SystemTime {
         self.wall + self.monotonic.elapsed()
     }
 
+    /// The wall clock's time at the start.
     pub fn started(&self) -> SystemTime {
         self.wall
     }
 
+    /// The time since the start.
     pub fn elapsed(&self) -> Duration {
         self.monotonic.elapsed()
     }

@@ -42,7 +42,9 @@ enum Propagator {
 /// What a request's headers say of the trace that it belongs to.
 #[derive(Debug, Default, PartialEq)]
 pub struct Extracted {
+    /// The caller that the headers name.
     pub caller: Caller,
+    /// What goes on to whatever the guest calls.
     pub carried: Carried,
 }
 
@@ -63,6 +65,7 @@ pub enum Caller {
 /// What goes on with a request beside the context of a span.
 #[derive(Debug, Default, PartialEq)]
 pub struct Carried {
+    /// The W3C Baggage that came in.
     pub baggage: Baggage,
     /// The caller wants this trace kept at any cost: B3 and Jaeger have a flag
     /// for it, which is handed on.

@@ -60,6 +60,7 @@ pub fn context(context: &SpanContext) -> usize {
     header.len() + header.split(',').count() * STATE_MEMBER
 }
 
+/// The bytes that attributes take in a queue.
 pub fn attributes(attributes: &[KeyValue]) -> usize {
     attributes.iter().map(attribute).sum()
 }

@@ -17,26 +17,32 @@ pub struct Dropped {
 }
 
 impl Dropped {
+    /// Counts spans.
     pub fn spans(&self, count: u64) {
         self.spans.fetch_add(count, Ordering::Relaxed);
     }
 
+    /// Counts attributes.
     pub fn attributes(&self, count: u64) {
         self.attributes.fetch_add(count, Ordering::Relaxed);
     }
 
+    /// Counts events of spans.
     pub fn events(&self, count: u64) {
         self.events.fetch_add(count, Ordering::Relaxed);
     }
 
+    /// Counts links of spans.
     pub fn links(&self, count: u64) {
         self.links.fetch_add(count, Ordering::Relaxed);
     }
 
+    /// Counts log records.
     pub fn log_records(&self, count: u64) {
         self.log_records.fetch_add(count, Ordering::Relaxed);
     }
 
+    /// Counts instruments that were refused.
     pub fn instruments(&self, count: u64) {
         self.instruments.fetch_add(count, Ordering::Relaxed);
     }

@@ -51,10 +51,15 @@ pub struct GuestMetric {
 /// What is known of a metric besides its points.
 #[derive(Clone, Debug)]
 pub struct MetricDescription {
+    /// The name of the instrument.
     pub name: String,
+    /// What it measures, in words.
     pub description: String,
+    /// Its unit, by UCUM.
     pub unit: String,
+    /// The library that made it.
     pub scope: InstrumentationScope,
+    /// How its points are aggregated.
     pub kind: MetricKind,
     /// The bounds of a histogram's buckets; none of any other kind.
     pub bounds: Vec<f64>,
@@ -63,7 +68,9 @@ pub struct MetricDescription {
 /// What a metric's points are, and of what type of number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MetricKind {
+    /// Sum, gauge or histogram.
     pub shape: Shape,
+    /// Whether its numbers are integers.
     pub number: NumberType,
 }
 
@@ -118,6 +125,7 @@ impl SeriesKey {
         Self(attributes.into())
     }
 
+    /// The attributes of the series.
     pub fn attributes(&self) -> &[KeyValue] {
         &self.0
     }
@@ -190,6 +198,7 @@ impl GuestPoints {
 }
 
 impl GuestMetric {
+    /// What is measured.
     pub fn what(&self) -> &MetricDescription {
         &self.what
     }

@@ -64,6 +64,7 @@ impl Baggage {
         }
     }
 
+    /// The members, in the order in which they came.
     pub fn members(&self) -> &[Member] {
         &self.members
     }

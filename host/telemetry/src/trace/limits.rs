@@ -44,14 +44,17 @@ impl Default for SpanLimits {
 }
 
 impl SpanLimits {
+    /// The limits on attributes of a span.
     pub fn of_span(&self) -> AttributeLimits {
         self.of(self.attributes)
     }
 
+    /// The limits on attributes of an event.
     pub fn of_event(&self) -> AttributeLimits {
         self.of(self.event_attributes)
     }
 
+    /// The limits on attributes of a link.
     pub fn of_link(&self) -> AttributeLimits {
         self.of(self.link_attributes)
     }

@@ -37,14 +37,17 @@ struct Recording {
 }
 
 impl Span {
+    /// The identity of the span.
     pub fn context(&self) -> &SpanContext {
         &self.context
     }
 
+    /// Whether anything that is recorded is kept.
     pub fn is_recording(&self) -> bool {
         self.recording.is_some()
     }
 
+    /// Gives the span another name.
     pub fn update_name(&mut self, name: Cow<'static, str>) {
         if let Some(recording) = &mut self.recording {
             recording.data.name = name;
@@ -134,6 +137,7 @@ impl Span {
         }
     }
 
+    /// Adds a link; over the limit it is dropped and counted.
     pub fn add_link(&mut self, link: Link) {
         let Some(recording) = &mut self.recording else {
             return;

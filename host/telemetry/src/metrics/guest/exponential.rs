@@ -19,11 +19,13 @@ pub const SCALES: std::ops::RangeInclusive<i32> = -10..=20;
 /// Counts in buckets whose bounds grow by a factor.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ExponentialHistogram {
+    /// The resolution: the base of the buckets is 2 to the power of 2 to the power of minus `scale`.
     pub scale: i32,
     /// How many values are as good as zero.
     pub zero_count: u64,
     /// The greatest distance from zero that is as good as zero.
     pub zero_threshold: f64,
+    /// Counts of positive values.
     pub positive: Buckets,
     /// Of negative values, by their distance from zero.
     pub negative: Buckets,

@@ -51,11 +51,14 @@ pub struct Histogram {
 /// The least and the greatest value, as far as they are known.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Range {
+    /// The least value, where it is known.
     pub min: Option<f64>,
+    /// The greatest value, where it is known.
     pub max: Option<f64>,
 }
 
 impl Number {
+    /// Whether it is less than zero.
     pub fn is_negative(self) -> bool {
         match self {
             Self::F64(value) => value < 0.0,
@@ -63,6 +66,7 @@ impl Number {
         }
     }
 
+    /// The nearest float.
     #[expect(clippy::cast_precision_loss, reason = "that is what the reader takes")]
     pub fn as_f64(self) -> f64 {
         match self {

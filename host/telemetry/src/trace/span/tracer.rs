@@ -34,13 +34,19 @@ pub enum Parent<'a> {
 
 /// What is known of a span when it starts.
 pub struct SpanStart<'a> {
+    /// The name of the span.
     pub name: Cow<'static, str>,
+    /// The kind of the span.
     pub kind: SpanKind,
+    /// The parent of the span.
     pub parent: Parent<'a>,
     /// No key may stand in them twice.
     pub attributes: Vec<KeyValue>,
+    /// Links that the span starts with.
     pub links: Vec<Link>,
+    /// When the span starts.
     pub time: SystemTime,
+    /// The library that starts it.
     pub scope: InstrumentationScope,
 }
 
@@ -81,10 +87,12 @@ impl Tracer {
         self.shared.queue.is_enabled()
     }
 
+    /// The limits on what spans hold.
     pub fn limits(&self) -> &SpanLimits {
         &self.shared.limits
     }
 
+    /// Counts of what was dropped.
     pub fn dropped(&self) -> &Arc<Dropped> {
         &self.shared.dropped
     }
