@@ -43,6 +43,8 @@ pub(crate) enum Target {
     ExponentialHistograms,
     /// Files that are to be served
     AdminUpload,
+    /// Components, run as they were built and relinked
+    Relink,
 }
 
 impl Target {
@@ -57,6 +59,7 @@ impl Target {
             Self::OtelValue => "otel_value",
             Self::ExponentialHistograms => "exponential_histograms",
             Self::AdminUpload => "admin_upload",
+            Self::Relink => "relink",
         }
     }
 
@@ -69,7 +72,8 @@ impl Target {
             Self::Tracestate
             | Self::Attributes
             | Self::ExponentialHistograms
-            | Self::AdminUpload => 4 * 1024,
+            | Self::AdminUpload
+            | Self::Relink => 4 * 1024,
             Self::Baggage => 12 * 1024,
         }
     }

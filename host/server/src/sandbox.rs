@@ -5,7 +5,6 @@
 pub(crate) mod call;
 pub(crate) mod compile_cache;
 pub(crate) mod compiler;
-pub(crate) mod direct_imports;
 pub(crate) mod engine;
 pub(crate) mod epoch_ticker;
 pub(crate) mod fanlight_http;

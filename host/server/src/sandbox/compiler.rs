@@ -8,6 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use fanlight_relink::link_directly;
 use tokio::sync::oneshot;
 use wasmparser::{MemoryType, Parser, Payload};
 use wasmtime::Engine;
@@ -15,7 +16,6 @@ use wasmtime::component::{Component, Linker};
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
 use crate::sandbox::compile_cache::CompileCache;
-use crate::sandbox::direct_imports::link_directly;
 use crate::sandbox::engine::{EngineConfig, MAX_PER_MODULE, TABLES_PER_SLOT, TickingEngine};
 use crate::sandbox::load_error::{self, LoadError};
 use crate::sandbox::memory_limit::MemoryBounds;
@@ -387,7 +387,7 @@ mod tests {
     #[test]
     fn a_component_whose_linked_form_is_none_is_compiled_as_it_is() {
         // A shim that takes more than it hands on: linked directly the types differ.
-        let text = include_str!("direct_imports/tests.wat")
+        let text = include_str!("../../../relink/src/greeter.wat")
             .replace("(func $name (param i32))", "(func $name (param i32 i32))")
             .replace(
                 "(call $name (i32.const 64))",

@@ -7,13 +7,13 @@ use wasmparser::{
     Payload,
 };
 
-use crate::sandbox::direct_imports::Stays;
+use crate::Unsupported;
 
 /// The most sections and definitions of a component that are looked at. The
 /// largest of this repository's components, with all of `wasi:cli`, has 400.
 const MAX_DEFINITIONS: u32 = 20_000;
 /// Modules that others see as well cannot be replaced.
-const SHARED_MODULE: Stays = Stays("it shares its modules");
+const SHARED_MODULE: Unsupported = Unsupported("it shares its modules");
 
 /// A component as it was read.
 pub(crate) struct Definitions<'a> {
@@ -76,7 +76,7 @@ impl<'a> Definitions<'a> {
     ///
     /// # Errors
     /// Where they are no component, or of a kind that nothing here knows.
-    pub(crate) fn read(component: &'a [u8]) -> Result<Self, Stays> {
+    pub(crate) fn read(component: &'a [u8]) -> Result<Self, Unsupported> {
         let mut definitions = Self {
             sections: Vec::new(),
             list: Vec::new(),
@@ -108,14 +108,14 @@ impl<'a> Definitions<'a> {
         Ok(definitions)
     }
 
-    fn take(&mut self, component: &'a [u8], payload: Payload<'a>) -> Result<(), Stays> {
+    fn take(&mut self, component: &'a [u8], payload: Payload<'a>) -> Result<(), Unsupported> {
         let Some((id, range)) = payload.as_section() else {
             return match payload {
                 Payload::Version { .. } | Payload::End(_) => Ok(()),
-                _ => Err(Stays("it has a part that is not known")),
+                _ => Err(Unsupported("it has a part that is not known")),
             };
         };
-        let bytes = component.get(range).ok_or(Stays("it is cut off"))?;
+        let bytes = component.get(range).ok_or(Unsupported("it is cut off"))?;
         let section = Section { id, bytes };
         self.count(1)?;
         self.sections.push(section);
@@ -156,7 +156,7 @@ impl<'a> Definitions<'a> {
                 for defined in types {
                     // A destructor is a core function, told by its index.
                     if let ComponentType::Resource { dtor: Some(_), .. } = defined? {
-                        return Err(Stays("it has a resource with a destructor"));
+                        return Err(Unsupported("it has a resource with a destructor"));
                     }
                 }
                 self.list.push(Definition::Section(section));
@@ -190,15 +190,15 @@ impl<'a> Definitions<'a> {
         Ok(())
     }
 
-    fn count(&mut self, more: u32) -> Result<(), Stays> {
+    fn count(&mut self, more: u32) -> Result<(), Unsupported> {
         self.count = self.count.saturating_add(more);
         match self.count <= MAX_DEFINITIONS {
             true => Ok(()),
-            false => Err(Stays("it has more parts than are looked at")),
+            false => Err(Unsupported("it has more parts than are looked at")),
         }
     }
 
-    fn alias(&mut self, alias: ComponentAlias<'a>) -> Result<(), Stays> {
+    fn alias(&mut self, alias: ComponentAlias<'a>) -> Result<(), Unsupported> {
         check_alias(&alias)?;
         let ComponentAlias::CoreInstanceExport {
             kind,
@@ -227,7 +227,7 @@ impl<'a> Definitions<'a> {
                 self.tables.push(export);
                 len(&self.tables)
             }
-            _ => return Err(Stays("its modules share what is not known here")),
+            _ => return Err(Unsupported("its modules share what is not known here")),
         };
         self.list.push(Definition::CoreAlias(export, index - 1));
         Ok(())
@@ -247,27 +247,27 @@ impl<'a> Definitions<'a> {
         &self.modules
     }
 
-    pub(crate) fn module(&self, index: u32) -> Result<&'a [u8], Stays> {
+    pub(crate) fn module(&self, index: u32) -> Result<&'a [u8], Unsupported> {
         let module = self.modules.get(index as usize);
-        module.copied().ok_or(Stays("it has no such module"))
+        module.copied().ok_or(Unsupported("it has no such module"))
     }
 
-    pub(crate) fn instance(&self, index: u32) -> Result<&Instance<'a>, Stays> {
+    pub(crate) fn instance(&self, index: u32) -> Result<&Instance<'a>, Unsupported> {
         let instance = self.instances.get(index as usize);
-        instance.ok_or(Stays("it has no such instance"))
+        instance.ok_or(Unsupported("it has no such instance"))
     }
 
     /// The one instance of a module.
     ///
     /// # Errors
     /// Where it has none, or several.
-    pub(crate) fn only_instance_of(&self, module: u32) -> Result<u32, Stays> {
+    pub(crate) fn only_instance_of(&self, module: u32) -> Result<u32, Unsupported> {
         let mut instances = (0_u32..).zip(&self.instances).filter(|(_, it)| {
             matches!(it, Instance::Instantiate { module_index, .. } if *module_index == module)
         });
         match (instances.next(), instances.next()) {
             (Some((index, _)), None) => Ok(index),
-            _ => Err(Stays("one of its modules has not just one instance")),
+            _ => Err(Unsupported("one of its modules has not just one instance")),
         }
     }
 
@@ -286,7 +286,7 @@ impl<'a> Definitions<'a> {
 }
 
 /// Refuses to name a module.
-fn check_alias(alias: &ComponentAlias<'_>) -> Result<(), Stays> {
+fn check_alias(alias: &ComponentAlias<'_>) -> Result<(), Unsupported> {
     match alias {
         ComponentAlias::InstanceExport {
             kind: ComponentExternalKind::Module,
@@ -301,7 +301,7 @@ fn check_alias(alias: &ComponentAlias<'_>) -> Result<(), Stays> {
 }
 
 /// Refuses to give a module away.
-fn check_instance(instance: &ComponentInstance<'_>) -> Result<(), Stays> {
+fn check_instance(instance: &ComponentInstance<'_>) -> Result<(), Unsupported> {
     let is_module = |kind| kind == ComponentExternalKind::Module;
     let gives = match instance {
         ComponentInstance::Instantiate { args, .. } => args.iter().any(|it| is_module(it.kind)),

@@ -7,8 +7,8 @@ use wasmparser::{
     DataKind, DataSectionReader, ExternalKind, MemoryType, Operator, Parser, Payload, TypeRef,
 };
 
-use crate::sandbox::direct_imports::Stays;
-use crate::sandbox::direct_imports::memory::{MEMORY_IMPORT, MODULE};
+use crate::Unsupported;
+use crate::memory::{MEMORY_IMPORT, MODULE};
 
 /// The main module.
 pub(crate) struct MainModule<'a> {
@@ -23,7 +23,7 @@ impl<'a> MainModule<'a> {
     ///
     /// # Errors
     /// Where its memory or its data cannot be apart from it.
-    pub(crate) fn read(bytes: &'a [u8]) -> Result<Self, Stays> {
+    pub(crate) fn read(bytes: &'a [u8]) -> Result<Self, Unsupported> {
         let mut memories = Vec::new();
         let mut data = None;
         let mut is_exported = false;
@@ -33,10 +33,10 @@ impl<'a> MainModule<'a> {
                     for import in imports.into_imports() {
                         let import = import?;
                         if matches!(import.ty, TypeRef::Memory(_)) {
-                            return Err(Stays("its main module imports a memory"));
+                            return Err(Unsupported("its main module imports a memory"));
                         }
                         if import.module == MODULE {
-                            return Err(Stays("its main module imports what has no name"));
+                            return Err(Unsupported("its main module imports what has no name"));
                         }
                     }
                 }
@@ -52,11 +52,11 @@ impl<'a> MainModule<'a> {
                 }
                 // It would run before its imports are there, and does not then.
                 Payload::StartSection { .. } => {
-                    return Err(Stays("its main module starts by itself"));
+                    return Err(Unsupported("its main module starts by itself"));
                 }
                 // Its code may use the data later, by their indices.
                 Payload::DataCountSection { .. } => {
-                    return Err(Stays("its code names its data"));
+                    return Err(Unsupported("its code names its data"));
                 }
                 Payload::DataSection(section) => {
                     check_data(section.clone())?;
@@ -66,10 +66,10 @@ impl<'a> MainModule<'a> {
             }
         }
         let [memory] = memories[..] else {
-            return Err(Stays("its main module has not just one memory"));
+            return Err(Unsupported("its main module has not just one memory"));
         };
         if memory.memory64 || memory.shared || memory.page_size_log2.is_some() || !is_exported {
-            return Err(Stays("its memory is of another kind"));
+            return Err(Unsupported("its memory is of another kind"));
         }
         Ok(Self {
             bytes,
@@ -80,7 +80,7 @@ impl<'a> MainModule<'a> {
 
     /// It, importing its memory. The import takes as many bytes as the section of
     /// the memory did, so that all offsets stay which backtraces tell.
-    pub(crate) fn without_memory(&self) -> Result<Vec<u8>, Stays> {
+    pub(crate) fn without_memory(&self) -> Result<Vec<u8>, Unsupported> {
         let mut module = Module::new();
         let mut imports_memory = false;
         for payload in Parser::new(0).parse_all(self.bytes) {
@@ -91,7 +91,7 @@ impl<'a> MainModule<'a> {
                 | Payload::CodeSectionEntry(_) => {}
                 Payload::ImportSection(section) => {
                     let range = section.range();
-                    let imports = self.bytes.get(range).ok_or(Stays("it is cut off"))?;
+                    let imports = self.bytes.get(range).ok_or(Unsupported("it is cut off"))?;
                     let data = with_import(imports, section.count(), self.memory)?;
                     let id = SectionId::Import as u8;
                     module.section(&RawSection { id, data: &data });
@@ -99,7 +99,7 @@ impl<'a> MainModule<'a> {
                 }
                 other => {
                     if let Some((id, range)) = other.as_section() {
-                        let data = self.bytes.get(range).ok_or(Stays("it is cut off"))?;
+                        let data = self.bytes.get(range).ok_or(Unsupported("it is cut off"))?;
                         module.section(&RawSection { id, data });
                     }
                 }
@@ -107,17 +107,17 @@ impl<'a> MainModule<'a> {
         }
         match imports_memory {
             true => Ok(module.finish()),
-            false => Err(Stays("its main module imports nothing")),
+            false => Err(Unsupported("its main module imports nothing")),
         }
     }
 }
 
 /// A section of so many imports with one more, of a memory.
-fn with_import(section: &[u8], count: u32, memory: MemoryType) -> Result<Vec<u8>, Stays> {
+fn with_import(section: &[u8], count: u32, memory: MemoryType) -> Result<Vec<u8>, Unsupported> {
     // The count is before them, in bytes whose high bit says that one more follows.
     let count_bytes = section.iter().position(|byte| *byte < 0x80);
     let imports = count_bytes.and_then(|last| section.get(last + 1..));
-    let imports = imports.ok_or(Stays("it is cut off"))?;
+    let imports = imports.ok_or(Unsupported("it is cut off"))?;
     let mut with_memory = Vec::with_capacity(section.len() + 8);
     count.saturating_add(1).encode(&mut with_memory);
     with_memory.extend(imports);
@@ -128,15 +128,15 @@ fn with_import(section: &[u8], count: u32, memory: MemoryType) -> Result<Vec<u8>
 }
 
 /// Data that are there from the beginning, at a place that is known.
-fn check_data(data: DataSectionReader<'_>) -> Result<(), Stays> {
+fn check_data(data: DataSectionReader<'_>) -> Result<(), Unsupported> {
     for segment in data {
         let DataKind::Active { offset_expr, .. } = segment?.kind else {
-            return Err(Stays("it has data for later"));
+            return Err(Unsupported("it has data for later"));
         };
         let mut offset = offset_expr.get_operators_reader();
         let offset = (offset.read()?, offset.read()?);
         let (Operator::I32Const { .. }, Operator::End) = offset else {
-            return Err(Stays("the place of its data is computed"));
+            return Err(Unsupported("the place of its data is computed"));
         };
     }
     Ok(())

@@ -6,14 +6,14 @@ use wasm_encoder::reencode::{self, Reencode, ReencodeComponent};
 use wasm_encoder::{CanonicalFunctionSection, ExportKind};
 use wasmparser::{CanonicalFunction, ExternalKind, Instance};
 
-use crate::sandbox::direct_imports::Stays;
-use crate::sandbox::direct_imports::definitions::{CoreExport, Definition, Definitions};
-use crate::sandbox::direct_imports::indirection::Indirection;
-use crate::sandbox::direct_imports::main_module::MainModule;
-use crate::sandbox::direct_imports::memory::{
+use crate::Unsupported;
+use crate::definitions::{CoreExport, Definition, Definitions};
+use crate::indirection::Indirection;
+use crate::main_module::MainModule;
+use crate::memory::{
     ALLOCATOR, MEMORY, MEMORY_IMPORT, MODULE, TABLE, allocator_fixup, memory_module,
 };
-use crate::sandbox::direct_imports::output::Output;
+use crate::output::Output;
 
 /// A component that is being written.
 ///
@@ -36,7 +36,7 @@ pub(crate) struct Relinking<'a> {
 }
 
 /// What was instantiated after the main module still is.
-const EARLIER: Stays = Stays("it would run before the main module");
+const EARLIER: Unsupported = Unsupported("it would run before the main module");
 
 /// The instance of the memory, and what is named of it.
 #[derive(Clone, Copy)]
@@ -56,28 +56,28 @@ struct Places {
 }
 
 impl Reencode for Places {
-    type Error = Stays;
+    type Error = Unsupported;
 
-    fn function_index(&mut self, index: u32) -> Result<u32, reencode::Error<Stays>> {
+    fn function_index(&mut self, index: u32) -> Result<u32, reencode::Error<Unsupported>> {
         place(&self.functions, index).map_err(reencode::Error::UserError)
     }
 
-    fn memory_index(&mut self, index: u32) -> Result<u32, reencode::Error<Stays>> {
+    fn memory_index(&mut self, index: u32) -> Result<u32, reencode::Error<Unsupported>> {
         place(&self.memories, index).map_err(reencode::Error::UserError)
     }
 
-    fn table_index(&mut self, index: u32) -> Result<u32, reencode::Error<Stays>> {
+    fn table_index(&mut self, index: u32) -> Result<u32, reencode::Error<Unsupported>> {
         place(&self.tables, index).map_err(reencode::Error::UserError)
     }
 }
 
 impl ReencodeComponent for Places {}
 
-fn place(places: &HashMap<u32, u32>, index: u32) -> Result<u32, Stays> {
+fn place(places: &HashMap<u32, u32>, index: u32) -> Result<u32, Unsupported> {
     let place = places.get(&index);
     place
         .copied()
-        .ok_or(Stays("it needs the main module before its imports"))
+        .ok_or(Unsupported("it needs the main module before its imports"))
 }
 
 impl<'a> Relinking<'a> {
@@ -103,7 +103,7 @@ impl<'a> Relinking<'a> {
     ///
     /// # Errors
     /// Where something is needed earlier than it can be there.
-    pub(crate) fn run(mut self) -> Result<Vec<u8>, Stays> {
+    pub(crate) fn run(mut self) -> Result<Vec<u8>, Unsupported> {
         for definition in &self.definitions.list {
             match definition {
                 Definition::Section(section) => {
@@ -136,7 +136,7 @@ impl<'a> Relinking<'a> {
     fn canonical(
         &mut self,
         function: &CanonicalFunction,
-    ) -> Result<CanonicalFunctionSection, Stays> {
+    ) -> Result<CanonicalFunctionSection, Unsupported> {
         let mut section = CanonicalFunctionSection::new();
         self.places
             .parse_component_canonical(&mut section, function.clone())?;
@@ -144,7 +144,7 @@ impl<'a> Relinking<'a> {
     }
 
     /// Modules keep their indices: each is in the place of the one that it replaces.
-    fn module(&mut self, index: u32) -> Result<(), Stays> {
+    fn module(&mut self, index: u32) -> Result<(), Unsupported> {
         let indirection = self.indirection;
         let written = if index == indirection.main.module {
             Some(self.main.without_memory()?)
@@ -161,7 +161,7 @@ impl<'a> Relinking<'a> {
         Ok(())
     }
 
-    fn instance(&mut self, index: u32) -> Result<(), Stays> {
+    fn instance(&mut self, index: u32) -> Result<(), Unsupported> {
         let indirection = self.indirection;
         let is_bundle = matches!(self.definitions.instance(index)?, Instance::FromExports(_));
         if index == indirection.shim.instance {
@@ -198,7 +198,7 @@ impl<'a> Relinking<'a> {
 
     /// Instantiates the main module, now that all of its imports are there, and
     /// then puts its allocator where the memory's module calls it.
-    fn main_instance(&mut self) -> Result<(), Stays> {
+    fn main_instance(&mut self) -> Result<(), Unsupported> {
         let memory = self.memory()?;
         for (shim, target) in &self.indirection.targets {
             let at = place(&self.places.functions, *target)?;
@@ -243,7 +243,7 @@ impl<'a> Relinking<'a> {
     }
 
     /// An instance as it was, with more arguments.
-    fn same_instance(&mut self, index: u32, more: &[(&'a str, u32)]) -> Result<(), Stays> {
+    fn same_instance(&mut self, index: u32, more: &[(&'a str, u32)]) -> Result<(), Unsupported> {
         let at = match self.definitions.instance(index)? {
             Instance::Instantiate { module_index, args } => {
                 let mut arguments = Vec::new();
@@ -261,7 +261,7 @@ impl<'a> Relinking<'a> {
                         ExternalKind::Func => &self.places.functions,
                         ExternalKind::Memory => &self.places.memories,
                         ExternalKind::Table => &self.places.tables,
-                        _ => return Err(Stays("its modules share what is not known here")),
+                        _ => return Err(Unsupported("its modules share what is not known here")),
                     };
                     let at = place(places, export.index)?;
                     bundled.push((export.name, export.kind.into(), at));
@@ -273,7 +273,7 @@ impl<'a> Relinking<'a> {
         Ok(())
     }
 
-    fn core_alias(&mut self, export: CoreExport<'a>, index: u32) -> Result<(), Stays> {
+    fn core_alias(&mut self, export: CoreExport<'a>, index: u32) -> Result<(), Unsupported> {
         let indirection = self.indirection;
         let is_of_main = export.instance == indirection.main.instance;
         if export.instance == indirection.shim.instance {
@@ -305,8 +305,8 @@ impl<'a> Relinking<'a> {
         Ok(())
     }
 
-    fn memory(&self) -> Result<MemoryInstance, Stays> {
+    fn memory(&self) -> Result<MemoryInstance, Unsupported> {
         self.memory
-            .ok_or(Stays("it needs its memory before its shims"))
+            .ok_or(Unsupported("it needs its memory before its shims"))
     }
 }

@@ -19,20 +19,24 @@
 //!
 //! All this is before the engine has validated anything: what is read is bounded.
 
-pub(crate) mod definitions;
-pub(crate) mod indirection;
-pub(crate) mod main_module;
-pub(crate) mod memory;
-pub(crate) mod output;
-pub(crate) mod relinking;
+mod definitions;
+mod indirection;
+mod main_module;
+mod memory;
+mod output;
+mod relinking;
 #[cfg(test)]
 mod tests;
 
-use crate::sandbox::direct_imports::definitions::{Definitions, Section};
-use crate::sandbox::direct_imports::indirection::Indirection;
-use crate::sandbox::direct_imports::main_module::MainModule;
-use crate::sandbox::direct_imports::output::Output;
-use crate::sandbox::direct_imports::relinking::Relinking;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
+
+use crate::definitions::{Definitions, Section};
+use crate::indirection::Indirection;
+use crate::main_module::MainModule;
+use crate::output::Output;
+use crate::relinking::Relinking;
 
 /// How deep in others a component may lie to be looked at.
 const MAX_DEPTH: u32 = 4;
@@ -40,18 +44,18 @@ const MAX_DEPTH: u32 = 4;
 /// Why a component stays as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct Stays(&'static str);
+pub struct Unsupported(&'static str);
 
-impl From<wasmparser::BinaryReaderError> for Stays {
+impl From<wasmparser::BinaryReaderError> for Unsupported {
     fn from(_: wasmparser::BinaryReaderError) -> Self {
         Self("it cannot be read")
     }
 }
 
-impl From<wasm_encoder::reencode::Error<Self>> for Stays {
+impl From<wasm_encoder::reencode::Error<Self>> for Unsupported {
     fn from(error: wasm_encoder::reencode::Error<Self>) -> Self {
         match error {
-            wasm_encoder::reencode::Error::UserError(stays) => stays,
+            wasm_encoder::reencode::Error::UserError(unsupported) => unsupported,
             _ => Self("it has what cannot be written"),
         }
     }
@@ -63,21 +67,21 @@ impl From<wasm_encoder::reencode::Error<Self>> for Stays {
 /// # Errors
 /// Where there is nothing to change, or it is put together otherwise than
 /// `wit-component` does.
-pub(crate) fn link_directly(component: &[u8]) -> Result<Vec<u8>, Stays> {
+pub fn link_directly(component: &[u8]) -> Result<Vec<u8>, Unsupported> {
     link_at(component, 0)
 }
 
-fn link_at(component: &[u8], depth: u32) -> Result<Vec<u8>, Stays> {
+fn link_at(component: &[u8], depth: u32) -> Result<Vec<u8>, Unsupported> {
     let inner = link_inner(component, depth)?;
     let own = link_own(inner.as_deref().unwrap_or(component));
     match (own, inner) {
         (Ok(linked), _) | (Err(_), Some(linked)) => Ok(linked),
-        (Err(stays), None) => Err(stays),
+        (Err(unsupported), None) => Err(unsupported),
     }
 }
 
 /// The component with the components in it linked, where any of them changes.
-fn link_inner(component: &[u8], depth: u32) -> Result<Option<Vec<u8>>, Stays> {
+fn link_inner(component: &[u8], depth: u32) -> Result<Option<Vec<u8>>, Unsupported> {
     let definitions = Definitions::read(component)?;
     if !definitions.sections.iter().any(Section::is_component) {
         return Ok(None);
@@ -96,7 +100,7 @@ fn link_inner(component: &[u8], depth: u32) -> Result<Option<Vec<u8>>, Stays> {
 }
 
 /// The component with its own imports linked.
-fn link_own(component: &[u8]) -> Result<Vec<u8>, Stays> {
+fn link_own(component: &[u8]) -> Result<Vec<u8>, Unsupported> {
     let definitions = Definitions::read(component)?;
     let indirection = Indirection::find(&definitions)?;
     let main = MainModule::read(definitions.module(indirection.main.module)?)?;

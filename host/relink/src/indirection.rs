@@ -8,8 +8,8 @@ use wasmparser::{
     Operator, Parser, Payload, TypeRef,
 };
 
-use crate::sandbox::direct_imports::Stays;
-use crate::sandbox::direct_imports::definitions::{CoreExport, Definition, Definitions};
+use crate::Unsupported;
+use crate::definitions::{CoreExport, Definition, Definitions};
 
 /// The table's name in all three.
 const TABLE: &str = "$imports";
@@ -24,7 +24,7 @@ pub(crate) struct Part {
 }
 
 impl Part {
-    fn of(module: u32, definitions: &Definitions<'_>) -> Result<Self, Stays> {
+    fn of(module: u32, definitions: &Definitions<'_>) -> Result<Self, Unsupported> {
         let instance = definitions.only_instance_of(module)?;
         Ok(Self { module, instance })
     }
@@ -49,25 +49,25 @@ impl<'a> Indirection<'a> {
     ///
     /// # Errors
     /// Where there is none, or another.
-    pub(crate) fn find(definitions: &Definitions<'a>) -> Result<Self, Stays> {
+    pub(crate) fn find(definitions: &Definitions<'a>) -> Result<Self, Unsupported> {
         let (shim_module, shims) = only(definitions.modules(), shims_of)?;
         let (fixup_module, slots) = only(definitions.modules(), slots_of)?;
         let shim = Part::of(shim_module, definitions)?;
         let fixup = Part::of(fixup_module, definitions)?;
 
         let memories = definitions.memories();
-        let memory = memories.first().ok_or(Stays("it has no memory"))?;
+        let memory = memories.first().ok_or(Unsupported("it has no memory"))?;
         if memories.iter().any(|it| it != memory) {
-            return Err(Stays("it has several memories"));
+            return Err(Unsupported("it has several memories"));
         }
         let main = match definitions.instance(memory.instance)? {
             Instance::Instantiate { module_index, .. } => Part::of(*module_index, definitions)?,
-            Instance::FromExports(_) => return Err(Stays("its memory comes of no module")),
+            Instance::FromExports(_) => return Err(Unsupported("its memory comes of no module")),
         };
 
         let arguments = Arguments::of(fixup.instance, definitions)?;
         if !arguments.is_table_of(shim.instance, slots.table, definitions) {
-            return Err(Stays("its fixup takes another table"));
+            return Err(Unsupported("its fixup takes another table"));
         }
 
         let mut targets = HashMap::new();
@@ -76,12 +76,12 @@ impl<'a> Indirection<'a> {
                 && *instance == shim.instance
             {
                 let slot = shims.get(*name).and_then(|slot| slots.imports.get(slot));
-                let import = *slot.ok_or(Stays("a shim calls nothing"))?;
+                let import = *slot.ok_or(Unsupported("a shim calls nothing"))?;
                 targets.insert(index, arguments.function(import)?);
             }
         }
         if targets.values().any(|target| targets.contains_key(target)) {
-            return Err(Stays("a shim calls another one"));
+            return Err(Unsupported("a shim calls another one"));
         }
         Ok(Self {
             shim,
@@ -113,9 +113,9 @@ struct Arguments<'a> {
 }
 
 impl<'a> Arguments<'a> {
-    fn of(instance: u32, definitions: &Definitions<'a>) -> Result<Self, Stays> {
+    fn of(instance: u32, definitions: &Definitions<'a>) -> Result<Self, Unsupported> {
         let Instance::Instantiate { args, .. } = definitions.instance(instance)? else {
-            return Err(Stays("its fixup is no module's"));
+            return Err(Unsupported("its fixup is no module's"));
         };
         let mut exports = HashMap::new();
         for argument in args {
@@ -132,9 +132,9 @@ impl<'a> Arguments<'a> {
     }
 
     /// The core function that is given for an import.
-    fn function(&self, import: Import<'a>) -> Result<u32, Stays> {
+    fn function(&self, import: Import<'a>) -> Result<u32, Unsupported> {
         let export = self.export(import, ExternalKind::Func);
-        export.ok_or(Stays("its fixup is not given all"))
+        export.ok_or(Unsupported("its fixup is not given all"))
     }
 
     /// Whether what is given for an import is the table of this instance.
@@ -163,7 +163,7 @@ impl<'a> Arguments<'a> {
 }
 
 /// The allocator of the main module that imports are lowered with.
-fn allocator<'a>(definitions: &Definitions<'a>, main: u32) -> Result<Option<&'a str>, Stays> {
+fn allocator<'a>(definitions: &Definitions<'a>, main: u32) -> Result<Option<&'a str>, Unsupported> {
     let mut allocator = None;
     for definition in &definitions.list {
         let Definition::Lowered(CanonicalFunction::Lower { options, .. }, _) = definition else {
@@ -178,7 +178,7 @@ fn allocator<'a>(definitions: &Definitions<'a>, main: u32) -> Result<Option<&'a 
                 Some(it) if it.instance == main && allocator.is_none_or(|name| name == it.name) => {
                     allocator = Some(it.name);
                 }
-                _ => return Err(Stays("its imports take several allocators")),
+                _ => return Err(Unsupported("its imports take several allocators")),
             }
         }
     }
@@ -188,22 +188,22 @@ fn allocator<'a>(definitions: &Definitions<'a>, main: u32) -> Result<Option<&'a 
 /// The one module that is of a kind, and what it is.
 fn only<'a, T>(
     modules: &[&'a [u8]],
-    read: impl Fn(&'a [u8]) -> Result<Option<T>, Stays>,
-) -> Result<(u32, T), Stays> {
+    read: impl Fn(&'a [u8]) -> Result<Option<T>, Unsupported>,
+) -> Result<(u32, T), Unsupported> {
     let mut found = None;
     for (index, module) in (0_u32..).zip(modules) {
         if let Some(it) = read(module)?
             && found.replace((index, it)).is_some()
         {
-            return Err(Stays("it has several shims or fixups"));
+            return Err(Unsupported("it has several shims or fixups"));
         }
     }
-    found.ok_or(Stays("it has no shims, or no fixup"))
+    found.ok_or(Unsupported("it has no shims, or no fixup"))
 }
 
 /// Of a module of shims, which slot of the table each export calls; None where it
 /// is another module.
-fn shims_of(module: &[u8]) -> Result<Option<HashMap<&str, u64>>, Stays> {
+fn shims_of(module: &[u8]) -> Result<Option<HashMap<&str, u64>>, Unsupported> {
     let (mut exports, mut slots) = (Vec::new(), Vec::new());
     let (mut tables, mut has_table) = (0, false);
     for payload in Parser::new(0).parse_all(module) {
@@ -260,7 +260,7 @@ fn shims_of(module: &[u8]) -> Result<Option<HashMap<&str, u64>>, Stays> {
 }
 
 /// What a fixup does; None where it is another module.
-fn slots_of(module: &[u8]) -> Result<Option<Slots<'_>>, Stays> {
+fn slots_of(module: &[u8]) -> Result<Option<Slots<'_>>, Unsupported> {
     let (mut imports, mut slots) = (Vec::new(), HashMap::new());
     let mut table = None;
     for payload in Parser::new(0).parse_all(module) {

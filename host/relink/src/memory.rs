@@ -8,8 +8,8 @@ use wasm_encoder::{
     NameSection, RefType, TableSection, TableType, TypeSection, ValType,
 };
 
-use crate::sandbox::direct_imports::Stays;
-use crate::sandbox::direct_imports::main_module::MainModule;
+use crate::Unsupported;
+use crate::main_module::MainModule;
 
 /// What the memory's module exports, and the others import of it.
 pub(crate) const MEMORY: &str = "memory";
@@ -31,7 +31,7 @@ const ALLOCATOR_TABLE: TableType = TableType {
 
 /// The memory with its data, and the allocator, which calls what is in the
 /// table.
-pub(crate) fn memory_module(main: &MainModule<'_>) -> Result<Vec<u8>, Stays> {
+pub(crate) fn memory_module(main: &MainModule<'_>) -> Result<Vec<u8>, Unsupported> {
     let mut functions = FunctionSection::new();
     functions.function(0);
     let mut tables = TableSection::new();
@@ -64,7 +64,7 @@ pub(crate) fn memory_module(main: &MainModule<'_>) -> Result<Vec<u8>, Stays> {
         let mut data = DataSection::new();
         RoundtripReencoder
             .parse_data_section(&mut data, section.clone())
-            .map_err(|_| Stays("it has what cannot be written"))?;
+            .map_err(|_| Unsupported("it has what cannot be written"))?;
         module.section(&data);
     }
     // For backtraces, and whoever prints the component.

@@ -1,16 +1,13 @@
-use std::sync::{Arc, Mutex};
-
 use wasmparser::{Instance, Parser, Payload};
-use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component, Linker};
-use wasmtime::{Engine, Store};
+use wasmtime::Engine;
+use wasmtime::component::Component;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-use super::{MAX_DEPTH, Stays};
-use crate::sandbox::direct_imports::link_directly;
+use super::{MAX_DEPTH, Unsupported, link_directly};
+use crate::fuzzing::{outcome, relinked};
 
-const COMPONENT: &str = include_str!("tests.wat");
+const COMPONENT: &str = include_str!("greeter.wat");
 
 fn binary(text: &str) -> Vec<u8> {
     wat::parse_str(text).unwrap_or_else(|error| panic!("{error}"))
@@ -24,38 +21,9 @@ fn component_with(old: &str, new: &str) -> Vec<u8> {
 
 /// What a component says when it greets.
 fn said_by(component: &[u8]) -> Vec<String> {
-    type Said = Arc<Mutex<Vec<String>>>;
-    let engine = Engine::default();
-    let component = Component::from_binary(&engine, component).unwrap();
-    let mut linker = Linker::<Said>::new(&engine);
-    let mut host = linker.instance("test:host/host").unwrap();
-    let types = component.component_type();
-    let (_, host_type) = types.imports(&engine).next().unwrap();
-    let ComponentItem::ComponentInstance(host_type) = host_type.ty else {
-        panic!("the host is an instance");
-    };
-    let names = host_type.get_export(&engine, "name").unwrap();
-    match names.ty {
-        ComponentItem::ComponentFunc(it) if it.results().len() == 0 => {
-            host.func_wrap("name", |_, (): ()| Ok(())).unwrap();
-        }
-        _ => {
-            host.func_wrap("name", |_, (): ()| Ok(("Ada".to_owned(),)))
-                .unwrap();
-        }
-    }
-    host.func_wrap("say", |store, (text,): (String,)| {
-        store.data().lock().unwrap().push(text);
-        Ok(())
-    })
-    .unwrap();
-    let mut store = Store::new(&engine, Said::default());
-    let instance = linker.instantiate(&mut store, &component).unwrap();
-    let greet = instance
-        .get_typed_func::<(&str,), ()>(&mut store, "greet")
-        .unwrap();
-    greet.call(&mut store, ("goodbye",)).unwrap();
-    store.data().lock().unwrap().clone()
+    let (said, ended) = outcome(component).expect("it is a component");
+    assert_eq!(ended, Ok(()));
+    said
 }
 
 /// How many functions the core modules of a component import.
@@ -95,11 +63,11 @@ fn a_component_does_the_same_when_its_imports_are_linked_directly() {
     assert_eq!(functions_imported(&linked), 3);
     assert_eq!(
         link_directly(&linked),
-        Err(Stays("it has no shims, or no fixup"))
+        Err(Unsupported("it has no shims, or no fixup"))
     );
 }
 
-/// The interface of the component in `tests.wat`.
+/// The interface of the component in `greeter.wat`.
 const WIT: &str = "
     package test:host;
     interface host {
@@ -197,7 +165,7 @@ fn components_in_a_component_are_linked_directly_as_well() {
                 Component::from_binary(&Engine::default(), &linked).unwrap();
             }
             // Nobody nests them so deep but to have them read again and again.
-            false => assert_eq!(linked, Err(Stays("it has no shims, or no fixup"))),
+            false => assert_eq!(linked, Err(Unsupported("it has no shims, or no fixup"))),
         }
     }
 }
@@ -291,7 +259,7 @@ fn a_component_that_is_put_together_otherwise_stays_as_it_is() {
         ),
     ] {
         let component = component_with(old, new);
-        assert_eq!(link_directly(&component), Err(Stays(why)), "{new}");
+        assert_eq!(link_directly(&component), Err(Unsupported(why)), "{new}");
         // It is as good a component as any.
         Component::from_binary(&Engine::default(), &component).unwrap();
     }
@@ -304,7 +272,7 @@ fn what_is_far_larger_than_any_that_is_built_is_not_looked_at() {
     let component = binary(&format!("(component {many})"));
     assert_eq!(
         link_directly(&component),
-        Err(Stays("it has more parts than are looked at"))
+        Err(Unsupported("it has more parts than are looked at"))
     );
     // Nor is a fixup that puts a long name into many slots.
     let name = "n".repeat(1_000);
@@ -338,4 +306,14 @@ fn no_damage_to_a_component_makes_linking_panic() {
         }
     }
     assert!(changed > 0);
+}
+
+#[test]
+fn a_damaged_component_does_the_same_when_it_is_relinked() {
+    let component = binary(COMPONENT);
+    for at in (8..component.len()).step_by(3) {
+        let mut damaged = component.clone();
+        damaged[at] ^= 0x01;
+        relinked(&damaged);
+    }
 }
