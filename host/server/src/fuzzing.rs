@@ -76,15 +76,12 @@ fn check_tracestate(taken: &str) {
     }
     let members: Vec<_> = taken.split(',').collect();
     assert!(members.len() <= 32 && taken.len() <= 1024, "{taken:?}");
-    let mut keys = Vec::new();
     for member in members {
         let Some((key, value)) = member.split_once('=') else {
             unreachable!("{member:?} is no pair");
         };
         assert!(is_tracestate_key(key), "{key:?}");
         assert!(is_tracestate_value(value), "{value:?}");
-        assert!(!keys.contains(&key), "{key:?} is there twice");
-        keys.push(key);
     }
     assert_eq!(propagation::tracestate([taken]).header(), taken);
 }

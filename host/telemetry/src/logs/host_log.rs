@@ -27,6 +27,15 @@ const MAX_WAITING: usize = 256;
 /// stderr leaves out.
 pub const RECORD_ONLY: &str = "otel.";
 
+/// The crates whose log lines become records: the program's, "fanlight", also has
+/// [`RECORD_TARGET`].
+const OWN_CRATES: [&str; 4] = [
+    "fanlight",
+    "fanlight_relink",
+    "fanlight_server",
+    "fanlight_telemetry",
+];
+
 /// The target of what is for records alone, because it is said in another way
 /// already.
 pub const RECORD_TARGET: &str = "fanlight::record";
@@ -113,7 +122,8 @@ impl<S: Subscriber> Layer<S> for HostLog {
 /// Whether Fanlight's own code speaks. What a guest prints has a target of its
 /// own, and is a record already.
 fn is_the_hosts(target: &str) -> bool {
-    target == "fanlight" || target.starts_with("fanlight::")
+    let (package, _) = target.split_once("::").unwrap_or((target, ""));
+    OWN_CRATES.contains(&package)
 }
 
 /// An event on its way to a log record.
@@ -145,7 +155,7 @@ impl Record {
     /// Whether it says how the export of log records goes: it would be one more
     /// of them, whose own export would be told of, and so on.
     fn is_about_logs(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target().starts_with("fanlight::telemetry")
+        metadata.target().starts_with("fanlight_telemetry")
             && self.signal.as_deref() == Some("logs")
     }
 
