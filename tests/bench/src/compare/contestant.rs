@@ -40,9 +40,8 @@ pub(crate) enum Contestant {
 /// in batches, more buffered chunks, no 0.3.
 const WASMTIME_FLAGS: [&str; 3] = [
     // As much as Fanlight keeps: more than the guest touches.
-    "-Opooling-memory-keep-resident=2097152",
+    "-Opooling-memory-keep-resident=131072",
     "-Opooling-table-keep-resident=65536",
-    "-Opooling-pagemap-scan=auto",
 ];
 
 impl Contestant {

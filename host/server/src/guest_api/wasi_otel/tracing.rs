@@ -305,7 +305,7 @@ pub(crate) fn span_id(digits: &str) -> Option<SpanId> {
     (id != SpanId::INVALID).then_some(id)
 }
 
-/// Reads a state: a bad member discards the whole, as in the header.
+/// Reads a state: a member that is bad is left out, as in the header.
 fn trace_state(members: &[(String, String)]) -> TraceState {
     // What separates members in the header cannot be part of one.
     let is_part = |text: &str| !text.contains([',', '=']) && text.trim() == text;

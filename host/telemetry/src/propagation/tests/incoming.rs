@@ -94,7 +94,7 @@ fn traceparent_is_read_by_the_rules_of_the_w3c() {
 }
 
 #[test]
-fn tracestate_is_kept_whole_or_not_at_all() {
+fn a_bad_member_of_tracestate_costs_itself_alone() {
     let long = format!("a={}", "v".repeat(257));
     let key = format!("{}=v", "k".repeat(257));
     for (lines, expected) in [
@@ -105,7 +105,7 @@ fn tracestate_is_kept_whole_or_not_at_all() {
         (vec!["a= 1"], "a= 1"),
         (vec!["0a/b*c-d_e=!~"], "0a/b*c-d_e=!~"),
         (vec!["tenant@vendor=1"], "tenant@vendor=1"),
-        (vec!["a=1", "a=2"], ""),
+        (vec!["a=1", "a=2"], "a=1,a=2"),
         (vec!["a"], ""),
         (vec!["a="], ""),
         (vec!["=1"], ""),
@@ -115,7 +115,7 @@ fn tracestate_is_kept_whole_or_not_at_all() {
         (vec!["a.b=1"], ""),
         (vec!["@a=1"], ""),
         (vec!["a=1\t2"], ""),
-        (vec!["a=1", "b"], ""),
+        (vec!["a=1", "b"], "a=1"),
         (vec![long.as_str()], ""),
         (vec![key.as_str()], ""),
     ] {
