@@ -1,8 +1,13 @@
 //! Sends OTLP requests: one client for each signal, by gRPC or HTTP, with the
 //! signal's headers, compression, TLS and timeout.
 //!
-//! A request is encoded once, however often it is sent. What goes wrong is told
-//! by kind, so that nobody has to read an error's text to decide.
+//! A request is encoded once, however often it is sent. Errors have kinds, so that
+//! callers decide without reading an error's text.
+//!
+//! The stock exporters are not used: they read the process's environment by
+//! themselves, give an error as text alone, encode a batch again for each attempt,
+//! and do not say which items a backend rejected. `stock_exporter` compares what
+//! both send.
 
 pub(crate) mod encoded;
 pub(crate) mod grpc;
