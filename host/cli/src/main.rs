@@ -4,7 +4,10 @@ mod admin_client;
 mod args;
 mod cli;
 mod client;
+mod help;
 mod log;
+#[cfg(test)]
+mod reference;
 mod serve;
 mod signals;
 mod stderr;
