@@ -1,4 +1,4 @@
-//! The commands that ask a running server.
+//! The commands that call a running server.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -67,7 +67,7 @@ impl ClientArgs {
     }
 }
 
-/// Prints what came of it.
+/// Prints the outcome.
 fn told(answer: anyhow::Result<String>) -> ExitCode {
     match answer {
         Ok(text) => {

@@ -1,4 +1,4 @@
-//! The flags about what is made of a request's headers.
+//! The flags about the headers of requests and responses.
 
 use clap::{Args, ValueEnum};
 use fanlight_server::{
@@ -56,7 +56,7 @@ impl HeaderArgs {
         TrustedProxies::new(self.trust_proxy.iter().copied()).writing(self.proxy_headers.into())
     }
 
-    /// The headers to tell.
+    /// The headers to record.
     ///
     /// # Errors
     /// Where they are too many.
@@ -84,7 +84,7 @@ impl From<ProxyHeadersArg> for ProxyHeaders {
     }
 }
 
-/// Parses a name; those that begin with a colon are none of HTTP's headers.
+/// Parses a header's name, which never begins with a colon.
 fn header_name(text: &str) -> Result<HeaderName, String> {
     let name = text.trim();
     name.parse()

@@ -1,4 +1,4 @@
-//! The flags that bound something, and what they come to.
+//! The flags that set bounds, and the limits that they become.
 
 use std::num::{NonZeroU16, NonZeroU32};
 

@@ -30,7 +30,7 @@ pub(crate) struct TlsArgs {
 }
 
 impl TlsArgs {
-    /// What they name, read; none where HTTP is to be served.
+    /// The certificate and key that they name; none to serve plain HTTP.
     ///
     /// # Errors
     /// Where the files cannot be served.
