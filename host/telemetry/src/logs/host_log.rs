@@ -27,7 +27,7 @@ const MAX_WAITING: usize = 256;
 /// stderr leaves out.
 pub const RECORD_ONLY: &str = "otel.";
 
-/// The target of what is for records alone, because it is said in another way
+/// The target of events for records alone, because stderr has them in another form
 /// already.
 pub const RECORD_TARGET: &str = "fanlight::record";
 
@@ -53,8 +53,8 @@ impl Default for State {
 }
 
 impl HostLog {
-    /// Hands over what was said until now, and from now on each event as it is
-    /// said. Where no logs are exported, nothing is kept.
+    /// Hands over the events until now, and from now on each event as it comes. Where
+    /// no logs are exported, nothing is kept.
     pub fn connect(&self, telemetry: &Telemetry) {
         let mut state = self.lock();
         if !telemetry.config.logs.is_exported() {
@@ -70,7 +70,7 @@ impl HostLog {
         *state = State::Connected(logger);
     }
 
-    /// Keeps what is said from now on: it would find the exporters gone.
+    /// Keeps events from now on, because the exporters are gone.
     pub fn close(&self) {
         *self.lock() = State::Closed;
     }
@@ -142,8 +142,8 @@ impl Record {
         }
     }
 
-    /// Whether it says how the export of log records goes: it would be one more
-    /// of them, whose own export would be told of, and so on.
+    /// Whether it is about the export of log records: as a record it would be exported,
+    /// which causes another one, and so on.
     fn is_about_logs(&self, metadata: &Metadata<'_>) -> bool {
         metadata.target().starts_with("fanlight::telemetry")
             && self.signal.as_deref() == Some("logs")
@@ -240,7 +240,7 @@ mod tests {
 
     use super::*;
 
-    /// What the log keeps of what is said while telemetry has not begun.
+    /// The records that the log keeps while telemetry has not begun.
     fn said(say: impl FnOnce()) -> Vec<Record> {
         let log = HostLog::default();
         let subscriber = tracing_subscriber::registry().with(log.clone());
