@@ -1,5 +1,6 @@
 //! The project's own commands: `cargo xtask run | test | bench | pieces |
-//! instructions | dist | profile | soak | fuzz | guests | jaeger | otelcol`.
+//! instructions | dist | profile | soak | fuzz | guests | jaeger | otelcol |
+//! reference | prose`.
 //!
 //! Each is what plain cargo does, in the right order; nothing here is needed to
 //! build Fanlight.
@@ -14,6 +15,8 @@ mod instructions;
 mod jaeger;
 mod otelcol;
 mod pieces;
+mod prose;
+mod reference;
 mod run;
 mod test;
 mod tool;
@@ -116,6 +119,10 @@ enum Command {
     /// Builds the OpenTelemetry Collector once, outside the checkout, and prints
     /// where
     Otelcol,
+    /// Writes docs/reference/cli.md from the help texts of the command line
+    Reference,
+    /// Finds words in documentation that plain technical English does without
+    Prose,
 }
 
 fn main() -> ExitCode {
@@ -143,6 +150,8 @@ fn main() -> ExitCode {
         Command::Otelcol => OTELCOL.require().map(|path| {
             println!("{}", path.display());
         }),
+        Command::Reference => reference::run(),
+        Command::Prose => prose::run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -35,7 +35,7 @@ pub struct Body {
 }
 
 impl Body {
-    /// Takes it, with at most so many bytes of what is here of it already.
+    /// Takes the body, with at most `max` bytes of what has arrived already.
     pub(crate) fn of(request: &IncomingRequest, max: usize) -> Result<Self, BodyError> {
         let max = u32::try_from(max).unwrap_or(u32::MAX).min(MAX_CHUNK_BYTES);
         let begun = request_body::take(request, max).map_err(|()| BodyError::Taken)?;

@@ -1,6 +1,7 @@
-//! The one stack of entered spans that an instance has, and who takes part in it.
+//! The one stack of entered spans that an instance has, and the futures and foreign
+//! spans that share it.
 //!
-//! Invariant: whoever is named on the stack is forgotten there when dropped.
+//! Invariant: dropping a future or a span removes it from the stack.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -46,7 +47,7 @@ pub(crate) fn enter(handle: &Arc<raw::Span>) -> EntryId {
     STACK.with_borrow_mut(|stack| stack.enter(Arc::clone(handle)))
 }
 
-/// Takes note of a span that was started as the current one.
+/// Puts a span on the stack that was started as the current one.
 pub(crate) fn started(handle: &Arc<raw::Span>) -> EntryId {
     let scope = Scope::Started(Arc::clone(handle));
     STACK.with_borrow_mut(|stack| stack.entered(Arc::clone(handle), scope))

@@ -1,4 +1,4 @@
-//! Errors as they are told to the host.
+//! Errors as the host receives them.
 
 use std::any::type_name;
 use std::borrow::Cow;
@@ -10,8 +10,8 @@ use crate::value::Attribute;
 
 /// An error to be recorded on a span.
 ///
-/// A reference to any error becomes one by itself. The message is what the
-/// error says of itself and, after colons, what its sources say.
+/// A reference to any error becomes one by itself. The message is the error's
+/// own text and, after colons, the texts of its sources.
 ///
 /// ```
 /// # use fanlight_guest::Exception;
@@ -24,7 +24,7 @@ use crate::value::Attribute;
 pub struct Exception<'a> {
     /// Its type, such as `ValueError` or `std::io::Error`.
     pub exception_type: Cow<'a, str>,
-    /// What it says of itself.
+    /// Its message.
     pub message: Cow<'a, str>,
     /// The stack it was made on; the host adds the component's own stack where
     /// it is absent.
@@ -86,7 +86,7 @@ impl<'a, E: Error + ?Sized> From<&'a E> for Exception<'a> {
     }
 }
 
-/// What an error says of itself and, after colons, what its sources say.
+/// Joins an error's message and, after colons, the texts of its sources.
 pub(crate) fn with_sources(mut message: String, mut source: Option<&dyn Error>) -> String {
     while let Some(error) = source {
         let text = error.to_string();

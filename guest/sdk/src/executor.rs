@@ -19,8 +19,8 @@ use crate::bindings::wasi::io::poll::{Pollable, poll};
 ///
 /// # Panics
 ///
-/// Panics when the future waits for something that nobody will ever wake it
-/// for, which would otherwise last until the host's deadline.
+/// Panics when the future waits for something that will never wake it, which
+/// would otherwise last until the host's deadline.
 pub fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     let woken = Arc::new(Woken::default());

@@ -1,4 +1,4 @@
-//! What a handler may return, and what becomes of its errors.
+//! What a handler may return, and how its errors become responses.
 
 use std::any::type_name;
 use std::error::Error;

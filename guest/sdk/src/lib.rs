@@ -67,8 +67,8 @@
 //! What costs is the number of calls to the host, none of which waits. A
 //! [`span!`] is two of them, its start and its end; one that is built and then
 //! entered is four. One value for an instrument is one call. In a trace that is
-//! not recorded, what is said to a span does not cross to the host, and the
-//! values in [`span!`] are not even computed; [`is_recording`] spares whatever
+//! not recorded, changes to a span do not cross to the host, and the values in
+//! [`span!`] are not even computed; [`is_recording`] spares whatever
 //! else is costly.
 
 pub mod bindings;

@@ -98,7 +98,7 @@ pub struct LogRecord<'a> {
 }
 
 impl<'a> LogRecord<'a> {
-    /// Begins a record of how grave it is and what is told.
+    /// Makes a record of a severity and a body.
     pub fn new(severity: Severity, body: impl Into<Value<'a>>) -> Self {
         Self {
             severity,

@@ -164,8 +164,8 @@ impl<'a> Instrument<'a, Histogram> {
     }
 }
 
-/// An instrument that values are told to, by a verb. Where it is said what opens
-/// it, so does one word of its description, and another one tells it one value.
+/// Defines an instrument whose verb records a value: the handle that stays open, and
+/// the description that opens the handle or records one value by itself.
 macro_rules! instrument {
     (
         $(#[$meta:meta])* $name:ident($handle:ident),

@@ -33,14 +33,14 @@
 //! above it. Where the `Context` has no active span the parent is the current
 //! span of the host: in an instance that answers one request, nothing is a root.
 //! A remote span, as `with_remote_span_context` attaches, is the parent of this
-//! API's spans alone: it is none of the host's.
+//! API's spans alone; the host has no such span.
 //!
 //! A `Context` is kept over an `.await` by `FutureExt::with_context`, which
 //! attaches it at each poll, as with any other implementation. Guards of this
 //! crate that a future holds meanwhile are kept for it, as with
 //! [`join`](crate::join()). Where another crate joins futures, give each a
-//! context with a span of its own if it holds guards: whose poll it is, is not
-//! told otherwise.
+//! context with a span of its own if it holds guards: nothing else says whose
+//! poll it is.
 //!
 //! # What differs
 //!
@@ -51,7 +51,7 @@
 //! - Events named `exception` get the component's own stack where they bring
 //!   none, as [`Span::record_exception`](crate::Span::record_exception) does.
 //! - Observable instruments are not observed: an instance lives for one request,
-//!   and nobody collects within it. An instrument that cannot be had measures
+//!   and no reader collects within it. An instrument that cannot be had measures
 //!   nothing, and a log record says why.
 
 mod attached;

@@ -1,4 +1,4 @@
-//! Whether telling the host about spans is worth the trouble.
+//! Whether the host records spans, so that calls about them are worth their cost.
 //!
 //! An instance answers one request, and whether the trace of that is recorded
 //! was decided before it began: the host is asked once.
@@ -20,7 +20,7 @@ pub(crate) fn may_record() -> bool {
     is_server_recording() || HAS_RECORDED_SPAN.get()
 }
 
-/// Whether what is said to the server span is kept.
+/// Whether the host records the server span.
 pub(crate) fn is_server_recording() -> bool {
     SERVER.get().unwrap_or_else(|| {
         let is_recording = raw::is_server_span_recording();

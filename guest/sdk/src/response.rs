@@ -225,7 +225,7 @@ impl Response {
         }
     }
 
-    /// Gives the headers to somebody, with the body's length.
+    /// Passes the headers to `take`, with the body's length.
     fn with_head<T>(&self, take: impl FnOnce(&[(&str, &[u8])]) -> T) -> T {
         let length;
         let mut headers: Vec<(&str, &[u8])> = self

@@ -98,12 +98,12 @@ macro_rules! span {
 /// A span that is not necessarily the current one.
 ///
 /// It ends when it is dropped and no guard is left, or before that by
-/// [`end`](Span::end). What is said to it after its end is ignored.
+/// [`end`](Span::end). The host ignores changes after its end.
 #[derive(Debug)]
 pub struct Span {
     handle: Arc<raw::Span>,
-    /// False where the host is known to keep nothing of what is said to it;
-    /// absent where that is as with whatever is started below the current span.
+    /// False where the host is known not to record it; absent where it is recorded
+    /// if a span below the current one is.
     is_kept: Option<bool>,
 }
 
@@ -130,7 +130,7 @@ impl Span {
         }
     }
 
-    /// Whether what is said to it has to cross to the host.
+    /// Whether changes to it have to cross to the host.
     fn is_kept(&self) -> bool {
         self.is_kept.unwrap_or_else(recording::may_record)
     }
@@ -280,12 +280,12 @@ impl Span {
 /// Guards may be dropped in any order: the current span is the one entered
 /// last of those that are left, and the span ends with its guard. One that
 /// outlives the future it was made in, by [`join`](crate::join()) and its like,
-/// is from then on one of whoever waited for that.
+/// then belongs to the future that waited for it.
 ///
 /// One that is made while a span of the crates `tracing` or `opentelemetry` is
-/// entered belongs to that: it is current only while that is. Nobody can tell a
-/// span that is left for good from one whose future waits, and what a waiting
-/// future holds must not be above what others do meanwhile.
+/// entered belongs to that: it is current only while that is. A span that is left
+/// for good looks the same as one whose future waits, and what a waiting future
+/// holds must not be above what others do meanwhile.
 #[derive(Debug)]
 #[must_use = "the span is left as soon as the guard is dropped"]
 pub struct EnteredSpan {

@@ -104,7 +104,7 @@ impl<'a> SpanBuilder<'a> {
 
     /// Starts the span, which does not become the current one.
     ///
-    /// Attributes and links that nobody would keep do not cross to the host.
+    /// Attributes and links that the host would not record do not cross to it.
     pub fn start(mut self) -> Span {
         let says_more = !self.attributes.is_empty() || !self.links.is_empty();
         let is_below_current = matches!(self.parent, raw::SpanParent::Current);

@@ -1,4 +1,4 @@
-//! The spans that are entered, and what becomes of them when another future runs.
+//! The spans that are entered, and their state while another future runs.
 //!
 //! The host knows one stack: the span entered last and not left yet is the
 //! current one. Futures that are joined take turns, and each has spans of its
@@ -7,7 +7,7 @@
 //! [`Stack::resume`] enters the topmost of them again.
 //!
 //! Spans of the crates `tracing` and `opentelemetry` are left and entered again
-//! by those crates, at every poll of a future, and by nobody's order. A guard
+//! by those crates, at every poll of a future, in no fixed order. A guard
 //! that was made within such a span and is still held when the span is left
 //! lies in the future that waits. [`Stack::exit`] takes it off and keeps it for
 //! that future, and [`Stack::enter_again`] brings it back on top of its span.
@@ -84,11 +84,11 @@ struct Running {
 /// Who holds a guard that is parked: several futures may share a span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Holder {
-    /// What runs in no turns.
+    /// Code that runs outside of joined futures.
     Root,
     Future(FutureId),
     /// A future that took turns and does not any more, such as one that was
-    /// lent to a race: whoever enters the span next is taken for it.
+    /// lent to a race: the next future that enters the span is taken for it.
     Released,
 }
 
@@ -119,7 +119,7 @@ impl<S: Enter> Stack<S> {
         id
     }
 
-    /// Takes note of a span that is the current one already.
+    /// Adds a span that is the current one already.
     pub(crate) fn entered(&mut self, span: S, scope: S::Scope) -> EntryId {
         let mut entry = self.entry(span, Leaver::Guard);
         entry.scope = Some(scope);
@@ -262,7 +262,7 @@ impl<S: Enter> Stack<S> {
         }
     }
 
-    /// Drops what waits for a span that nobody enters any more.
+    /// Drops what waits for a span that will not be entered again.
     pub(crate) fn forget_foreign(&mut self, foreign: ForeignId) {
         let holders = self.parked.range((foreign, Holder::Root)..);
         let holders = holders.take_while(|((of, _), _)| *of == foreign);

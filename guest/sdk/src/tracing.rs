@@ -42,11 +42,11 @@
 //! each poll, so that it stands over an `.await` and in futures that are joined
 //! by any crate. Guards of this crate that a future holds meanwhile are kept
 //! for it, as with [`join`](crate::join()). Where another crate joins futures,
-//! give each a span of its own if it holds guards: whose poll it is, is not
-//! told otherwise.
+//! give each a span of its own if it holds guards: nothing else says whose poll
+//! it is.
 //!
-//! `follows_from` becomes a link. A span's target is the scope; where it stands
-//! in the source is told as `code.file.path` and `code.line.number`.
+//! `follows_from` becomes a link. A span's target is the scope; its place in the
+//! source becomes `code.file.path` and `code.line.number`.
 //!
 //! Fields become attributes of their types. These are not attributes:
 //!
@@ -57,24 +57,24 @@
 //! | `otel.status_code` | `ok` or `error` |
 //! | `otel.status_description`, or `otel.status_message` | why it is an error |
 //!
-//! `tracing` closes a span when nobody has it any more and all spans below it are
-//! closed. The host is told then, and that it ended when it was left last. Work
-//! that outlives its caller is none of the caller's: give it a span that has
-//! another parent, and `follows_from`.
+//! `tracing` closes a span when its last handle is dropped and all spans below it
+//! are closed. The layer then ends the span at the host, with the time when it was
+//! left last. Give work that outlives its caller a span with another parent, and
+//! `follows_from`.
 //!
 //! # Events
 //!
 //! An event becomes an event of the current span, named by its message, and a
 //! log record: see [`Events`]. Outside of all spans it is a log record alone.
 //! At the level of errors it makes the span one of status Error, unless its fields
-//! say what came of it, and the event's field `error`, or any field that is an
-//! error, becomes an `exception` event with what the sources of the error say. The
-//! request's own span takes exceptions alone: it is the host that says its status.
+//! set its outcome, and the event's field `error`, or any field that is an
+//! error, becomes an `exception` event with the error's sources. The request's own
+//! span takes exceptions alone: the host sets its status.
 //!
 //! # Cost
 //!
-//! Where the request's trace is not recorded, `tracing` is told so for each
-//! place in the source once: its spans are disabled, and their fields are not
+//! Where the request's trace is not recorded, the layer disables each place in the
+//! source once: its spans are disabled, and their fields are not
 //! computed. Log records are not subject to sampling.
 
 mod fields;
@@ -89,7 +89,7 @@ use tracing_subscriber::{Layer, Registry};
 use crate::recording;
 use host_layer::{HostLayer, Recorded};
 
-/// Sends all that is said to `tracing`, at INFO and above, to the host.
+/// Sends spans and events of `tracing`, at INFO and above, to the host.
 ///
 /// An instance answers one request, so that the handler begins with this. Where
 /// a subscriber was set before, nothing happens. For other levels, or beside
@@ -108,7 +108,7 @@ where
     layer_with(LevelFilter::INFO, Events::default())
 }
 
-/// Makes the layer, and says what it takes and what becomes of events.
+/// Makes the layer, with a filter and a choice of what events become.
 ///
 /// A filter that is put around the layer by `with_filter` works as well, but
 /// then fields are computed also where the trace is not recorded.
@@ -135,7 +135,7 @@ where
     HostLayer::new(events).with_filter(filter)
 }
 
-/// What becomes of the events of `tracing`.
+/// What the events of `tracing` become.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Events {
     /// Events of the span they happen in: what Jaeger shows. Those outside of

@@ -1,4 +1,4 @@
-//! The asking side of the admin port: `fanlight health`, `swap`, `rollback`.
+//! The client of the admin port: `fanlight health`, `swap`, `rollback`.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use tokio::net::TcpStream;
 
 use fanlight_server::AdminToken;
 
-/// How long `fanlight health` waits for its answer.
+/// How long `fanlight health` waits for the response.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long the others do: a large component takes its time to compile.
 const SWAP_TIMEOUT: Duration = Duration::from_secs(300);
-/// What is read of an answer.
+/// How much of a response is read.
 const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 
 /// Asks the admin port of a running server.
@@ -43,7 +43,7 @@ impl AdminClient {
         Ok(())
     }
 
-    /// Has it serve a component; gives back what it says of it, in one line.
+    /// Uploads a component to be served; returns the outcome in one line.
     ///
     /// # Errors
     /// Where it refuses, with the reason, or does not answer in time.
@@ -52,7 +52,7 @@ impl AdminClient {
         outcome(asked.await?)
     }
 
-    /// Has it serve the previous component again.
+    /// Rolls the server back to the previous component.
     ///
     /// # Errors
     /// Where there is none, or it does not answer in time.
@@ -117,7 +117,7 @@ async fn send(
     Ok((status, String::from_utf8_lossy(&body).into_owned()))
 }
 
-/// Reads what the server says of a swap.
+/// Reads the outcome of a swap from the server's response.
 fn outcome((status, text): (StatusCode, String)) -> anyhow::Result<String> {
     let answer: Value = serde_json::from_str(&text).unwrap_or_default();
     let said = |value: &Value| value.as_str().unwrap_or("?").to_owned();

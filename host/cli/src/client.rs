@@ -1,4 +1,4 @@
-//! The commands that ask a running server.
+//! The commands that call a running server.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,10 +10,12 @@ use crate::admin_client::AdminClient;
 use crate::args::auth::TokenArgs;
 use crate::cli::failed;
 use crate::cli::{BAD_USE, FAILED};
+use crate::help;
 
 #[derive(Debug, Args)]
+#[command(after_long_help = help::CLIENT)]
 pub(crate) struct ClientArgs {
-    /// The admin address of the server to ask
+    /// The admin address of the running server
     #[arg(
         long,
         env = "FANLIGHT_ADMIN_URL",
@@ -27,7 +29,7 @@ pub(crate) struct ClientArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct SwapArgs {
-    /// The component to serve from now on
+    /// The component to serve
     file: PathBuf,
     #[command(flatten)]
     client: ClientArgs,
@@ -65,7 +67,7 @@ impl ClientArgs {
     }
 }
 
-/// Prints what came of it.
+/// Prints the outcome.
 fn told(answer: anyhow::Result<String>) -> ExitCode {
     match answer {
         Ok(text) => {

@@ -16,11 +16,11 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::stderr::Stderr;
 use fanlight_telemetry::{HostLog, RECORD_ONLY, RECORD_TARGET};
 
-/// Starts the host's own log. The exporters and their transports speak on
-/// stderr only when asked, and in records never: their trouble is told by the
-/// telemetry itself.
+/// Starts the host's own log. The exporters and their transports write to
+/// stderr only when `FANLIGHT_LOG` names them, and never to records: the telemetry
+/// itself reports their failures.
 ///
-/// `OTEL_LOG_LEVEL` is the level of what `FANLIGHT_LOG` says nothing about.
+/// `OTEL_LOG_LEVEL` is the level where `FANLIGHT_LOG` sets none.
 pub(crate) fn init() -> HostLog {
     let named = variable("OTEL_LOG_LEVEL");
     let level = named.as_deref().map(level);
@@ -43,9 +43,9 @@ pub(crate) fn init() -> HostLog {
     records
 }
 
-/// Who hears what is said. The layer with a filter of its own comes last: before
+/// The log's subscriber. The layer with a filter of its own comes last: before
 /// another it would hide the most verbose level that the first filter lets
-/// through, and every span of the engine's would be asked about, twice a call.
+/// through, and the filter would check every span of the engine, twice a call.
 fn subscriber(filter: EnvFilter, records: HostLog) -> impl SubscriberInitExt + Subscriber {
     let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let stderr = tracing_subscriber::fmt::layer()
@@ -122,7 +122,7 @@ mod tests {
 
     use super::*;
 
-    /// Formats the fields of what is said.
+    /// Formats the fields of an event.
     #[derive(Clone, Default)]
     struct Formatted(Arc<Mutex<String>>);
 

@@ -4,7 +4,10 @@ mod admin_client;
 mod args;
 mod cli;
 mod client;
+mod help;
 mod log;
+#[cfg(test)]
+mod reference;
 mod serve;
 mod signals;
 mod stderr;
@@ -17,7 +20,7 @@ use std::time::Duration;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// How often memory goes back to the system that nobody has used for as long.
+/// How often unused memory is returned to the system.
 const GIVE_BACK_EVERY: Duration = Duration::from_secs(1);
 
 /// mimalloc's option `page_reclaim_on_free`, which its crate has no name for: the
@@ -30,7 +33,7 @@ fn main() -> ExitCode {
     cli::Cli::read().run()
 }
 
-/// Has threads leave pages of memory that they gave up. By default the thread that
+/// Makes threads leave pages of memory that they gave up. By default the thread that
 /// frees something in such a page takes it again; what others free in it from then
 /// on waits for that thread to allocate, and after a burst of requests none does:
 /// of 420 MiB it held, the server kept 280 to 400.
@@ -43,10 +46,10 @@ fn leave_pages() {
     }
 }
 
-/// Gives memory back after a burst of requests. mimalloc does it by itself a
-/// while after memory was freed, but only when somebody allocates next, and then
-/// nobody does. To give back at once would cost a call to the kernel for each of
-/// many requests.
+/// Returns memory to the system after a burst of requests. mimalloc does so by
+/// itself a while after memory was freed, but only at the next allocation, and
+/// after a burst there is none. To return memory at once would cost a call to the
+/// kernel for each of many requests.
 fn give_back_memory() {
     let thread = std::thread::Builder::new().name("memory".to_owned());
     // Without the thread all works as well, in more memory.

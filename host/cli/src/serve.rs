@@ -18,6 +18,7 @@ use crate::args::tls::TlsArgs;
 use crate::cli::boolean;
 use crate::cli::failed;
 use crate::cli::{BAD_USE, FAILED};
+use crate::help;
 use crate::signals::{Hangups, Signals, ignore_others};
 use crate::stderr;
 use fanlight_server::EngineConfig;
@@ -32,21 +33,32 @@ use fanlight_server::{Renewal, Tls};
 use fanlight_telemetry::{HostLog, RECORD_TARGET, ServiceIdentity, Telemetry, TelemetryConfig};
 
 #[derive(Debug, Args)]
+#[command(after_long_help = help::SERVE)]
 pub(crate) struct ServeArgs {
     /// The component: a WebAssembly component that exports
     /// wasi:http/incoming-handler@0.2
     #[arg(env = "FANLIGHT_COMPONENT")]
     component: PathBuf,
-    /// Where to serve it
-    #[arg(long, env = "FANLIGHT_LISTEN", default_value = "127.0.0.1:8000")]
+    /// The address to serve the component at
+    #[arg(
+        long,
+        env = "FANLIGHT_LISTEN",
+        value_name = "ADDR",
+        default_value = "127.0.0.1:8000"
+    )]
     listen: SocketAddr,
-    /// Where to answer /livez, /readyz, /metrics and /component; `off` for
-    /// nowhere
-    #[arg(long, env = "FANLIGHT_ADMIN", default_value = "127.0.0.1:9000")]
+    /// The address of the admin port, which serves /livez, /readyz, /metrics and
+    /// /component; `off` disables it
+    #[arg(
+        long,
+        env = "FANLIGHT_ADMIN",
+        value_name = "ADDR",
+        default_value = "127.0.0.1:9000"
+    )]
     admin: AdminAddress,
     #[command(flatten)]
     token: TokenArgs,
-    /// Answer /metrics without the token
+    /// Serve /metrics to clients without the token
     #[arg(
         long,
         env = "FANLIGHT_METRICS_PUBLIC",
@@ -55,23 +67,24 @@ pub(crate) struct ServeArgs {
     metrics_public: bool,
     #[command(flatten)]
     tls: TlsArgs,
-    /// Leave the header `traceresponse` out of answers
+    /// Leave the header `traceresponse` out of responses
     #[arg(
         long,
         env = "FANLIGHT_NO_TRACE_HEADER",
         value_parser = boolean
     )]
     no_trace_header: bool,
-    /// Leave the table that a component's imports come by as it was built
+    /// Keep the table through which a component's imports are called: making an
+    /// instance takes longer, some code that computes runs a little faster
     #[arg(
         long,
         env = "FANLIGHT_NO_DIRECT_IMPORTS",
         value_parser = boolean
     )]
     no_direct_imports: bool,
-    /// Where compiled code is kept between runs; `off` for nowhere
+    /// The folder that keeps compiled code between runs; `off` for none
     /// [default: fanlight in the user's cache directory]
-    #[arg(long, env = "FANLIGHT_CACHE_DIR")]
+    #[arg(long, env = "FANLIGHT_CACHE_DIR", value_name = "FOLDER")]
     cache_dir: Option<PathBuf>,
     #[command(flatten)]
     headers: HeaderArgs,

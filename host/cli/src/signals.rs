@@ -1,5 +1,5 @@
-//! The signals that end the server, the one that has it look at its certificate,
-//! and those that it ignores.
+//! The signals that end the server, the one that makes it read its certificate
+//! again, and those that it ignores.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -47,9 +47,9 @@ impl Signals {
     }
 }
 
-/// Has the process ignore signals that end one by default and that the server has no
-/// use for: operators' scripts send the first two to other servers, which read their
-/// configuration or open their log anew. SIGPIPE is ignored by Rust's own start.
+/// Makes the process ignore signals that would end it by default and that have no
+/// meaning here: operators' scripts send the first two to other servers, which read
+/// their configuration or open their log again. SIGPIPE is ignored by Rust's own start.
 ///
 /// # Errors
 /// Where the system does not let a handler be set.
@@ -69,13 +69,13 @@ pub(crate) fn ignore_others() -> std::io::Result<()> {
     Ok(())
 }
 
-/// Heeds SIGHUP until it is dropped. The process never ends by it.
+/// Handles SIGHUP until it is dropped. The signal never ends the process.
 pub(crate) struct Hangups {
     task: JoinHandle<()>,
 }
 
 impl Hangups {
-    /// Has the certificate read anew at each one.
+    /// Reads the certificate again at each signal.
     pub(crate) fn heed(tls: Option<Arc<Tls>>) -> std::io::Result<Self> {
         let mut hangups = signal(SignalKind::hangup())?;
         let task = tokio::spawn(async move {

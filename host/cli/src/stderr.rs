@@ -1,8 +1,8 @@
-//! The program's standard error, which may be a pipe that nobody reads.
+//! The program's standard error, which may be a pipe that is not read.
 //!
-//! Whoever writes to a full one waits: were it the threads that serve, nothing
-//! would be served, and no signal heard. A thread of its own writes what is said;
-//! so much of it waits, and what comes then is left out and counted.
+//! A write to a full pipe blocks, and would block the threads that serve requests
+//! and signals. So a thread of its own writes the lines. Up to 4 MiB of them wait;
+//! further lines are dropped and counted.
 
 use std::io::{self, Write};
 use std::sync::{Condvar, Mutex, MutexGuard, Once, PoisonError};
@@ -55,8 +55,8 @@ impl Lines {
         self.changed.notify_all();
     }
 
-    /// Waits for lines and takes all that there are; how many were left out is said
-    /// behind them.
+    /// Waits for lines and takes them all; a line behind them says how many were
+    /// dropped.
     fn take(&self) -> Vec<u8> {
         let waiting = self.lock();
         let is_quiet = |waiting: &mut Waiting| waiting.text.is_empty() && waiting.left_out == 0;

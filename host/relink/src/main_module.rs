@@ -112,7 +112,7 @@ impl<'a> MainModule<'a> {
     }
 }
 
-/// A section of so many imports with one more, of a memory.
+/// A section of `count` imports with one more, of a memory.
 fn with_import(section: &[u8], count: u32, memory: MemoryType) -> Result<Vec<u8>, Unsupported> {
     // The count is before them, in bytes whose high bit says that one more follows.
     let count_bytes = section.iter().position(|byte| *byte < 0x80);

@@ -86,7 +86,7 @@ impl Output {
     }
 }
 
-/// A core module whose size is told in so many bytes at least.
+/// A core module whose size field has at least a given number of bytes.
 struct CoreModule<'a> {
     module: &'a [u8],
     size_bytes: usize,

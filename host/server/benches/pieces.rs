@@ -1,7 +1,7 @@
 //! Times the hot pieces of a request, one by one: `cargo xtask pieces`.
 //!
-//! The components are built by xtask and named by variables; without them what
-//! needs a guest is left out, and that is said.
+//! xtask builds the components and names them in variables. Without them the
+//! benchmark skips what needs a guest, and says so.
 
 use std::hint::black_box;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! What the server is told: every bound by name, with its default and reason.
+//! The server's configuration: every bound by name, with its default and reason.
 
 pub(crate) mod captured_headers;
 pub(crate) mod trusted_proxies;
@@ -35,13 +35,12 @@ pub struct RequestLimits {
     pub max_header_bytes: usize,
     /// Whether answers carry `traceresponse`.
     pub trace_header: bool,
-    /// The processor time of one guest in so many is measured; none: of no
-    /// guest. Each sample costs two system calls for each time that the guest
-    /// is entered.
+    /// The host measures the processor time of one guest in this many; none: of no
+    /// guest. Each sample costs two system calls each time the guest is entered.
     pub cpu_sample_period: Option<NonZeroU32>,
     /// Whose word on a request's origin is taken.
     pub trusted_proxies: TrustedProxies,
-    /// The headers that are told on the server span.
+    /// The headers that the server span records.
     pub captured_headers: CapturedHeaders,
 }
 

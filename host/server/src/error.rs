@@ -163,7 +163,7 @@ impl HandleError {
         }
     }
 
-    /// What the client is told: a short text without anything internal.
+    /// The title in the client's response: a short text without anything internal.
     pub fn title(&self) -> &'static str {
         match self {
             Self::BadRequest(why) | Self::Unsupported(why) => why,
@@ -202,7 +202,7 @@ impl HandleError {
     }
 }
 
-/// A trap as it is told in logs and spans.
+/// A trap as logs and spans show it.
 #[derive(Clone, Debug)]
 pub struct GuestTrap {
     kind: String,
@@ -250,7 +250,7 @@ impl fmt::Display for GuestTrap {
 
 impl std::error::Error for GuestTrap {}
 
-/// What is told of a guest's own message, in bytes.
+/// How much of a guest's own message is shown, in bytes.
 const MAX_MESSAGE: usize = 1024;
 
 /// An error code of `wasi:http`, by which a guest can answer instead of a response.

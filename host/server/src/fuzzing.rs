@@ -108,8 +108,8 @@ pub fn baggage(data: &[u8]) {
     }
 }
 
-/// Each line is a header, `name: value`. Whoever is taken for the caller by
-/// B3 or Jaeger's format is named by it the same, whatever else was there.
+/// Each line is a header, `name: value`. B3's and Jaeger's formats find the same
+/// caller in headers that the host wrote from it.
 pub fn propagators_of_others(data: &[u8]) {
     let given = named_headers(data);
     for list in ["b3", "b3multi", "jaeger", "jaeger,b3,tracecontext,baggage"] {
@@ -133,10 +133,10 @@ pub fn propagators_of_others(data: &[u8]) {
     }
 }
 
-/// Each line is a header, `name: value`, of a request by a trusted proxy. What
-/// is told of the client is an address, of the server a host, and nothing is
-/// told where nobody is trusted. Of the two families, the one that is not named
-/// has no say; where none is and both are there, what one does not say is not told.
+/// Each line is a header, `name: value`, of a request by a trusted proxy. The client
+/// is an address, the server a host, and without a trusted proxy neither is read. A
+/// family that the configuration does not name has no effect; where it names none
+/// and both are present, a value counts only if both have it.
 pub fn forwarded(data: &[u8]) {
     const LIMIT: usize = 1024;
     let given = named_headers(data);

@@ -1,8 +1,8 @@
 //! The guest's side of telemetry: `fanlight:telemetry` as the guest calls it,
 //! and `wasi:otel`, the second door.
 //!
-//! Converts, bounds, takes note. Nothing here waits for export, trusts a
-//! length, or panics on what a guest says. Knows no hyper and no component.
+//! Converts, bounds and stores. Nothing here waits for export, trusts a length, or
+//! panics on a guest's input. Knows no hyper and no component.
 
 pub(crate) mod attributes;
 #[cfg(any(test, feature = "benchmarks"))]
@@ -195,7 +195,7 @@ impl GuestTelemetry {
         &self.server
     }
 
-    /// Names the trace to whomever the guest calls.
+    /// The context for requests that the guest sends.
     pub(crate) fn onward(&self) -> Onward {
         Onward {
             server: self.server.clone(),
@@ -220,7 +220,7 @@ impl Drop for GuestTelemetry {
     }
 }
 
-/// Names a request's trace to whomever its guest calls.
+/// Writes a request's trace into the headers of requests that its guest sends.
 pub(crate) struct Onward {
     server: ServerSpan,
     current: Arc<CurrentSpan>,

@@ -1,7 +1,7 @@
 //! A task's turn by tokio's account, for tests of what must not depend on it.
 //!
-//! tokio has what is ready say "not yet" once a task has taken too much in one
-//! go, so that others have their turn. Whoever takes "not yet" for "never" is
+//! tokio makes ready resources return `Pending` once a task has taken too much in one
+//! go, so that other tasks run. Code that takes this `Pending` for a final state is
 //! wrong from then on, and under load alone.
 
 use std::future::Future;

@@ -23,8 +23,7 @@ impl Telemetry {
     }
 }
 
-/// What becomes of ended spans on their way to a backend: from their ends to a
-/// request's bytes.
+/// The way of ended spans to a backend: from their ends to a request's bytes.
 pub struct SpanEncoding {
     queue: SpanQueue,
     sink: SpanSink,
@@ -56,8 +55,8 @@ impl SpanEncoding {
         })
     }
 
-    /// The spans of so many requests: for each the host's, and two of the guest's.
-    /// The same every time, so that counts of instructions are.
+    /// The spans of this many requests: for each the host's, and two of the guest's.
+    /// They are the same every time, so that counts of instructions are.
     pub fn batch(&self, requests: u64) -> SpanBatch {
         SpanBatch((1..=requests).flat_map(spans_of_a_request).collect())
     }
@@ -113,7 +112,7 @@ fn spans_of_a_request(number: u64) -> [SpanData; 3] {
     ]
 }
 
-/// What a server span says of a usual request.
+/// The attributes of a usual request's server span.
 fn server_attributes() -> Vec<KeyValue> {
     vec![
         KeyValue::new("http.request.method", "GET"),

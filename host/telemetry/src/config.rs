@@ -55,7 +55,7 @@ pub struct TelemetryConfig {
     pub metric_interval: Duration,
     /// How long an export of metrics may take.
     pub metric_timeout: Duration,
-    /// Whether sums are told since the beginning or since the last export.
+    /// Whether sums count from the beginning or from the last export.
     pub temporality: Temporality,
     /// The time that the last export at exit may take.
     pub flush_timeout: Duration,
@@ -165,8 +165,7 @@ fn batch(env: &mut Env, processor: &str) -> BatchConfig {
     }
 }
 
-/// The specification's 60 s, and 10 s where somebody reads along on standard output
-/// alone; the SDK's reader takes no interval of zero.
+/// The specification's 60 s, and 10 s where metrics go to standard output alone; the SDK's reader takes no interval of zero.
 fn interval(env: &mut Env, metrics: &SignalConfig) -> Duration {
     const NAME: &str = "OTEL_METRIC_EXPORT_INTERVAL";
     let is_read_along = metrics.console && !metrics.enabled;

@@ -27,10 +27,10 @@ pub(crate) struct Console {
 /// Why lines were not written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConsoleError {
-    /// Nobody reads it any more.
+    /// Its reader has closed it.
     #[error("{0}")]
     Broken(io::Error),
-    /// Whoever reads it does not for now.
+    /// Its reader does not read for now.
     #[error("nobody reads it")]
     Blocked,
 }
@@ -44,12 +44,12 @@ impl Console {
         }
     }
 
-    /// Writes a request's lines, off the runtime's own threads: whoever reads
-    /// the other end of the pipe may be slow.
+    /// Writes a request's lines, off the runtime's own threads: the reader of the
+    /// pipe may be slow.
     ///
     /// # Errors
-    /// Where nobody reads it any more, or nobody did in time. As long as an
-    /// earlier write still waits for its reader, none is tried.
+    /// Where the reader has closed it, or did not read in time. As long as an earlier
+    /// write still waits for the reader, none is tried.
     pub(crate) async fn write(&self, request: &impl ConsoleLines) -> Result<(), ConsoleError> {
         let output = Arc::clone(&self.output).try_lock_owned();
         let mut output = output.map_err(|_| ConsoleError::Blocked)?;

@@ -264,9 +264,9 @@ impl Telemetry {
         &self.loggers
     }
 
-    /// Tells the log where each signal goes, and soon whether nobody listens
-    /// where nobody was told to. Later than the start itself, so that what
-    /// fails before serving is all that is said then.
+    /// Logs where each signal goes, and soon after whether no collector listens at a
+    /// default endpoint. Later than the start itself, so that a start that fails
+    /// before serving logs its failure alone.
     pub fn announce(&self) {
         for (signal, way) in crate::export::startup_log::summary(&self.config) {
             tracing::info!("{signal}: {way}");

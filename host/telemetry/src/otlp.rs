@@ -1,8 +1,13 @@
 //! Sends OTLP requests: one client for each signal, by gRPC or HTTP, with the
 //! signal's headers, compression, TLS and timeout.
 //!
-//! A request is encoded once, however often it is sent. What goes wrong is told
-//! by kind, so that nobody has to read an error's text to decide.
+//! A request is encoded once, however often it is sent. Errors have kinds, so that
+//! callers decide without reading an error's text.
+//!
+//! The stock exporters are not used: they read the process's environment by
+//! themselves, give an error as text alone, encode a batch again for each attempt,
+//! and do not say which items a backend rejected. `stock_exporter` compares what
+//! both send.
 
 pub(crate) mod encoded;
 pub(crate) mod grpc;
@@ -47,7 +52,7 @@ const MAX_WORDS: usize = 512;
 pub(crate) struct OtlpClient {
     transport: Transport,
     timeout: Duration,
-    /// Nobody chose the endpoint and nobody was there yet.
+    /// The endpoint is the default and no collector has listened yet.
     absence_is_expected: AtomicBool,
     /// Until when the backend asked for nothing more to be sent.
     throttled: Mutex<Option<Instant>>,
@@ -131,10 +136,10 @@ impl OtlpClient {
         self.closing = closing;
     }
 
-    /// Sends a request, again where that may help; tells what the backend left
-    /// out of it. Where the backend asked for more time than the request before
-    /// had, it waits for that first. `trouble` is told once where it goes on after
-    /// a few attempts.
+    /// Sends a request, again where that may help; returns what the backend rejected
+    /// from it. Where the backend asked for more time than the request before had, it
+    /// waits for that first. It calls `trouble` once where it goes on after a few
+    /// attempts.
     ///
     /// # Errors
     /// Where the backend did not take it.
@@ -222,8 +227,8 @@ impl OtlpClient {
         }
     }
 
-    /// Whether a few attempts are enough. What is queued for a backend that nobody
-    /// has started would only take room.
+    /// Whether a few attempts are enough. Items queued for a backend that was never
+    /// started would only take room.
     fn gives_up(&self, error: &OtlpError) -> bool {
         let is_absent = matches!(error, OtlpError::Unreachable(_));
         let is_expected = is_absent && self.absence_is_expected.load(Ordering::Relaxed);

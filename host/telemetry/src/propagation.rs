@@ -1,9 +1,9 @@
 //! Reads and writes the headers by which a trace goes from service to service:
 //! `OTEL_PROPAGATORS`.
 //!
-//! Each format is read strictly: what breaks a rule of it says nothing, and is
-//! never half read. What a request's headers say of its caller is a value that
-//! stays with the request. Knows headers, nothing of spans.
+//! Each format is read strictly: a header that breaks a rule is ignored, and never
+//! half read. The caller that a request's headers name is a value that stays with the
+//! request. Knows headers, nothing of spans.
 
 pub(crate) mod b3;
 pub mod baggage;
@@ -39,7 +39,7 @@ enum Propagator {
     Jaeger,
 }
 
-/// What a request's headers say of the trace that it belongs to.
+/// The trace that a request belongs to, by its headers.
 #[derive(Debug, Default, PartialEq)]
 pub struct Extracted {
     /// The caller that the headers name.
@@ -51,10 +51,10 @@ pub struct Extracted {
 /// Who calls, as far as headers tell.
 #[derive(Debug, Default, PartialEq)]
 pub enum Caller {
-    /// Nobody who said so: the request begins a trace.
+    /// No caller is named: the request begins a trace.
     #[default]
     Unknown,
-    /// Somebody without a span, who has decided whether the trace is sampled.
+    /// A caller without a span has decided whether the trace is sampled.
     Decision(TraceFlags),
     /// A span.
     Span(SpanContext),
@@ -72,7 +72,7 @@ pub struct Carried {
     pub debug: bool,
 }
 
-/// What one format says of the caller.
+/// The caller as one format names it.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Found {
     caller: Caller,
@@ -120,7 +120,7 @@ impl Propagators {
         }
     }
 
-    /// Reads what the headers say of the caller.
+    /// Reads the caller from the headers.
     ///
     /// Where several formats name one, the last in the list counts: each works
     /// on what those before it have found, and one that finds nothing valid
@@ -265,8 +265,8 @@ impl Found {
 /// A header that is there more than once, where once is the most.
 struct Repeated;
 
-/// The value of a header that may be there once. Two mean that somebody on the
-/// way does not know which is right.
+/// The value of a header that may be there once. Of two, nothing shows which is
+/// right.
 fn once<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a [u8]>, Repeated> {
     let mut values = headers.get_all(name).iter();
     let value = values.next();

@@ -42,7 +42,7 @@ pub fn any_attribute(key: &Key, value: &AnyValue) -> usize {
     MEMBER + key.as_str().len() + any_value(value)
 }
 
-/// What a library says of itself.
+/// The texts of a library's scope.
 pub fn scope(scope: &InstrumentationScope) -> usize {
     scope.name().len()
         + scope.version().map_or(0, str::len)

@@ -13,7 +13,7 @@ struct HostState {
     /// The scopes that are entered, by number, and their spans' names.
     entered: Vec<(u64, &'static str)>,
     calls: u64,
-    /// How many spans somebody holds.
+    /// How many spans are held.
     spans: usize,
 }
 

@@ -1,4 +1,4 @@
-//! Fields of `tracing`, read into what the host is told.
+//! Fields of `tracing`, read into attributes, names, kinds and outcomes.
 
 use std::any::type_name;
 use std::error::Error;
@@ -20,12 +20,12 @@ pub(super) struct SpanFields {
     pub(super) attributes: Vec<Attribute<'static>>,
 }
 
-/// What fields say of a span's outcome: its code and why, by one field each.
+/// A span's outcome as fields give it: its code and why, by one field each.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
     code: Option<StatusCode>,
     description: Option<String>,
-    /// What an event said of an error, before any field did.
+    /// An error that an event reported, before any field did.
     pub(super) event: Option<String>,
 }
 

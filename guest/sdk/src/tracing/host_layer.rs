@@ -27,7 +27,7 @@ pub(super) struct HostLayer {
     events: Events,
 }
 
-/// Lets through what somebody keeps, so that the rest is never made.
+/// Lets through what the host records, so that the rest is never made.
 pub(super) struct Recorded {
     spans: bool,
     events: bool,
@@ -44,7 +44,7 @@ struct HostSpan {
     /// until then, however long ago it was left.
     open_children: usize,
     left_at: Option<SystemTime>,
-    /// What its fields said of the outcome, if anything.
+    /// The outcome that its fields gave, if any.
     outcome: Outcome,
 }
 
@@ -288,8 +288,8 @@ impl HostSpan {
         matches!(place, Place::Span(handle) if Arc::ptr_eq(handle, self.span.handle()))
     }
 
-    /// Whether its fields said what came of it, which is more than an event does;
-    /// else it takes note of what that says.
+    /// Whether fields gave its outcome, which overrides an event's; without one it
+    /// keeps what the event says.
     fn is_told_but_of(&mut self, why: &str) -> bool {
         let is_told = self.outcome.status().is_some();
         if !is_told {

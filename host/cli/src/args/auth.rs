@@ -11,7 +11,8 @@ pub(crate) struct TokenArgs {
     /// A file that holds the token of the admin port
     #[arg(long, env = "FANLIGHT_ADMIN_TOKEN_FILE", value_name = "FILE")]
     admin_token_file: Option<PathBuf>,
-    /// The token itself; others on this machine may see a flag
+    /// The token itself; other users of this machine can see a flag, so prefer the
+    /// file or the variable
     #[arg(
         long,
         env = "FANLIGHT_ADMIN_TOKEN",

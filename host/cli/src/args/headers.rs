@@ -1,4 +1,4 @@
-//! The flags about what is made of a request's headers.
+//! The flags about the headers of requests and responses.
 
 use clap::{Args, ValueEnum};
 use fanlight_server::{
@@ -9,8 +9,8 @@ use http::HeaderName;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Headers")]
 pub(crate) struct HeaderArgs {
-    /// A proxy, by its address or network, whose `Forwarded` and `X-Forwarded-*`
-    /// are believed; may be repeated
+    /// A proxy, by address or network, whose `Forwarded` and `X-Forwarded-*` headers
+    /// count; may be repeated, with commas in the variable [default: none]
     #[arg(
         long,
         env = "FANLIGHT_TRUST_PROXY",
@@ -18,7 +18,9 @@ pub(crate) struct HeaderArgs {
         value_delimiter = ','
     )]
     trust_proxy: Vec<ProxyNetwork>,
-    /// Which headers the trusted proxies write; the others are not looked at
+    /// The headers that the trusted proxies write; the server ignores the others.
+    /// `auto` uses the family that is present; with both present, a value counts only
+    /// if they agree
     #[arg(
         long,
         env = "FANLIGHT_PROXY_HEADERS",
@@ -27,7 +29,8 @@ pub(crate) struct HeaderArgs {
         default_value_t
     )]
     proxy_headers: ProxyHeadersArg,
-    /// A header of requests to tell on the server span; may be repeated
+    /// A request header to record on the server span; may be repeated, 32 at most,
+    /// with commas in the variable [default: none]
     #[arg(
         long,
         env = "FANLIGHT_CAPTURE_REQUEST_HEADER",
@@ -36,7 +39,8 @@ pub(crate) struct HeaderArgs {
         value_parser = header_name
     )]
     capture_request_header: Vec<HeaderName>,
-    /// A header of answers to tell on the server span; may be repeated
+    /// A response header to record on the server span; may be repeated, 32 at most,
+    /// with commas in the variable [default: none]
     #[arg(
         long,
         env = "FANLIGHT_CAPTURE_RESPONSE_HEADER",
@@ -52,7 +56,7 @@ impl HeaderArgs {
         TrustedProxies::new(self.trust_proxy.iter().copied()).writing(self.proxy_headers.into())
     }
 
-    /// The headers to tell.
+    /// The headers to record.
     ///
     /// # Errors
     /// Where they are too many.
@@ -80,7 +84,7 @@ impl From<ProxyHeadersArg> for ProxyHeaders {
     }
 }
 
-/// Parses a name; those that begin with a colon are none of HTTP's headers.
+/// Parses a header's name, which never begins with a colon.
 fn header_name(text: &str) -> Result<HeaderName, String> {
     let name = text.trim();
     name.parse()

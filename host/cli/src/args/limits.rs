@@ -1,4 +1,4 @@
-//! The flags that bound something, and what they come to.
+//! The flags that set bounds, and the limits that they become.
 
 use std::num::{NonZeroU16, NonZeroU32};
 
@@ -11,37 +11,78 @@ use fanlight_server::{RequestLimits, ServerLimits};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Bounds on a request")]
 pub(crate) struct RequestArgs {
-    /// From the request's head to the component's response head; then 504
-    #[arg(long, env = "FANLIGHT_REQUEST_TIMEOUT", default_value = "30s")]
+    /// The time from the request's head to the component's response headers; then
+    /// the client gets 504
+    #[arg(
+        long,
+        env = "FANLIGHT_REQUEST_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "30s"
+    )]
     request_timeout: humantime::Duration,
-    /// How long a component may go on after the last byte of its answer
-    #[arg(long, env = "FANLIGHT_LINGER", default_value = "10s")]
+    /// How long a component may go on after the last byte of its response
+    #[arg(
+        long,
+        env = "FANLIGHT_LINGER",
+        value_name = "DURATION",
+        default_value = "10s"
+    )]
     linger: humantime::Duration,
-    /// How long a request waits for a free instance, and no longer than
-    /// --request-timeout; then 503
-    #[arg(long, env = "FANLIGHT_QUEUE_TIMEOUT", default_value = "1s")]
+    /// How long a request waits for a free instance, within --request-timeout; then
+    /// the client gets 503
+    #[arg(
+        long,
+        env = "FANLIGHT_QUEUE_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "1s"
+    )]
     queue_timeout: humantime::Duration,
-    /// Instances that live at once; one that was joined of several components
-    /// counts as so many
-    #[arg(long, env = "FANLIGHT_MAX_INSTANCES", default_value = "5000")]
+    /// Instances that live at once; a component joined from several counts once for
+    /// each of them
+    #[arg(
+        long,
+        env = "FANLIGHT_MAX_INSTANCES",
+        value_name = "N",
+        default_value = "5000"
+    )]
     pub(crate) max_instances: NonZeroU32,
-    /// Memory of one instance
-    #[arg(long, env = "FANLIGHT_MAX_MEMORY", default_value = "64MiB")]
+    /// The memory of one instance
+    #[arg(
+        long,
+        env = "FANLIGHT_MAX_MEMORY",
+        value_name = "SIZE",
+        default_value = "64MiB"
+    )]
     pub(crate) max_memory: ByteSize,
-    /// Elements of one table of an instance
-    #[arg(long, env = "FANLIGHT_MAX_TABLE_ELEMENTS", default_value = "100000")]
+    /// The elements of one table of an instance
+    #[arg(
+        long,
+        env = "FANLIGHT_MAX_TABLE_ELEMENTS",
+        value_name = "N",
+        default_value = "100000"
+    )]
     max_table_elements: u32,
-    /// Body of a request; a longer one gets 413 [default: none]
-    #[arg(long, env = "FANLIGHT_MAX_BODY")]
+    /// The body of a request; a larger one gets 413 [default: no limit]
+    #[arg(long, env = "FANLIGHT_MAX_BODY", value_name = "SIZE")]
     max_body: Option<ByteSize>,
-    /// Header fields of a request; more get 431
-    #[arg(long, env = "FANLIGHT_MAX_HEADERS", default_value = "100")]
+    /// The header fields of a request; a request with more gets 431
+    #[arg(
+        long,
+        env = "FANLIGHT_MAX_HEADERS",
+        value_name = "N",
+        default_value = "100"
+    )]
     max_headers: NonZeroU16,
     /// The head of a request, from 8KiB to 1MiB; a larger one gets 431
-    #[arg(long, env = "FANLIGHT_MAX_HEADER_BYTES", default_value = "32KiB", value_parser = head_size)]
+    #[arg(long, env = "FANLIGHT_MAX_HEADER_BYTES", value_name = "SIZE", default_value = "32KiB", value_parser = head_size)]
     max_header_bytes: ByteSize,
-    /// Processor time is measured of one instance in so many; 0 for none
-    #[arg(long, env = "FANLIGHT_CPU_SAMPLE_PERIOD", default_value = "64")]
+    /// Measure processor time in one of this many instances; 0 measures none
+    #[arg(
+        long,
+        env = "FANLIGHT_CPU_SAMPLE_PERIOD",
+        value_name = "N",
+        default_value = "64"
+    )]
     cpu_sample_period: u32,
 }
 
@@ -49,40 +90,90 @@ pub(crate) struct RequestArgs {
 #[command(next_help_heading = "Bounds on the server")]
 pub(crate) struct ServerArgs {
     /// Connections open at once
-    #[arg(long, env = "FANLIGHT_MAX_CONNECTIONS", default_value = "10000")]
+    #[arg(
+        long,
+        env = "FANLIGHT_MAX_CONNECTIONS",
+        value_name = "N",
+        default_value = "10000"
+    )]
     max_connections: NonZeroU32,
-    /// How long a request's head may take, and a connection be idle
-    #[arg(long, env = "FANLIGHT_HEADER_TIMEOUT", default_value = "10s")]
+    /// How long a request's head may take, and how long a connection may be idle
+    #[arg(
+        long,
+        env = "FANLIGHT_HEADER_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "10s"
+    )]
     header_timeout: humantime::Duration,
-    /// How long an answer's body may move no byte to the client
-    #[arg(long, env = "FANLIGHT_STREAM_IDLE_TIMEOUT", default_value = "30s")]
+    /// How long a response body may move no byte to the client
+    #[arg(
+        long,
+        env = "FANLIGHT_STREAM_IDLE_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "30s"
+    )]
     stream_idle_timeout: humantime::Duration,
     /// How long running requests may take after SIGTERM or SIGINT
-    #[arg(long, env = "FANLIGHT_SHUTDOWN_GRACE", default_value = "30s")]
+    #[arg(
+        long,
+        env = "FANLIGHT_SHUTDOWN_GRACE",
+        value_name = "DURATION",
+        default_value = "30s"
+    )]
     shutdown_grace: humantime::Duration,
-    /// How long to go on, not ready, before accepting no more
-    #[arg(long, env = "FANLIGHT_SHUTDOWN_DELAY", default_value = "0s")]
+    /// How long the server, not ready, still accepts connections after SIGTERM or
+    /// SIGINT
+    #[arg(
+        long,
+        env = "FANLIGHT_SHUTDOWN_DELAY",
+        value_name = "DURATION",
+        default_value = "0s"
+    )]
     shutdown_delay: humantime::Duration,
 }
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Bounds on a component's telemetry")]
 pub(crate) struct GuestArgs {
-    /// Spans a request; more are not recorded
-    #[arg(long, env = "FANLIGHT_MAX_SPANS", default_value = "1000")]
+    /// The spans of one request; more are not recorded
+    #[arg(
+        long,
+        env = "FANLIGHT_MAX_SPANS",
+        value_name = "N",
+        default_value = "1000"
+    )]
     max_spans: usize,
-    /// Log records and printed lines a request; more are dropped
-    #[arg(long, env = "FANLIGHT_MAX_LOG_RECORDS", default_value = "1000")]
+    /// The log records and printed lines of one request; more are dropped
+    #[arg(
+        long,
+        env = "FANLIGHT_MAX_LOG_RECORDS",
+        value_name = "N",
+        default_value = "1000"
+    )]
     max_log_records: usize,
-    /// Bytes of spans, log records and what they hold, a request; what is over
-    /// them is dropped
-    #[arg(long, env = "FANLIGHT_MAX_TELEMETRY", default_value = "8MiB")]
+    /// The bytes of one request's spans and log records; what exceeds them is dropped
+    #[arg(
+        long,
+        env = "FANLIGHT_MAX_TELEMETRY",
+        value_name = "SIZE",
+        default_value = "8MiB"
+    )]
     max_telemetry: ByteSize,
-    /// Instruments; more are refused
-    #[arg(long, env = "FANLIGHT_MAX_INSTRUMENTS", default_value = "1000")]
+    /// The instruments of all components; more are refused
+    #[arg(
+        long,
+        env = "FANLIGHT_MAX_INSTRUMENTS",
+        value_name = "N",
+        default_value = "1000"
+    )]
     max_instruments: usize,
-    /// Series of all instruments; what is over them is counted without attributes
-    #[arg(long, env = "FANLIGHT_MAX_SERIES", default_value = "10000")]
+    /// The series of all instruments; further ones are counted without attributes
+    #[arg(
+        long,
+        env = "FANLIGHT_MAX_SERIES",
+        value_name = "N",
+        default_value = "10000"
+    )]
     max_series: usize,
 }
 

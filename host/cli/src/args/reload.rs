@@ -17,8 +17,8 @@ use fanlight_telemetry::Telemetry;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Replacing the component")]
 pub(crate) struct SwapArgs {
-    /// Serve COMPONENT anew whenever it changes, or PATH whenever it appears or
-    /// changes
+    /// Serve COMPONENT again whenever its file changes, or PATH whenever it appears
+    /// or changes; in the variable, `true` means COMPONENT [default: off]
     #[arg(
         long,
         env = "FANLIGHT_WATCH",
@@ -28,12 +28,17 @@ pub(crate) struct SwapArgs {
         default_missing_value = ""
     )]
     watch: Option<WatchTarget>,
-    /// A path that a new component has to answer with 200 to 399 before it is
-    /// served
+    /// A path; a new component is served once it has answered a GET of it with a
+    /// status from 200 to 399
     #[arg(long, env = "FANLIGHT_PROBE", value_name = "PATH", value_parser = probe_path)]
     probe: Option<Uri>,
     /// The largest component
-    #[arg(long, env = "FANLIGHT_MAX_COMPONENT", default_value = "64MiB")]
+    #[arg(
+        long,
+        env = "FANLIGHT_MAX_COMPONENT",
+        value_name = "SIZE",
+        default_value = "64MiB"
+    )]
     pub(crate) max_component: ByteSize,
 }
 

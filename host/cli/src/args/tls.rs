@@ -10,7 +10,7 @@ use fanlight_server::{Tls, TlsFiles};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "TLS")]
 pub(crate) struct TlsArgs {
-    /// The certificate to serve HTTPS with, and its chain, in PEM; read anew
+    /// The certificate chain to serve HTTPS with, in PEM; the server reads it again
     /// when it changes, and on SIGHUP
     #[arg(
         long,
@@ -30,7 +30,7 @@ pub(crate) struct TlsArgs {
 }
 
 impl TlsArgs {
-    /// What they name, read; none where HTTP is to be served.
+    /// The certificate and key that they name; none to serve plain HTTP.
     ///
     /// # Errors
     /// Where the files cannot be served.

@@ -1,8 +1,8 @@
 //! Who may ask the admin port for what.
 //!
-//! A token where there is one. Without one the listener is on loopback, and
-//! what a web page could do there is closed: a name that somebody else resolves
-//! to 127.0.0.1 is no loopback host, and writes come from no foreign origin.
+//! A client shows the token where there is one. Without one the listener is on
+//! loopback, and closed to web pages: a foreign name that resolves to 127.0.0.1 is
+//! not a loopback host, and a write from a foreign origin is refused.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -21,11 +21,11 @@ use crate::admin::responses;
 /// Who may ask for what.
 pub struct Access {
     token: Option<AdminToken>,
-    /// Whoever scrapes needs no token.
+    /// Scrapers need no token.
     metrics_are_public: bool,
 }
 
-/// A secret that whoever writes has to show, as `Authorization: Bearer <token>`.
+/// The secret that a client shows as `Authorization: Bearer <token>`.
 #[derive(Clone)]
 pub struct AdminToken {
     /// Digests have one length: comparing them tells nothing of the token's.
@@ -59,7 +59,7 @@ impl Access {
         })
     }
 
-    /// Lets whoever reaches the port read the metrics.
+    /// Lets every client of the port read the metrics.
     #[must_use]
     pub fn with_public_metrics(mut self) -> Self {
         self.metrics_are_public = true;

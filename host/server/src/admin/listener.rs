@@ -23,18 +23,18 @@ use crate::http::watchdog::Activity;
 
 /// How long a request's head may take, and a connection idle.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
-/// Connections open at once: probes, scrapers, whoever swaps.
+/// Connections open at once: probes, scrapers, uploads.
 const MAX_CONNECTIONS: usize = 256;
 /// The longest that one of them lives, uploads and compiling included: one whose
 /// client does not read its answers would stay.
 const CONNECTION_LIFETIME: Duration = Duration::from_secs(600);
-/// How much is read of a body that nobody wants, where uploads may not be larger.
+/// How much of an unused body is read, where uploads may not be larger.
 pub(crate) const UNWANTED_BYTES: usize = 64 * 1024 * 1024;
 /// The wait after the system refused a connection.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 
 /// Answers each request by `answer`, until it is dropped; its connections end with it.
-/// Of a body that nobody wants not much more than `unwanted_bytes` are read.
+/// It reads not much more than `unwanted_bytes` of a body that it does not use.
 pub(crate) async fn accept<A, F>(listener: TcpListener, unwanted_bytes: usize, answer: A)
 where
     A: Fn(Request<ReadOn<Incoming>>) -> F + Clone + Send + 'static,

@@ -1,4 +1,4 @@
-//! What the admin port says: plain text to probes, JSON to everybody else.
+//! The admin port's responses: plain text for probes, JSON for all other clients.
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
@@ -21,8 +21,8 @@ pub(crate) struct Problem<'a> {
     pub(crate) trace_id: Option<String>,
 }
 
-/// The answer to a probe, the last one of its connection: whoever has no token
-/// keeps none, by asking on and on and reading nothing.
+/// The response to a probe, the last one of its connection: so a client without a
+/// token cannot keep one by sending requests and reading nothing.
 pub(crate) fn probe(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
     let mut response = answer(
         status,

@@ -87,8 +87,7 @@ impl ServerSpans {
     }
 }
 
-/// Telemetry that keeps its spans: nobody waits for the time at which they would
-/// be sent. Metrics have their reader for Prometheus alone.
+/// Telemetry that keeps its spans: the benchmark ends before they would be sent. Metrics have their reader for Prometheus alone.
 pub(crate) fn telemetry() -> anyhow::Result<Telemetry> {
     let vars = [
         ("OTEL_METRICS_EXPORTER", "none"),

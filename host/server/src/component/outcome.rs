@@ -1,4 +1,4 @@
-//! How offers and swaps end, and what is told of the last refusal.
+//! How offers and swaps end, and the last refusal.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -64,7 +64,7 @@ impl Outcome {
         }
     }
 
-    /// What the log is told.
+    /// The log's message.
     pub(crate) fn sentence(self) -> &'static str {
         match self {
             Self::Swapped => "swapped the component",

@@ -1,8 +1,8 @@
 //! Replaces the component while it serves: reads, compiles, links, probes, swaps.
 //!
-//! One at a time, and the newest wins: what was offered before it and is not
-//! served yet is told that it was superseded. Whatever is refused, the
-//! component that serves goes on. A swap is one atomic store, the last step.
+//! One at a time, and the newest wins: it supersedes earlier offers that are not
+//! served yet. A refusal leaves the served component in place. A swap is one atomic
+//! store, the last step.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -40,7 +40,7 @@ struct Shared {
     swaps: Counter<u64>,
     /// The number of the newest offer.
     newest: watch::Sender<u64>,
-    /// Whoever compiles holds it.
+    /// The offer that compiles holds it.
     turn: tokio::sync::Mutex<()>,
     /// Held while it is decided what is served next.
     deciding: Mutex<()>,
@@ -78,7 +78,7 @@ impl Reloader {
     /// Serves what is offered, if it can be served.
     ///
     /// # Cancel safety
-    /// Dropped, it lets the swap go on: half of one is not to be had.
+    /// When it is dropped, the swap goes on: it is never done by half.
     pub(crate) async fn offer(&self, offer: Offer, asked_by: Option<SpanContext>) -> Concluded {
         let shared = Arc::clone(&self.shared);
         let ended = self.ended.clone();
@@ -250,7 +250,7 @@ impl Shared {
         self.conclude(Asked::Rollback, trace, exchange)
     }
 
-    /// Tells the log, the counter and the trace what came of it.
+    /// Records the outcome in the log, the counter and the trace.
     fn conclude(
         &self,
         asked: Asked,
@@ -331,7 +331,7 @@ struct Exchange {
     before: Option<Arc<LoadedComponent>>,
 }
 
-/// What somebody asked for.
+/// What a client or a watched file asked for.
 enum Asked {
     Offer(Source),
     Rollback,

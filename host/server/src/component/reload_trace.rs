@@ -1,6 +1,6 @@
 //! The trace of a swap: one span for the whole, one for each step.
 //!
-//! A swap is no request: it begins a trace of its own, which links to whoever
+//! A swap begins a trace of its own, which links to the span of the client that
 //! asked for it.
 
 use std::future::Future;
@@ -22,7 +22,7 @@ pub(crate) struct SwapTrace {
 }
 
 impl SwapTrace {
-    /// Begins the trace; `asked_by` is the span of whoever asked, if it had one.
+    /// Begins the trace; `asked_by` is the client's span, if it named one.
     pub(crate) fn start(
         tracer: &Tracer,
         name: &'static str,
@@ -61,7 +61,7 @@ impl SwapTrace {
         }
     }
 
-    /// Does one step, under a span of its own whose context it is told.
+    /// Runs one step under a span of its own, and passes the step that span's context.
     pub(crate) async fn step<T, F>(
         &self,
         name: &'static str,
@@ -88,7 +88,7 @@ impl SwapTrace {
         done
     }
 
-    /// Ends the trace with what came of it.
+    /// Ends the trace with the outcome.
     pub(crate) fn end(mut self, outcome: &Ending<'_>) {
         let span = &mut self.span;
         span.set_attribute(KeyValue::new("fanlight.swap.outcome", outcome.word));
@@ -110,7 +110,7 @@ impl SwapTrace {
     }
 }
 
-/// What came of a swap, as its span tells it.
+/// The outcome of a swap, as its span records it.
 pub(crate) struct Ending<'a> {
     /// The value of `fanlight.swap.outcome`.
     pub(crate) word: &'static str,

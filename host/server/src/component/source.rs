@@ -1,5 +1,5 @@
-//! What somebody wants to be served, and how its bytes are read: never more of
-//! them than are taken.
+//! A component that is offered, and how its bytes are read: never more of them than
+//! the limit.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -10,7 +10,7 @@ use bytes::Bytes;
 use crate::component::slot::Source;
 use crate::sandbox::load_error::LoadError;
 
-/// What somebody wants to be served.
+/// A component that a client or a watched file offers.
 #[derive(Clone, Debug)]
 pub enum Offer {
     /// What is in a file.

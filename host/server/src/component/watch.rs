@@ -107,8 +107,8 @@ async fn run(
 /// the digest of what was taken last by then.
 ///
 /// Files are touched without being new: cargo links its outputs anew at every
-/// build, which changes their times alone. After a rollback, or an upload, that
-/// is nobody's wish to have the file's component back.
+/// build, which changes their times alone. After a rollback or an upload,
+/// a touched file does not mean that the operator wants its component back.
 async fn offer(path: &Path, reloader: &Reloader, taken: Option<String>) -> Option<String> {
     let file = Offer::File(path.to_owned());
     let digest = match file.clone().read(reloader.max_bytes()).await {
@@ -130,7 +130,7 @@ async fn offer(path: &Path, reloader: &Reloader, taken: Option<String>) -> Optio
     }
 }
 
-/// Looks at the file where waiting for a share that hangs holds up nobody.
+/// Reads the file's metadata on a thread that a hanging share may block.
 async fn look(path: &Path) -> Option<Stamp> {
     let path = path.to_owned();
     let look = tokio::task::spawn_blocking(move || Stamp::of(&path));

@@ -1,7 +1,7 @@
-//! Headers that are told on server spans: `--capture-request-header` and
+//! Headers that server spans record: `--capture-request-header` and
 //! `--capture-response-header`.
 //!
-//! None is, unless somebody names it: headers hold secrets. The names are
+//! The operator names each of them, because headers hold secrets. The names are
 //! bounded here, the values by the bounds of any attribute.
 
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use thiserror::Error;
 /// its span, and 128 is the usual bound on those.
 const MAX_NAMES: usize = 32;
 
-/// Which headers are told, of requests and of answers.
+/// The headers to record, of requests and of responses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CapturedHeaders {
     request: Arc<[Captured]>,
@@ -49,7 +49,7 @@ impl CapturedHeaders {
         self.request.len() + self.response.len()
     }
 
-    /// Whether any header of answers is told.
+    /// Whether any response header is recorded.
     pub(crate) fn any_of_response(&self) -> bool {
         !self.response.is_empty()
     }

@@ -1,8 +1,8 @@
 //! The proxies whose word on a request's origin is taken, and the headers that
 //! they write it in: `--trust-proxy`, `--proxy-headers`.
 //!
-//! Nobody's is, unless somebody is named: whoever reaches the server could
-//! otherwise say that he is somebody else.
+//! Without a named proxy the server ignores those headers: any client could
+//! otherwise claim another address.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -41,7 +41,7 @@ pub struct ProxyNetwork(IpNet);
 pub struct NotANetwork;
 
 impl TrustedProxies {
-    /// Trusts whoever is in one of these networks.
+    /// Trusts proxies in these networks.
     pub fn new(networks: impl IntoIterator<Item = ProxyNetwork>) -> Self {
         Self {
             networks: networks.into_iter().map(|ProxyNetwork(it)| it).collect(),
@@ -60,7 +60,7 @@ impl TrustedProxies {
         self.headers
     }
 
-    /// Whether nobody is trusted.
+    /// Whether no proxy is trusted.
     pub(crate) fn is_empty(&self) -> bool {
         self.networks.is_empty()
     }

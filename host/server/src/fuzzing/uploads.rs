@@ -1,4 +1,4 @@
-//! Files that somebody uploads to be served.
+//! Files that a client uploads to be served.
 
 use std::num::NonZeroU32;
 use std::sync::OnceLock;
@@ -7,8 +7,8 @@ use crate::sandbox::compiler::Compiler;
 use crate::sandbox::engine::{EngineConfig, TickingEngine};
 use crate::sandbox::load_error::LoadError;
 
-/// A file that somebody uploads: it is loaded with its digest, or refused with
-/// a reason that can be shown.
+/// A file that a client uploads: the host loads it with its digest, or refuses it
+/// with a reason that can be shown.
 pub fn admin_upload(data: &[u8]) {
     let compiler = &uploads().compiler;
     match compiler.compile(data).and_then(|it| compiler.link(it)) {

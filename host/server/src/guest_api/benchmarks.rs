@@ -19,7 +19,7 @@ pub struct AttributeConversion {
 pub struct SentAttributes(Vec<types::Attribute>);
 
 impl AttributeConversion {
-    /// So many attributes, of each simple type in turn.
+    /// `count` attributes, of each simple type in turn.
     pub fn sent(&self, count: usize) -> SentAttributes {
         let attribute = |number: usize| types::Attribute {
             key: format!("benchmark.attribute.{number}"),

@@ -1,4 +1,4 @@
-//! Span contexts as a guest names them and as it is told them.
+//! Span contexts as a guest sends them and as it receives them.
 
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 

@@ -11,7 +11,7 @@ use crate::guest_api::bindings::fanlight::telemetry::types;
 use fanlight_telemetry::Dropped;
 use fanlight_telemetry::trace::limits::{AttributeLimits, MAX_TEXT_BYTES};
 
-/// Converts attributes made of these bytes, and checks what became of them.
+/// Converts attributes made of these bytes, and checks the result.
 ///
 /// # Errors
 /// Where the bytes make none.

@@ -98,8 +98,8 @@ impl GuestSpans {
         self.usage.drop_span();
     }
 
-    /// A span that is not sampled, or goes nowhere. Over the budget it has no
-    /// identity of its own: it would take memory and tell nobody anything.
+    /// A span that is not sampled, or not exported. Over the budget it has no
+    /// identity of its own, which would only take memory.
     pub(crate) fn unrecorded(&mut self, parent: Arc<SpanContext>, tracer: &Tracer) -> SpanHandle {
         if self.take_one(true) {
             SpanHandle::non_recording(Arc::new(tracer.non_recording(&parent)))

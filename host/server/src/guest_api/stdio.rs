@@ -17,7 +17,7 @@ use fanlight_telemetry::GUEST_SCOPE;
 use fanlight_telemetry::clock::RequestClock;
 use fanlight_telemetry::sanitize::Printable;
 
-/// The longest line, in bytes; a longer one is told in parts.
+/// The longest line, in bytes; a longer one becomes several records.
 const MAX_LINE: usize = 8 * 1024;
 /// What is kept of the end of stderr for the event of a trap.
 const STDERR_TAIL: usize = 4 * 1024;

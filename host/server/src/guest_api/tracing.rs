@@ -1,4 +1,4 @@
-//! `fanlight:telemetry/tracing`: spans, and what a guest may say of the server span.
+//! `fanlight:telemetry/tracing`: spans, and what a guest may set on the server span.
 
 use std::sync::Arc;
 

@@ -47,7 +47,7 @@ impl Instances {
         }
     }
 
-    /// As many places, if they are free and nobody waits for some.
+    /// As many places, if they are free and no request waits for some.
     pub(crate) fn free(&self, count: u32) -> Option<Place> {
         let places = Arc::clone(&self.places);
         places.try_acquire_many_owned(count).ok()

@@ -1,8 +1,11 @@
 //! One connection's life: its first bytes, its requests, its end.
 //!
-//! A watchdog sees to it that nothing on it takes for ever: neither the choice
-//! of a protocol, nor a head, nor the time between two requests, nor a body that
-//! nobody reads or writes. It has one timer a connection, not one a request.
+//! A watchdog bounds the choice of a protocol, a head, the time between two requests,
+//! and a body that moves no bytes. It has one timer a connection; hyper's own timer
+//! for heads, one a request, is off. A connection without an open request for
+//! `--header-timeout` is asked to close (`connection: close`, or GOAWAY), and is
+//! ended a second later. Bytes written count as progress only while they may belong
+//! to responses: PING and SETTINGS keep no idle HTTP/2 connection open.
 
 use std::future::poll_fn;
 use std::io::ErrorKind;
@@ -41,7 +44,7 @@ const HYPERS_HEADERS: usize = 100;
 const MAX_CONCURRENT_STREAMS: u32 = 200;
 /// What HTTP/2 holds of an answer that the client's window has no room for.
 const MAX_SEND_BUFFER_BYTES: usize = 64 * 1024;
-/// The time that an idle connection has to close after it was told so.
+/// The time that an idle connection has to close after it was asked to.
 const CLOSING: Duration = Duration::from_secs(1);
 /// How long a connection of HTTP/1.1 stays open without a request once the server
 /// drains. Only an answer can tell its client to ask elsewhere, so the next
@@ -280,7 +283,7 @@ async fn reached(
     phase.map_or(Phase::Ended, |phase| *phase)
 }
 
-/// What is said of a connection that ended by itself.
+/// The result of a connection that ended by itself.
 fn end_of(ended: Result<(), ConnectionError>, activity: &Activity) -> Result<(), ConnectionError> {
     match ended {
         // Its requests tell of it.

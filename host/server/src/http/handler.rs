@@ -40,7 +40,7 @@ use fanlight_telemetry::propagation::{self, TRACERESPONSE};
 /// How much is read of a body of HTTP/1.1 that no guest reads. Its client may
 /// write all of it before it reads the answer, and then asks again.
 const UNWANTED_BYTES: usize = 64 * 1024 * 1024;
-/// The same of HTTP/2, whose clients are told to stop by RST_STREAM.
+/// The same of HTTP/2, where RST_STREAM makes the client stop.
 const UNWANTED_BYTES_OF_STREAMS: usize = 1024 * 1024;
 
 /// Handles requests.
@@ -54,7 +54,7 @@ pub(crate) struct Handler {
     afterlives: TaskTracker,
     /// Answers on HTTP/1.1 tell the client to connect anew elsewhere.
     closing: AtomicBool,
-    /// The time for draining is over: whoever still waits is told so.
+    /// The time for draining is over: requests that still wait get 503.
     /// Shared, as to clone a token takes its lock.
     stopped: Arc<CancellationToken>,
 }
@@ -315,7 +315,7 @@ fn identify(span: &ServerSpan, component: &LoadedComponent) {
     ]);
 }
 
-/// The host's own answer, as RFC 9457 has it. Nothing internal is told.
+/// The host's own response, as RFC 9457 has it, without anything internal.
 fn problem(error: &HandleError, span: &ServerSpan, asked: Asked) -> Response<SpanBody> {
     // Titles and words hold no character that JSON escapes.
     let body = format!(

@@ -23,7 +23,7 @@ use fanlight_telemetry::Telemetry;
 /// The wait after the system refused a connection: for want of descriptors,
 /// as a rule, which does not pass by asking again at once.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
-/// How often the log is told of that again.
+/// How often the log repeats that.
 const TELL_AGAIN: Duration = Duration::from_secs(30);
 /// Connections that may wait to be accepted; the system's own bound on it, which
 /// is 4,096 as a rule, holds as well. A client that finds no room tries again
@@ -39,8 +39,8 @@ const MAX_UNSENT_BYTES: u32 = 128 * 1024;
 /// handshake is under way: the client takes one for made before the system gives
 /// it to the server.
 const LAST_CONNECTIONS: Duration = Duration::from_millis(100);
-/// The time that answers to requests that were told to stop have to get out,
-/// and that guests have to go.
+/// The time in which the last responses leave after the grace period, and guests
+/// end.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 /// Serves a component over HTTP/1.1 and HTTP/2.
@@ -53,7 +53,7 @@ pub struct Server {
     readiness: Readiness,
 }
 
-/// Whether the server takes requests, for whoever asks `/readyz`.
+/// Whether the server takes requests, as `/readyz` reports.
 #[derive(Clone, Debug, Default)]
 pub struct Readiness(Arc<AtomicBool>);
 
@@ -268,8 +268,8 @@ fn set_options(stream: &TcpStream) {
     }
 }
 
-/// What the log is told of a system that refuses connections: the first time,
-/// and then now and again how often.
+/// Logs that the system refuses connections: the first time, and then now and again
+/// how often.
 #[derive(Default)]
 struct AcceptTrouble(Mutex<Option<Told>>);
 

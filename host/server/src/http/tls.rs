@@ -112,7 +112,7 @@ impl Tls {
     }
 
     /// Makes the handshake on a connection; none where the client left without
-    /// having said a word, as those do who look whether somebody listens.
+    /// sending a byte, as port checks do.
     ///
     /// # Errors
     /// Where the client breaks it off, speaks something else, or takes longer
@@ -140,8 +140,8 @@ impl Tls {
         }
     }
 
-    /// Reads the files anew and serves what is in them from now on. The log is
-    /// told how that went; what cannot be served leaves all as it was.
+    /// Reads the files again and serves their content from now on. The log reports
+    /// the outcome; files that cannot be served change nothing.
     pub fn renew(&self) {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         *read = self.files.stamps();

@@ -1,5 +1,5 @@
-//! What no guest can be asked: heads that are framed, addressed or meant
-//! otherwise than it could be told of.
+//! Requests that no guest can handle: heads whose framing, address or meaning
+//! `wasi:http` cannot express.
 
 use std::net::SocketAddr;
 

@@ -31,8 +31,8 @@ pub(crate) struct Activity {
     idle_since: AtomicU64,
     /// When bytes last moved to the client.
     written_at: AtomicU64,
-    /// How much of what is still to be written may belong to answers. The rest
-    /// is said to a client that has HTTP/2 answer its PINGs and SETTINGS.
+    /// How much of what is still to be written may belong to responses. The rest
+    /// answers the client's PINGs and SETTINGS of HTTP/2.
     held: AtomicU64,
     /// Whether a write waits for the client.
     write_blocked: AtomicBool,
@@ -106,7 +106,7 @@ impl Activity {
         self.is_http2.load(Ordering::Relaxed)
     }
 
-    /// Takes note of bytes that came.
+    /// Records that bytes came.
     pub(crate) fn read(&self) {
         let belongs =
             self.open.load(Ordering::Relaxed) > 0 || self.bodies.load(Ordering::Relaxed) > 0;
@@ -115,7 +115,7 @@ impl Activity {
         }
     }
 
-    /// Takes note of the end of a handshake: what came so far was no request.
+    /// Records the end of a handshake: what came so far was no request.
     pub(crate) fn handshake_ends(&self) {
         self.heard.store(false, Ordering::Relaxed);
     }
@@ -151,7 +151,7 @@ impl Activity {
         self.is_unread() || self.heard.load(Ordering::Relaxed)
     }
 
-    /// Takes note that the connection is closed to the client.
+    /// Records that the connection is closed to the client.
     pub(crate) fn closes(&self) {
         self.closes.store(true, Ordering::Relaxed);
     }
@@ -176,7 +176,7 @@ impl Activity {
         self.bodies.load(Ordering::Acquire) > 0 || self.closes.load(Ordering::Relaxed)
     }
 
-    /// Takes note of a write that moved bytes.
+    /// Records a write that moved bytes.
     pub(crate) fn wrote(&self, bytes: usize) {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         let less = |held: u64| Some(held.saturating_sub(bytes));
@@ -188,7 +188,7 @@ impl Activity {
         self.write_blocked.store(false, Ordering::Relaxed);
     }
 
-    /// Takes note of a write that has to wait.
+    /// Records a write that has to wait.
     pub(crate) fn write_waits(&self) {
         if !self.write_blocked.swap(true, Ordering::Relaxed) {
             self.written_at.store(self.now(), Ordering::Relaxed);

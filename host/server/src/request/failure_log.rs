@@ -1,13 +1,13 @@
-//! What the host's log is told of requests that failed.
+//! Logs requests that failed.
 
 use opentelemetry::trace::SpanContext;
 
 use crate::error::{Blame, HandleError};
 use fanlight_telemetry::sanitize::Printable;
 
-/// Tells of a request that failed. A guest's trap or exit is told when it happens, which
-/// may be after the answer; anything else with the answer. What is exported of it is
-/// linked with the request's trace.
+/// Logs a request that failed. The host logs a guest's trap or exit when it happens,
+/// which may be after the response; any other failure with the response. The exported
+/// record is linked with the request's trace.
 pub(crate) fn tell(error: &HandleError, context: &SpanContext) {
     let trace_id = context.trace_id();
     let span_id = context.span_id();

@@ -1,9 +1,8 @@
-//! What trusted proxies say of where a request comes from: `Forwarded`
-//! (RFC 7239), or else `X-Forwarded-For`, `-Proto`, `-Host` and `-Port`.
+//! Where a request comes from, by trusted proxies' headers: `Forwarded` (RFC 7239), or else `X-Forwarded-For`, `-Proto`, `-Host` and `-Port`.
 //!
-//! Each proxy adds an entry on the right, which names whoever asked it. So the
-//! walk is from the right, past trusted proxies, to the first who is none: the
-//! client. What stands left of him is his own to write, and has no say.
+//! Each proxy adds an entry on the right, which names its own client. So the host
+//! reads from the right, past trusted proxies, to the first entry that is none: the
+//! client. The client may have written the entries left of it, so they do not count.
 
 #[cfg(test)]
 mod tests;
@@ -43,7 +42,7 @@ pub(crate) struct Client {
 /// An entry of the walk.
 enum Node {
     Client(Client),
-    /// Somebody whose address is withheld, or not known.
+    /// A node whose address is withheld, or not known.
     Hidden,
 }
 
@@ -56,8 +55,8 @@ struct Found {
 /// Reads what the headers say, where the peer may be believed.
 ///
 /// Most proxies write one family and let the other pass as the client wrote it.
-/// Where nobody has said which one that is, and both are there, what counts is
-/// what both say: one of them may be the client's, and nothing tells which.
+/// With `auto` and both families present, a value counts only if they agree: one of
+/// them may be the client's, and nothing shows which.
 pub(crate) fn read(headers: &HeaderMap, peer: Peer, trusted: &TrustedProxies) -> Forwarded {
     if trusted.is_empty() || !trusted.contain(peer.address.ip()) {
         return Forwarded::default();

@@ -25,7 +25,7 @@ pub(crate) enum BodyLength {
     /// Nothing, by the request's method or the answer's status, whatever is
     /// written (RFC 9110 §6.4.1, §15.3.6).
     Absent,
-    /// So many bytes, by `content-length`.
+    /// This many bytes, by `content-length`.
     Bytes(u64),
     /// All that is written until it ends.
     Open,

@@ -38,8 +38,8 @@ pub(crate) struct Peer {
     pub(crate) scheme: Scheme,
 }
 
-/// A scheme: of a connection, what was spoken on it, whatever the client says;
-/// of a request, that of the first connection as far as it is known.
+/// A scheme: of a connection, the protocol used on it, whatever the client claims; of
+/// a request, that of the client's own connection as far as it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scheme {
     Http,
@@ -142,8 +142,8 @@ impl RequestFacts {
         self.forwarded.as_ref()?.client
     }
 
-    /// The host and port that the client asked for: what proxies say, or else
-    /// what it named itself. A default port that nobody writes is not told.
+    /// The host and port that the client asked for: by trusted proxies, or
+    /// else by the request itself. A port that is not written is not recorded.
     fn server(&self) -> (Option<&str>, Option<u16>) {
         let (host, port) = match &self.forwarded {
             Some(forwarded) => (forwarded.host.as_deref(), forwarded.port),

@@ -141,7 +141,7 @@ impl ServerSpan {
         }
     }
 
-    /// Adds attributes that are the host's to say, each of which is said once.
+    /// Adds attributes of the host, each of which is set once.
     pub(crate) fn add_host_attributes(&self, attributes: impl IntoIterator<Item = KeyValue>) {
         let mut state = self.shared.lock();
         if state.span.is_recording() {
@@ -221,7 +221,7 @@ impl ServerSpan {
             .fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Takes note of whether the guest waits for more of the request's body.
+    /// Records whether the guest waits for more of the request's body.
     pub(crate) fn set_awaits_request(&self, awaits: bool) {
         self.shared.awaits_request.store(awaits, Ordering::Relaxed);
     }
@@ -231,12 +231,12 @@ impl ServerSpan {
         self.shared.awaits_request.load(Ordering::Relaxed)
     }
 
-    /// Takes note of the status that the client is sent.
+    /// Records the status that the client receives.
     pub(crate) fn set_status_code(&self, status: StatusCode) {
         self.shared.lock().status_code = Some(status);
     }
 
-    /// Takes note of the headers of the answer, of those that are to be told.
+    /// Records the response headers that the configuration names.
     pub(crate) fn set_response_headers(&self, headers: &HeaderMap) {
         let tracer = &self.shared.tracer;
         if tracer.captured.any_of_response() {
@@ -244,8 +244,8 @@ impl ServerSpan {
         }
     }
 
-    /// Sets attributes that are the host's to say and cost something to make:
-    /// on a span that does not record nobody would see them.
+    /// Sets attributes of the host that cost something to make: only on a span that
+    /// records.
     fn set_host_attributes(&self, make: impl FnOnce() -> Vec<KeyValue>) {
         if self.is_recording() {
             self.add_host_attributes(make());
@@ -262,12 +262,12 @@ impl ServerSpan {
         }
     }
 
-    /// Takes note of why the guest is cut off, where its answer is out.
+    /// Records why the guest is cut off, where its response headers are out.
     pub(crate) fn cut_off(&self, error: &HandleError) {
         self.shared.lock().cut_off = error.error_type();
     }
 
-    /// Takes note that the guest has set the head of its answer.
+    /// Records that the guest has set its response headers.
     pub(crate) fn answered(&self) {
         self.shared.answered.store(true, Ordering::Relaxed);
     }
@@ -287,7 +287,7 @@ impl ServerSpan {
         self.fail(failure);
     }
 
-    /// Takes note of why the request failed. The first reason counts.
+    /// Records why the request failed. The first reason counts.
     pub(crate) fn fail(&self, error: &HandleError) {
         let mut state = self.shared.lock();
         if state.ended || state.failure.is_some() {

@@ -77,7 +77,7 @@ impl GuestUsage {
         }
     }
 
-    /// Takes note that the instance stands, which was begun then.
+    /// Records that the instance is made, which was begun at `begun`.
     pub(crate) fn instantiated(&self, begun: Instant) {
         // There is one instance; were there another, the first counts.
         let _ = self.instantiate.set(begun.elapsed());
@@ -96,13 +96,13 @@ impl GuestUsage {
         left
     }
 
-    /// Takes note of the most bytes that all its linear memories had together.
+    /// Records the most bytes that all its linear memories had together.
     pub(crate) fn set_memory_peak(&self, bytes: usize) {
         self.memory_peak_bytes
             .store(bytes as u64, Ordering::Relaxed);
     }
 
-    /// Takes note that it was refused memory.
+    /// Records that it was refused memory.
     pub(crate) fn set_memory_limit_reached(&self) {
         self.memory_limit_reached.store(true, Ordering::Relaxed);
     }

@@ -105,8 +105,8 @@ impl Invocation {
         }
     }
 
-    /// Runs the guest until it has set the head of its answer. A guest whose
-    /// answer is an error may go on as well: whoever drops it says why before.
+    /// Runs the guest until it has set its response headers. A guest whose response
+    /// is an error may go on as well: the caller records the reason before it drops it.
     ///
     /// # Cancel safety
     /// Dropped, it leaves the guest where it stands.

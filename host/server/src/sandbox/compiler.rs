@@ -42,7 +42,7 @@ pub(crate) struct Compiler {
     trial: Arc<Trial>,
 }
 
-/// What compiling is told of.
+/// The settings that compiling depends on.
 #[derive(Clone, Copy)]
 struct Settings {
     bounds: MemoryBounds,
@@ -220,7 +220,7 @@ impl Compiler {
     }
 }
 
-/// What the engine says of a component, with its sources.
+/// The engine's error about a component, with its sources.
 fn text(error: &wasmtime::Error) -> String {
     load_error::text(format_args!("{error:#}"))
 }

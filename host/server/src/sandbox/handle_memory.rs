@@ -2,7 +2,7 @@
 //!
 //! A guest has a bound on its own memory and one on the number of its handles,
 //! but a handle may stand for much: headers, an outgoing request's texts, chunks
-//! of a body that nobody reads. Each has a bound; their product with the number
+//! of a body that is not read. Each has a bound; their product with the number
 //! of handles is gigabytes. So all that is live is added up now and then, while
 //! the guest runs.
 
@@ -22,7 +22,7 @@ const MAX_BYTES: usize = 32 * 1024 * 1024;
 const HANDLE_BYTES: usize = 160;
 /// A header's name and value in a map, besides their texts.
 const FIELD_BYTES: usize = 128;
-/// What an outgoing body may hold that nobody reads: the two chunks of its
+/// What an outgoing body may hold that is not read: the two chunks of its
 /// channel, which go with the request or response that they are for.
 const BODY_BYTES: usize = 2 * BODY_CHUNK;
 

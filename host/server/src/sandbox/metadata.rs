@@ -1,4 +1,4 @@
-//! What a component is known by: its digest, and what its metadata says of it.
+//! A component's identity: its digest, and its own metadata.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ pub(crate) struct Identity {
     pub(crate) digest: Arc<str>,
     /// What the component's metadata says, or the first 12 digits.
     pub(crate) version: Arc<str>,
-    /// What the component's metadata alone says of it.
+    /// The component's metadata.
     pub(crate) claims: Claims,
     /// The file's size.
     pub(crate) bytes: usize,
@@ -47,7 +47,7 @@ pub(crate) fn digest(bytes: &[u8]) -> String {
     format!("{DIGEST_PREFIX}{digits}")
 }
 
-/// What a component says of itself, as `wasm-tools metadata add` writes it.
+/// A component's metadata, as `wasm-tools metadata add` writes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Claims {
     /// The name in its name section.

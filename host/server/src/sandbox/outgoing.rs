@@ -9,7 +9,7 @@ use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody,
 use crate::guest_api::Onward;
 
 /// The most that a guest writes to a body at once; two of them wait at most.
-/// Larger chunks are no faster, and each body that nobody reads holds them.
+/// Larger chunks are no faster, and each body that is not read holds them.
 pub(crate) const BODY_CHUNK: usize = 64 * 1024;
 
 /// Denies every outgoing request; the guest gets `HTTP-request-denied`.

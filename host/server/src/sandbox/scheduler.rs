@@ -6,7 +6,7 @@
 //! again at once, a short request would wait for a tick of each. So a guest
 //! waits for a turn at each tick, and there are no more turns at a time than
 //! processors. It has its turn from when it is called until the end of the poll
-//! in which it computes: one that waits for something else holds up nobody.
+//! in which it computes: one that waits for something else delays no other guest.
 //! Those that have computed for long have turns of their own: one that needs a
 //! few ticks does not stand in line with them.
 
@@ -46,11 +46,11 @@ pub(crate) struct Pacer {
 
 /// Guests that wait for the same turns, in the order in which they came.
 ///
-/// A guest whose client does not read is not polled, and nobody knows until it
-/// was called in vain: its turn is taken back after [`LOOK_AGAIN`]. One that has
-/// not looked for twice as long is not called at all, so that a line of such
-/// guests holds up the others no longer than a few do. Whoever comes late goes
-/// on without a turn.
+/// A guest whose client does not read is not polled, which shows only when it was
+/// called in vain: its turn is taken back after [`LOOK_AGAIN`]. One that has not
+/// looked for twice as long is not called at all, so that a line of such guests
+/// delays the others no longer than a few do. A guest that comes late goes on
+/// without a turn.
 #[derive(Debug)]
 struct Line(Mutex<LineState>);
 
@@ -98,7 +98,7 @@ impl Line {
         Turn { line: self, number }
     }
 
-    /// Calls as many as there are turns that nobody has.
+    /// Calls as many guests as there are free turns.
     fn call(&self) {
         let next = || lock(&self.0).call_next(Instant::now());
         while let Some(waker) = next() {

@@ -1,8 +1,8 @@
 //! The proposals of WebAssembly that the engine takes, and those that a component
 //! needs beside them.
 //!
-//! The parser knows more of WebAssembly than the engine does. So a component that
-//! needs a proposal is told from a file that is no component.
+//! The parser knows more of WebAssembly than the engine does. So the host can say
+//! that a component needs a proposal, instead of that the file is no component.
 
 use wasmparser::{Validator, WasmFeatures};
 use wasmtime::Config;

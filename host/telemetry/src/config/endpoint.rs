@@ -1,7 +1,7 @@
 //! Where a signal's requests go: `OTEL_EXPORTER_OTLP_ENDPOINT`, and a signal's own.
 //!
-//! An address that is none is warned about once, with what is used instead, and is as
-//! if unset. An address never carries a password: that becomes a header.
+//! The host warns once about an invalid address, names what it uses instead, and treats
+//! the variable as unset. An address never carries a password: that becomes a header.
 
 #[cfg(test)]
 mod tests;
@@ -20,13 +20,13 @@ use crate::config::signal::Protocol;
 pub(crate) struct Endpoint {
     /// The address, for HTTP with the signal's path.
     pub(crate) address: String,
-    /// Whether nobody chose it.
+    /// Whether it is the default.
     pub(crate) is_default: bool,
     /// The user and the password that the variable has in the address.
     pub(crate) authorization: Option<HeaderValue>,
 }
 
-/// An address that can be sent to, and what is to be said of it.
+/// An address that can be sent to, and a warning about it.
 struct Parsed {
     address: String,
     authorization: Option<HeaderValue>,
@@ -101,7 +101,7 @@ impl Parsed {
     }
 }
 
-/// Reads an address; `insecure` is what a missing scheme means, where that is said.
+/// Reads an address; `insecure` is what a missing scheme means, where it is set.
 ///
 /// # Errors
 /// What is wrong with it.
@@ -178,7 +178,7 @@ fn authorization(user: &str) -> Option<HeaderValue> {
     Some(value)
 }
 
-/// What an address of gRPC without a scheme means, where that is said.
+/// What an address of gRPC without a scheme means, where a variable sets it.
 fn insecure(env: &mut Env, signal: &str) -> Option<bool> {
     let own = format!("OTEL_EXPORTER_OTLP_{signal}_INSECURE");
     let names = [own.as_str(), "OTEL_EXPORTER_OTLP_INSECURE"];

@@ -17,7 +17,7 @@ use crate::config::endpoint::{self, Endpoint};
 use crate::config::env::{Env, percent_decoded};
 use crate::config::exporters::Exporters;
 
-/// How long an export may take where nobody said: the specification's 10 s.
+/// How long an export may take by default: the specification's 10 s.
 pub(crate) const DEFAULT_TIMEOUT: Duration = SPECIFIED_TIMEOUT;
 
 /// Where one signal goes.
@@ -31,7 +31,7 @@ pub struct SignalConfig {
     pub protocol: Protocol,
     /// The address, for HTTP with the signal's path.
     pub endpoint: String,
-    /// Whether nobody chose the address.
+    /// Whether the address is the default.
     pub endpoint_is_default: bool,
     /// What each request carries besides: often a key.
     pub headers: HeaderMap,

@@ -1,4 +1,5 @@
-//! Variables of the specification that have no effect here: who sets one is told.
+//! Variables of the specification that have no effect here: the host warns about one
+//! that is set.
 
 use crate::config::env::Env;
 

@@ -39,7 +39,7 @@ impl Gate {
         self.has_taken.load(Ordering::Relaxed)
     }
 
-    /// Takes note of a refusal; the first one is told.
+    /// Records a refusal; the log reports the first one.
     pub(crate) fn refused(&self, health: &ExportHealth, reason: &str) {
         if self.replace(Some(Instant::now())).is_none() {
             tracing::info!(
@@ -51,7 +51,8 @@ impl Gate {
         }
     }
 
-    /// Takes note that the backend took it; the first time after a refusal is told.
+    /// Records that the backend took a request; the log reports the first one after a
+    /// refusal.
     pub(crate) fn taken(&self, health: &ExportHealth) {
         self.has_taken.store(true, Ordering::Relaxed);
         if self.replace(None).is_some() {

@@ -72,7 +72,7 @@ impl Dropped {
     }
 }
 
-/// What became of one signal's items on their way out.
+/// The outcomes of one signal's exported items.
 #[derive(Debug, Default)]
 pub(crate) struct Exported {
     exported: AtomicU64,
@@ -125,7 +125,7 @@ impl Exported {
         ]
     }
 
-    /// What became of items until now, for an account of those that come later.
+    /// The outcomes until now, for an account of later items.
     pub(crate) fn account(&self) -> Account {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         Account {
@@ -137,7 +137,7 @@ impl Exported {
     }
 }
 
-/// What became of one signal's items at the end.
+/// The outcomes of one signal's items at the end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Account {
     /// A backend said that it took them.

@@ -1,11 +1,10 @@
 //! Tells the log how export goes, without flooding it.
 //!
-//! The first failure is said at once, later ones at most every 30 s with the
-//! count lost, recovery once where a failure was said since the last one. With a
-//! default endpoint that nobody configured, one line at start says that nobody
-//! listens; that nobody does is not said again until somebody has. Any other
-//! trouble is. Once the end is announced, failures are kept for the one line that
-//! accounts for the end.
+//! It logs the first failure at once, later ones at most every 30 s with the count
+//! lost, and a recovery once if it logged a failure since the last one. With the
+//! default endpoint, one line at start says that no collector listens; it does not
+//! repeat that until a collector has listened, but logs any other failure. Once the
+//! end is announced, it keeps failures for the one line that accounts for the end.
 
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -28,9 +27,10 @@ pub(crate) struct ExportHealth {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Nobody chose the endpoint and nobody was there yet: absence is no trouble.
+    /// The endpoint is the default and no collector has listened yet: absence is no
+    /// failure.
     absence_is_expected: bool,
-    /// Whether the log was told of a failure, and of no recovery since.
+    /// Whether a failure was logged, and no recovery since.
     is_told: bool,
     lost: u64,
     unconfirmed: u64,
@@ -70,8 +70,8 @@ impl ExportHealth {
         self.closing = closing;
     }
 
-    /// What went wrong since the end was announced; nothing where nobody chose the
-    /// endpoint and nobody listened there.
+    /// What went wrong since the end was announced; nothing for the default endpoint
+    /// where no collector listened.
     pub(crate) fn trouble_at_the_end(&self) -> Option<String> {
         let state = self.lock();
         if state.absence_is_expected && state.at_the_end.is_none() {
@@ -102,7 +102,7 @@ impl ExportHealth {
         &self.endpoint
     }
 
-    /// Takes note of an export that worked.
+    /// Records an export that worked.
     pub(crate) fn succeeded(&self) {
         let mut state = self.lock();
         state.absence_is_expected = false;
@@ -120,7 +120,7 @@ impl ExportHealth {
         }
     }
 
-    /// Takes note of items that the backend left out of a request, and why.
+    /// Records items that the backend rejected from a request, and why.
     pub(crate) fn rejected(&self, items: u64, reason: &str) {
         let mut state = self.lock();
         state.rejected += items;
@@ -160,7 +160,7 @@ impl ExportHealth {
         }
     }
 
-    /// Takes note that nobody was there, and of the items lost by it.
+    /// Records that no collector listened, and the items lost by it.
     pub(crate) fn unreachable(&self, error: &dyn fmt::Display, failed: Failed) {
         let state = self.lock();
         if state.absence_is_expected {
@@ -172,7 +172,7 @@ impl ExportHealth {
         self.failed(error, failed);
     }
 
-    /// Takes note of an export that does not work for now, and is tried again.
+    /// Records an export that does not work for now, and is tried again.
     pub(crate) fn retrying(&self, error: &dyn fmt::Display) {
         let mut state = self.lock();
         if self.is_kept(&mut state, error) {
@@ -189,7 +189,7 @@ impl ExportHealth {
         }
     }
 
-    /// Takes note of an export that failed, and of its items.
+    /// Records an export that failed, and its items.
     pub(crate) fn failed(&self, error: &dyn fmt::Display, failed: Failed) {
         let mut state = self.lock();
         if self.is_kept(&mut state, error) {

@@ -1,5 +1,5 @@
 //! Where a signal's requests go: to the backend while it takes them, and to
-//! standard output. Whoever made a request, here it is counted what became of it.
+//! standard output. Counts the outcome of every request.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,7 +38,7 @@ enum Whence {
     Last,
 }
 
-/// Why items did not leave. The log has been told, and they are counted.
+/// Why items did not leave. The failure is logged, and the items are counted.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OutputError {
     /// This request will never be taken; the next one may be.
@@ -115,10 +115,10 @@ impl Output {
     }
 
     /// Sends a request, in several where it is too large for a collector, and
-    /// takes note of what became of its items.
+    /// counts the outcome of its items.
     ///
     /// # Errors
-    /// Where the backend did not take all of it; the log has been told.
+    /// Where the backend did not take all of it; that was logged.
     pub(crate) async fn send(&self, request: impl OtlpRequest) -> Result<(), OutputError> {
         self.send_all(request, Whence::Given).await
     }
@@ -127,7 +127,7 @@ impl Output {
     /// or refused for good.
     ///
     /// # Errors
-    /// Where the backend did not take all of it; the log has been told.
+    /// Where the backend did not take all of it; that was logged.
     pub(crate) async fn send_kept(&self, request: impl OtlpRequest) -> Result<(), OutputError> {
         self.send_all(request, Whence::Kept).await
     }
@@ -135,7 +135,7 @@ impl Output {
     /// Sends a request that no later one makes up for.
     ///
     /// # Errors
-    /// Where the backend did not take all of it; the log has been told.
+    /// Where the backend did not take all of it; that was logged.
     pub(crate) async fn send_last(&self, request: impl OtlpRequest) -> Result<(), OutputError> {
         self.send_all(request, Whence::Last).await
     }
@@ -164,10 +164,10 @@ impl Output {
     }
 
     /// Sends spans that are written already, no more than a collector takes, and
-    /// takes note of what became of them.
+    /// counts their outcome.
     ///
     /// # Errors
-    /// Where the backend did not take all of them; the log has been told.
+    /// Where the backend did not take all of them; that was logged.
     pub(crate) async fn send_spans(&self, request: EncodedTraces) -> Result<(), OutputError> {
         self.send_piece(&request, Whence::Given).await
     }
@@ -284,7 +284,7 @@ impl Output {
         }
     }
 
-    /// Whether what is not taken for now is told by a later request.
+    /// Whether a later request has what is not taken for now.
     fn comes_again(&self, whence: Whence) -> bool {
         whence != Whence::Last && (self.makes_up || whence == Whence::Kept)
     }

@@ -1,12 +1,11 @@
-//! What the log is told at the start: where each signal goes, and where nobody
-//! takes it.
+//! The log's lines at the start: where each signal goes, and where no collector
+//! listens.
 
 use std::collections::BTreeMap;
 
 use crate::TelemetryConfig;
 
-/// Says in one line for each port that nobody listens where nobody was told to
-/// listen.
+/// Logs one line for each default port at which no collector listens.
 pub(crate) async fn notice_absent_collector(config: TelemetryConfig) {
     for (port, signals) in expected_collectors(&config) {
         if tokio::net::TcpStream::connect(("localhost", port))
@@ -22,7 +21,7 @@ pub(crate) async fn notice_absent_collector(config: TelemetryConfig) {
     }
 }
 
-/// The ports at which nobody was told to listen, and what is sent there.
+/// The default ports in use, and the signals that are sent there.
 fn expected_collectors(config: &TelemetryConfig) -> BTreeMap<u16, Vec<&'static str>> {
     let mut ports: BTreeMap<u16, Vec<_>> = BTreeMap::new();
     for (name, signal) in [

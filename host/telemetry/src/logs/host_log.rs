@@ -36,7 +36,7 @@ const OWN_CRATES: [&str; 4] = [
     "fanlight_telemetry",
 ];
 
-/// The target of what is for records alone, because it is said in another way
+/// The target of events for records alone, because stderr has them in another form
 /// already.
 pub const RECORD_TARGET: &str = "fanlight::record";
 
@@ -62,8 +62,8 @@ impl Default for State {
 }
 
 impl HostLog {
-    /// Hands over what was said until now, and from now on each event as it is
-    /// said. Where no logs are exported, nothing is kept.
+    /// Hands over the events until now, and from now on each event as it comes. Where
+    /// no logs are exported, nothing is kept.
     pub fn connect(&self, telemetry: &Telemetry) {
         let mut state = self.lock();
         if !telemetry.config.logs.is_exported() {
@@ -79,7 +79,7 @@ impl HostLog {
         *state = State::Connected(logger);
     }
 
-    /// Keeps what is said from now on: it would find the exporters gone.
+    /// Keeps events from now on, because the exporters are gone.
     pub fn close(&self) {
         *self.lock() = State::Closed;
     }
@@ -152,8 +152,8 @@ impl Record {
         }
     }
 
-    /// Whether it says how the export of log records goes: it would be one more
-    /// of them, whose own export would be told of, and so on.
+    /// Whether it is about the export of log records: as a record it would be exported,
+    /// which causes another one, and so on.
     fn is_about_logs(&self, metadata: &Metadata<'_>) -> bool {
         metadata.target().starts_with("fanlight_telemetry")
             && self.signal.as_deref() == Some("logs")
@@ -250,7 +250,7 @@ mod tests {
 
     use super::*;
 
-    /// What the log keeps of what is said while telemetry has not begun.
+    /// The records that the log keeps while telemetry has not begun.
     fn said(say: impl FnOnce()) -> Vec<Record> {
         let log = HostLog::default();
         let subscriber = tracing_subscriber::registry().with(log.clone());

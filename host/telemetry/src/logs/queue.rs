@@ -23,10 +23,9 @@ use crate::otlp::MAX_REQUEST_BYTES;
 pub struct BatchConfig {
     /// The longest time that an item waits for others.
     pub schedule_delay: Duration,
-    /// The most items in one export; bounded in bytes alone where nobody set it.
+    /// The most items in one export; bounded in bytes alone by default.
     pub max_batch: usize,
-    /// The most items that wait or are under way; bounded in bytes alone where
-    /// nobody set it.
+    /// The most items that wait or are under way; bounded in bytes alone by default.
     pub max_items: usize,
     /// The most bytes that wait or are under way: of spans the memory that they
     /// take, of log records an estimate of it.
@@ -54,7 +53,7 @@ impl Default for BatchConfig {
 
 /// Where a batch goes.
 pub(crate) trait Sink<T>: Send + Sync + 'static {
-    /// Sends a batch, and counts what became of it.
+    /// Sends a batch, and counts its outcome.
     fn export(&self, batch: Vec<T>) -> impl Future<Output = ()> + Send;
 }
 
@@ -107,7 +106,7 @@ struct Pending<T> {
     under_way: UnderWay,
 }
 
-/// The batch that is being sent: it takes room until it is known what became of it.
+/// The batch that is being sent: it takes room until its outcome is known.
 #[derive(Clone, Copy, Debug, Default)]
 struct UnderWay {
     items: usize,

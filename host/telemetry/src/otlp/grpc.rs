@@ -95,8 +95,8 @@ fn tls(files: &ClientTls) -> anyhow::Result<ClientTlsConfig> {
     Ok(tls)
 }
 
-/// Which codes are worth another attempt is OTLP's to say. What the transport
-/// made up is none of them: nobody has refused the request.
+/// OTLP says which codes are worth another attempt. A code that the transport made
+/// up is not among them: no backend has refused the request.
 fn failure(status: &Status) -> OtlpError {
     if let Some(cause) = status.source() {
         let message = chain(cause);

@@ -199,7 +199,7 @@ fn with_tls(
     Ok(client)
 }
 
-/// The body, or what came of it: no more than its bound, nor what breaks off.
+/// The body, or the part that arrived: no more than its bound, nor what breaks off.
 async fn read(mut answer: Response) -> Bytes {
     let mut body = BytesMut::new();
     while let Ok(Ok(Some(part))) = tokio::time::timeout(MAX_PAUSE, answer.chunk()).await {
@@ -231,7 +231,7 @@ fn failure(status: StatusCode, headers: &HeaderMap, form: Form, body: &Bytes) ->
     }
 }
 
-/// What a backend says of its refusal: the message of a `google.rpc.Status`, as
+/// A backend's reason for a refusal: the message of a `google.rpc.Status`, as
 /// OTLP has it, or the body itself where that is a text.
 fn reason(form: Form, body: &Bytes) -> String {
     let message = match form {

@@ -1,4 +1,4 @@
-//! What the three requests of OTLP have in common, whoever made them.
+//! What the three requests of OTLP have in common.
 
 use std::borrow::Cow;
 
@@ -100,7 +100,7 @@ pub(crate) struct Rejection {
 }
 
 impl Rejection {
-    /// None where nothing was left out and nothing is said.
+    /// None where nothing was rejected and there is no message.
     fn new(items: i64, message: &str) -> Option<Self> {
         let items = u64::try_from(items).unwrap_or(0);
         let message = words(message);

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// The wait before the first retry; it doubles for each, up to 1.6 s.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const DOUBLINGS: u32 = 4;
-/// How often it is tried again where nobody need be there, or nobody can wait.
+/// How often it is tried again where the backend may be absent, or time is short.
 const FEW: u32 = 3;
 /// What chance adds, so that many hosts do not come back at once.
 const MAX_JITTER_MILLIS: u64 = 100;

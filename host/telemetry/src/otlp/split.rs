@@ -37,8 +37,8 @@ pub(crate) trait Split: Sized {
     /// Its spans, points or log records.
     fn count(&self) -> usize;
 
-    /// Keeps the first items, so many as are said, and gives back the others,
-    /// below a copy of what is told of them all.
+    /// Keeps the first `keep` items and returns the others, below a copy of their
+    /// common resource, library and metric.
     fn split_off(&mut self, keep: usize) -> Self;
 }
 

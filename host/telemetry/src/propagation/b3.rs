@@ -21,7 +21,7 @@ static FLAGS: HeaderName = HeaderName::from_static("x-b3-flags");
 /// Whether a trace is sampled, as B3 says it.
 #[derive(Clone, Copy)]
 enum Sampling {
-    /// Nothing is said: the receiver decides.
+    /// No state: the receiver decides.
     Defer,
     Deny,
     Accept,
@@ -92,7 +92,7 @@ impl Sampling {
         }
     }
 
-    /// What it says of the span that is named with it.
+    /// The caller that it makes of the span named with it.
     fn of(self, trace: &[u8], span: &[u8]) -> Option<Found> {
         let (trace, span) = (wide_trace_id(trace)?, span_id(span)?);
         let context = SpanContext::new(trace, span, self.flags(), true, TraceState::NONE);
@@ -128,7 +128,7 @@ fn wide_trace_id(digits: &[u8]) -> Option<TraceId> {
     }
 }
 
-/// Removes the headers of both encodings: whoever reads one reads the other.
+/// Removes the headers of both encodings: a receiver of one reads the other too.
 pub(crate) fn clear(headers: &mut HeaderMap) {
     for name in [&B3, &TRACE_ID, &SPAN_ID, &PARENT_SPAN_ID, &SAMPLED, &FLAGS] {
         headers.remove(name);

@@ -23,7 +23,7 @@ const ESCAPED: &AsciiSet = &CONTROLS
     .add(b';')
     .add(b'\\');
 
-/// What a caller wants to be passed on to everybody below.
+/// Values that a caller wants to be passed on to all services below it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Baggage {
     members: Vec<Member>,

@@ -3,7 +3,7 @@
 //!
 //! As <https://www.jaegertracing.io/sdk-migration/#propagation-format> has them.
 //! Ids may lack their leading zeros, the colons may be percent-encoded, and the
-//! parent's id is read by nobody.
+//! parent's id has no effect.
 
 use std::borrow::Cow;
 

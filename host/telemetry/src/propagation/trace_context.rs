@@ -14,7 +14,7 @@ static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 static TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// W3C Trace Context Level 2 §3.2.2.5.2: the right half of the trace's id is
-/// random. Whoever begins a trace says so, and all others pass it on.
+/// random. The service that begins a trace sets it, and all others pass it on.
 pub const RANDOM: TraceFlags = TraceFlags::new(0x02);
 /// The flags of version 00; all others are sent as zeros.
 const KNOWN_FLAGS: u8 = 0x03;

@@ -15,8 +15,8 @@ use crate::otlp::{EncodedTraces, bytes_field, put_header};
 use crate::trace::queue::{Part, Room, SpanQueue};
 
 /// The most bytes of spans in a request, unless one span is larger. Collectors
-/// take four times as much, but whoever wants JSON has a request in memory as a
-/// tree, which is ten times as large and more.
+/// take four times as much, but for JSON a request is in memory as a tree,
+/// which is ten times as large and more.
 const REQUEST_BYTES: usize = 1024 * 1024;
 
 /// Parts, in as many requests as it takes.
@@ -26,7 +26,7 @@ pub(crate) struct Requests {
 }
 
 impl Requests {
-    /// Requests of so many spans at most each, and of as many bytes as a
+    /// Requests of at most `max_spans` spans each, and of as many bytes as a
     /// collector takes.
     pub(crate) fn new(parts: Vec<Part>, max_spans: usize) -> Self {
         Self {

@@ -326,7 +326,7 @@ fn key_length(field: u32) -> usize {
     1 + usize::from(field > 15)
 }
 
-/// Begins a field of so many bytes.
+/// Begins a field of `length` bytes.
 pub(crate) fn put_header(field: u32, length: usize, out: &mut Vec<u8>) {
     put_key(field, LENGTH_DELIMITED, out);
     put_varint(length as u64, out);
@@ -337,7 +337,7 @@ fn put_bytes(field: u32, bytes: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(bytes);
 }
 
-/// The length of a whole field of so many bytes.
+/// The length of a whole field whose content has `length` bytes.
 pub(crate) fn bytes_field(field: u32, length: usize) -> usize {
     key_length(field) + prost::length_delimiter_len(length) + length
 }

@@ -96,8 +96,8 @@ impl Part {
     }
 }
 
-/// What a buffer of a part is to hold for so many bytes more. It doubles, as
-/// vectors do, but not beyond the size of a full part.
+/// The capacity of a part's buffer for `more` bytes. It doubles, as vectors do, but
+/// not beyond the size of a full part.
 fn capacity_for(buffer: &Vec<u8>, more: usize) -> usize {
     let needed = buffer.len() + more;
     match buffer.capacity() {
@@ -111,7 +111,7 @@ fn part_overhead(scope: &InstrumentationScope) -> usize {
 }
 
 impl Shard {
-    /// Where a span of so many bytes goes; a new part is needed where there is none.
+    /// Where a span of `bytes` bytes goes; a new part is needed where there is none.
     fn part_for(
         &self,
         scope: &InstrumentationScope,
@@ -243,9 +243,9 @@ impl SpanQueue {
         }
     }
 
-    /// A buffer for a part that has taken room for so many bytes: one that was
-    /// used before, where there is room for what it has beyond them. That is
-    /// given as well.
+    /// A buffer for a part that has taken room for `bytes` bytes: one that was used
+    /// before, where there is room for what it has beyond them. That is returned as
+    /// well.
     fn buffer(&self, bytes: usize) -> (Vec<u8>, usize) {
         let Some(spare) = lock(&self.spare).pop() else {
             return Default::default();

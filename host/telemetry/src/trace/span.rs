@@ -79,7 +79,7 @@ impl Span {
         }
     }
 
-    /// Takes the attributes out, for whoever keeps them until the end.
+    /// Takes the attributes out, for an owner that keeps them until the end.
     pub fn take_attributes(&mut self) -> Vec<KeyValue> {
         match &mut self.recording {
             Some(recording) => {

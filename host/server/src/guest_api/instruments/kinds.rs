@@ -10,14 +10,14 @@ use fanlight_telemetry::metrics::guest::GuestMetric;
 
 /// One kind of instrument.
 pub(crate) trait Kind: Sized {
-    /// The number that is told to it.
+    /// The number that it records.
     type Value: Copy;
 
     const NAME: &'static str;
-    /// How many buckets it has in each series where nobody said.
+    /// How many buckets it has in each series by default.
     const BUCKETS: Option<usize> = None;
 
-    /// Makes one, for whoever asks and for those who ask later.
+    /// Makes one, and the handle by which later guests find it.
     fn make(meter: &Meter, what: Description) -> (Self, Handle);
 
     fn of(handle: &Handle) -> Option<Self>;
@@ -34,7 +34,7 @@ pub(crate) struct Description {
     pub(crate) name: String,
     pub(crate) unit: String,
     pub(crate) description: Option<String>,
-    /// The bounds of a histogram's buckets, where somebody said.
+    /// The bounds of a histogram's buckets, where the guest named some.
     pub(crate) bounds: Option<Vec<f64>>,
 }
 

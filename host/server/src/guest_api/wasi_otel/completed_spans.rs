@@ -69,7 +69,7 @@ impl MadeSpans {
         self.open.insert(identity(&context), span);
     }
 
-    /// Takes note of a start that is not kept.
+    /// Counts a start that is not kept.
     pub(crate) fn refuse_start(&mut self) {
         self.refused_starts += 1;
     }
@@ -86,7 +86,7 @@ impl MadeSpans {
         self.open.remove(&id)
     }
 
-    /// Takes note that a span has ended: it cannot do so twice.
+    /// Marks a span as ended: it cannot end twice.
     pub(crate) fn end(&mut self, id: Identity) {
         self.ended.insert(id);
     }

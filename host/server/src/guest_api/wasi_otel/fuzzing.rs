@@ -7,7 +7,7 @@ use opentelemetry::{Array, Value};
 use crate::guest_api::attributes;
 use crate::guest_api::wasi_otel::values;
 
-/// Reads a value made of these bytes, in both ways, and checks what became of it.
+/// Reads a value made of these bytes, in both ways, and checks the result.
 ///
 /// # Errors
 /// Where the bytes make none.

@@ -23,7 +23,7 @@ use fanlight_telemetry::trace::limits::AttributeLimits;
 /// Each takes a microsecond or some more, and the thread does nothing else.
 const MAX_ITEMS: usize = 10_000;
 
-/// The longest reason that a guest is told: names are in it.
+/// The longest reason that a guest receives: names are in it.
 const MAX_REASON: usize = 1024;
 
 /// What one request's guest has exported as the sum of all so far.

@@ -96,8 +96,8 @@ pub(crate) fn any_value(text: String, limit: usize) -> AnyValue {
     value.unwrap_or_else(|| AnyValue::String(cut_text(text, limit).into()))
 }
 
-/// Parses a text; none where it is no JSON, or too long. A string is cut
-/// instead, with so many characters left at least.
+/// Parses a text; none where it is no JSON, or too long. A string is cut instead,
+/// and keeps at least `length` characters.
 fn parsed(text: &str, length: usize) -> Option<Json> {
     let is_string = text.starts_with('"');
     let most = if is_string {

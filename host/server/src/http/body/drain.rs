@@ -1,4 +1,4 @@
-//! A body that is read to its end where nobody wants the rest of it.
+//! A request body whose unused rest is read to its end.
 //!
 //! A client that writes all of its request before it reads finds the answer only
 //! if the connection stands until then: one that is closed while bytes come in is
@@ -21,8 +21,8 @@ pub(crate) const PIECE_TIME: Duration = Duration::from_secs(5);
 pub(crate) const TIME: Duration = Duration::from_secs(30);
 
 /// A body that reads on when it is dropped before its end: for 30 seconds at most,
-/// of which five without a byte, and not much more than so many bytes, in a task
-/// of its own, which ends with the body's connection. `WatchedIo` closes those
+/// of which five without a byte, and not much more than `max_bytes`, in a task of
+/// its own, which ends with the body's connection. `WatchedIo` closes those
 /// connections whose bodies are not read to their ends.
 pub(crate) struct ReadOn<B>
 where

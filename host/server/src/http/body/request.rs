@@ -41,7 +41,7 @@ impl<B: Body> RequestBody<B> {
     /// Wraps the body of a request with these headers, of `max_bytes` at most.
     ///
     /// # Errors
-    /// Where its length is told beforehand, and is over the bound.
+    /// Where the headers give its length, and that is over the bound.
     pub(crate) fn new(
         inner: B,
         headers: &HeaderMap,

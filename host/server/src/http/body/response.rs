@@ -36,7 +36,7 @@ pub(crate) struct Afterlife {
     pub(crate) place: Place,
     /// The time for draining is over, and with it the guest's.
     pub(crate) stopped: Arc<CancellationToken>,
-    /// What is told why it was cut off.
+    /// The span that records why the guest was cut off.
     pub(crate) span: ServerSpan,
 }
 
@@ -59,8 +59,8 @@ pub(crate) struct GuestBody {
     /// What the client is promised.
     length: BodyLength,
     /// There is no body, and hyper does not know: on HTTP/2 it looks neither at
-    /// the method nor at the status. On HTTP/1.1 it does, and would take the
-    /// `content-length` away from a 304 whose body it is told to be none.
+    /// the method nor at the status. On HTTP/1.1 it does, and would remove the
+    /// `content-length` from a 304 whose body says that it is at its end.
     ends_with_head: bool,
     handed_over: u64,
     afterlife: Option<Afterlife>,

@@ -25,7 +25,7 @@ enum Source {
         body: Full<Bytes>,
         bytes: u64,
     },
-    /// It was ended where it stood; the error is what whoever polls it gets.
+    /// It was ended where it stood; its next poll gives the error.
     Aborted {
         error: Option<HandleError>,
         bytes: u64,

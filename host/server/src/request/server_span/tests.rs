@@ -1,4 +1,4 @@
-//! What costs nothing where nobody would see it.
+//! Attributes that are not made where the span does not record.
 
 use std::cell::Cell;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -12,8 +12,8 @@ use crate::request::info::Peer;
 use crate::request::metrics::ServerMetrics;
 use fanlight_telemetry::{Telemetry, TelemetryConfig};
 
-/// The span of a request, of all or of none of which spans are recorded, with
-/// the answer's `x-team` among what is told.
+/// The span of a request, by a sampler that records all or none, with the response
+/// header `x-team` captured.
 fn span(sampler: &str) -> ServerSpan {
     let vars = [
         ("OTEL_TRACES_EXPORTER", "console"),

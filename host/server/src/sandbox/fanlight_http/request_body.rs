@@ -4,7 +4,7 @@
 //! A body waits in the [`State`] until the guest takes it, in this way or by
 //! `wasi:http`, whose own place for it gives bodies out as streams alone. So the
 //! two functions that know that place are replaced: the one that takes a body, and
-//! the end of a request, which ends a body that nobody took.
+//! the end of a request, which ends a body that the guest did not take.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -153,7 +153,7 @@ fn begin(mut body: HyperIncomingBody, max: usize) -> (Vec<u8>, Option<HyperIncom
     (bytes, Some(body))
 }
 
-/// A body of which something was read that nobody has taken yet.
+/// A body of which a part was read that the guest has not taken yet.
 struct Continued {
     next: Option<Result<Frame<Bytes>, Error>>,
     body: HyperIncomingBody,
@@ -194,7 +194,7 @@ mod tests {
 
     use super::*;
 
-    /// A body that gives what it is told to.
+    /// A body that gives these frames.
     struct Frames(VecDeque<Poll<Result<Frame<Bytes>, Error>>>);
 
     impl Body for Frames {

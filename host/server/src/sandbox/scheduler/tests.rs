@@ -9,7 +9,7 @@ fn pacer(turns: usize) -> Arc<Pacer> {
     Arc::new(Pacer::with_turns(turns, Arc::new(RunningGuests::new())))
 }
 
-/// A guest that computes for so many ticks, and counts them.
+/// A guest that computes for `most` ticks, and counts them.
 fn computing(pacer: &Arc<Pacer>, most: usize, ticked: &Arc<AtomicUsize>) -> Paced<Way> {
     let pace = pacer.pace();
     let mut ticks = pace.ticks();
@@ -24,7 +24,7 @@ fn computing(pacer: &Arc<Pacer>, most: usize, ticked: &Arc<AtomicUsize>) -> Pace
 }
 
 /// Lets many compute on the one thread of the test, and counts their ticks
-/// while it looks in so many times.
+/// while it looks in `looks` times.
 async fn ticks_between(looks: usize, turns: usize) -> usize {
     let pacer = pacer(turns);
     let ticked = Arc::new(AtomicUsize::new(0));

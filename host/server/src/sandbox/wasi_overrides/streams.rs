@@ -2,8 +2,8 @@
 //! wait.
 //!
 //! It waits for tasks behind files and sockets to be gone. No guest has any of
-//! them, and they are told to end when the stream is dropped; but each stream of
-//! a body was ended by a future in a box, on the way of calls that suspend.
+//! them, and they end when the stream is dropped; but each stream of a body was
+//! ended by a future in a box, on the way of calls that suspend.
 
 use wasmtime::component::{Linker, Resource, ResourceType};
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream};

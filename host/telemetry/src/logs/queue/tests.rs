@@ -74,7 +74,7 @@ fn a_batch_is_cut_by_bytes_and_a_large_item_goes_alone() {
     assert_eq!(sizes, [2, 1, 2]);
 }
 
-/// Takes note of how many came, and has others say more meanwhile.
+/// Counts the items that came, and adds more meanwhile.
 struct Meanwhile {
     queue: Arc<ExportQueue<Said>>,
     /// How many items come during the first export, the second, and so on.

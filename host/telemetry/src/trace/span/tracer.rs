@@ -26,7 +26,7 @@ pub enum Parent<'a> {
     Decided(TraceFlags),
     /// Below a span of this process, whose sampling decision holds.
     Local(&'a SpanContext),
-    /// Below a span that somebody else names.
+    /// Below a span of another service.
     Remote(&'a SpanContext),
     /// The same, where the sampling is left to this service.
     Deferring(&'a SpanContext),
@@ -195,7 +195,7 @@ impl Tracer {
         span
     }
 
-    /// Queues a span that a guest has made by itself, unless nobody wants spans.
+    /// Queues a span that a guest has made by itself, if spans are exported.
     pub fn export(&self, span: SpanData) {
         self.shared.queue.push(&span);
     }

@@ -55,8 +55,8 @@ fn of_two_families_only_what_both_say_counts() {
     ]);
 }
 
-/// What a client sends, and a proxy that writes one family lets pass: what is
-/// told where nobody has said which, of `Forwarded` alone, of the other alone.
+/// What a client sends and a proxy lets pass that writes one family: the values with
+/// `auto`, with `Forwarded` alone, and with the other family alone.
 #[test]
 fn what_a_client_writes_in_the_other_family_is_not_believed() {
     type Headers = &'static [(&'static str, &'static str)];
