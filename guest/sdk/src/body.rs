@@ -38,10 +38,10 @@ impl Body {
     /// Takes the body, with at most `max` bytes of what has arrived already.
     pub(crate) fn of(request: &IncomingRequest, max: usize) -> Result<Self, BodyError> {
         let max = u32::try_from(max).unwrap_or(u32::MAX).min(MAX_CHUNK_BYTES);
-        let begun = request_body::take(request, max).map_err(|()| BodyError::Taken)?;
+        let partial = request_body::take(request, max).map_err(|()| BodyError::Taken)?;
         Ok(Self {
-            first: begun.bytes,
-            rest: begun.rest.map(Rest::of).transpose()?,
+            first: partial.bytes,
+            rest: partial.rest.map(Rest::of).transpose()?,
         })
     }
 

@@ -8,7 +8,7 @@ use std::error::Error;
 use std::fmt;
 use std::pin::Pin;
 
-use crate::bindings::fanlight::http::answer;
+use crate::bindings::fanlight::http::outgoing_response;
 use crate::bindings::wasi::http::types::{
     ErrorCode, Fields, OutgoingBody, OutgoingResponse, ResponseOutparam,
 };
@@ -199,10 +199,12 @@ impl Response {
         let Content::Bytes(body) = &self.content else {
             return Ok(());
         };
-        self.with_head(|headers| answer::send(outparam, self.status, headers, body))
-            .map_err(|refusal| match refusal {
-                answer::Refusal::Status => InvalidResponse::Status,
-                answer::Refusal::Header | answer::Refusal::TooLarge => InvalidResponse::Header,
+        self.with_head(|headers| outgoing_response::send(outparam, self.status, headers, body))
+            .map_err(|error| match error {
+                outgoing_response::SendError::Status => InvalidResponse::Status,
+                outgoing_response::SendError::Header | outgoing_response::SendError::TooLarge => {
+                    InvalidResponse::Header
+                }
             })
     }
 

@@ -1,4 +1,4 @@
-//! `fanlight:http/answer`: what the host takes at once, and what it refuses.
+//! `fanlight:http/outgoing-response`: what the host takes at once, and what it refuses.
 
 use fanlight_runner::span::Status;
 use fanlight_tests::collector::Collector;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use fanlight_guest::bindings::fanlight::http::answer::{Refusal, send};
+use fanlight_guest::bindings::fanlight::http::outgoing_response::{SendError, send};
 use fanlight_guest::bindings::wasi::http::types::{
     ErrorCode, Fields, OutgoingResponse, ResponseOutparam,
 };
@@ -39,9 +39,9 @@ pub(crate) fn refused(request: &Request, outparam: ResponseOutparam) {
     };
     let said = match tried {
         Ok(()) => "taken",
-        Err(Refusal::Status) => "status",
-        Err(Refusal::Header) => "header",
-        Err(Refusal::TooLarge) => "too large",
+        Err(SendError::Status) => "status",
+        Err(SendError::Header) => "header",
+        Err(SendError::TooLarge) => "too large",
     };
     send(&outparam, 200, &[], said.as_bytes()).ok();
 }

@@ -29,14 +29,14 @@ pub(crate) fn read_late(request: Request, delay: Duration) -> Response {
 pub(crate) fn take(request: Request, max: u32) -> Response {
     let taken = request_body::take(request.raw(), max);
     Response::stream(200, async move |body| {
-        let Ok(begun) = taken else {
+        let Ok(partial) = taken else {
             body.write("taken\n").await?;
             return Ok(());
         };
-        body.write(format!("here: {} bytes\n", begun.bytes.len()))
+        body.write(format!("here: {} bytes\n", partial.bytes.len()))
             .await?;
         body.flush().await?;
-        let rest = match begun.rest {
+        let rest = match partial.rest {
             Some(rest) => streamed(rest).await,
             None => "none\n".into(),
         };

@@ -1,7 +1,7 @@
 //! Saying by `wasi:http` what the query says, however odd it is.
 
 use fanlight_guest::Request;
-use fanlight_guest::bindings::fanlight::http::answer;
+use fanlight_guest::bindings::fanlight::http::outgoing_response;
 use fanlight_guest::bindings::wasi::http::types::{
     Fields, OutgoingBody, OutgoingResponse, ResponseOutparam,
 };
@@ -60,7 +60,7 @@ pub(crate) fn say(request: &Request, outparam: ResponseOutparam) {
     if said.is_at_once {
         let head = said.head.iter();
         let head: Vec<_> = head.map(|(name, value)| (&**name, &**value)).collect();
-        answer::send(&outparam, said.status, &head, said.body.as_bytes()).ok();
+        outgoing_response::send(&outparam, said.status, &head, said.body.as_bytes()).ok();
         return;
     }
     let (head, refused) = fields(&said.head);

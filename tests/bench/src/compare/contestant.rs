@@ -38,7 +38,7 @@ pub(crate) enum Contestant {
 /// a pool; what these change is how the memory of one is made new. Others that
 /// were tried made it no faster: more warm slots, tables made at once, decommits
 /// in batches, more buffered chunks, no 0.3.
-const WASMTIME_FLAGS: [&str; 3] = [
+const WASMTIME_FLAGS: [&str; 2] = [
     // As much as Fanlight keeps: more than the guest touches.
     "-Opooling-memory-keep-resident=131072",
     "-Opooling-table-keep-resident=65536",

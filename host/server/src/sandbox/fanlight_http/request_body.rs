@@ -71,12 +71,16 @@ type IncomingBody = Resource<HostIncomingBody>;
 /// The WIT's record.
 #[derive(ComponentType, Lower)]
 #[component(record)]
-struct Begun {
+struct PartialBody {
     bytes: Vec<u8>,
     rest: Option<IncomingBody>,
 }
 
-fn take(state: &mut State, request: &Request, max: u32) -> wasmtime::Result<Result<Begun, ()>> {
+fn take(
+    state: &mut State,
+    request: &Request,
+    max: u32,
+) -> wasmtime::Result<Result<PartialBody, ()>> {
     // There is one request, but a handle has to stand for it.
     state.table().get(request)?;
     let Some(body) = state.request_body.take() else {
@@ -89,7 +93,7 @@ fn take(state: &mut State, request: &Request, max: u32) -> wasmtime::Result<Resu
         Some(rest) => Some(state.table().push(HostIncomingBody::new(rest))?),
         None => None,
     };
-    Ok(Ok(Begun { bytes, rest }))
+    Ok(Ok(PartialBody { bytes, rest }))
 }
 
 fn consume(state: &mut State, request: &Request) -> wasmtime::Result<Result<IncomingBody, ()>> {

@@ -1,4 +1,4 @@
-//! `fanlight:http/answer`: a whole answer in one call.
+//! `fanlight:http/outgoing-response`: a complete response in one call.
 //!
 //! What is checked is what `wasi:http` checks, by its own code but for the body's
 //! length: that is known here before anything is sent. The body needs no channel
@@ -14,7 +14,7 @@ use wasmtime_wasi_http::{FieldMap, FieldMapError, WasiHttpCtxView, WasiHttpView}
 
 use crate::request::framing::{Asked, BodyLength};
 use crate::sandbox::store::State;
-use bindings::fanlight::http::answer::{self, Refusal};
+use bindings::fanlight::http::outgoing_response::{self, SendError};
 
 /// The largest body: it waits in the host for a client that reads slowly.
 const MAX_BODY: usize = 64 * 1024;
@@ -36,7 +36,7 @@ mod bindings {
             package fanlight:host;
 
             world imports {
-                import fanlight:http/answer@0.1.0;
+                import fanlight:http/outgoing-response@0.1.0;
             }
         ",
         world: "fanlight:host/imports",
@@ -55,7 +55,7 @@ mod bindings {
 /// # Errors
 /// Where it is there already.
 pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
-    answer::add_to_linker::<State, Answers>(linker, |state| AnswerView {
+    outgoing_response::add_to_linker::<State, Answers>(linker, |state| AnswerView {
         asked: state.asked,
         http: state.http(),
     })
@@ -74,19 +74,19 @@ struct AnswerView<'a> {
     http: WasiHttpCtxView<'a>,
 }
 
-impl answer::Host for AnswerView<'_> {
+impl outgoing_response::Host for AnswerView<'_> {
     fn send(
         &mut self,
         out: Resource<HostResponseOutparam>,
         status: u16,
         headers: Vec<(String, Vec<u8>)>,
         body: Vec<u8>,
-    ) -> Result<Result<(), Refusal>> {
+    ) -> Result<Result<(), SendError>> {
         if body.len() > MAX_BODY {
-            return Ok(Err(Refusal::TooLarge));
+            return Ok(Err(SendError::TooLarge));
         }
         let Ok(status) = StatusCode::from_u16(status) else {
-            return Ok(Err(Refusal::Status));
+            return Ok(Err(SendError::Status));
         };
         let mut fields = FieldMap::new_mutable(MAX_FIELDS);
         for (name, value) in headers {
@@ -96,7 +96,7 @@ impl answer::Host for AnswerView<'_> {
                 Err(error @ (FieldMapError::TooManyFields | FieldMapError::TotalSizeTooBig)) => {
                     return Err(wasmtime::Error::new(error));
                 }
-                Err(_) => return Ok(Err(Refusal::Header)),
+                Err(_) => return Ok(Err(SendError::Header)),
             }
         }
         let bytes = body.len() as u64;
@@ -111,7 +111,7 @@ impl answer::Host for AnswerView<'_> {
             None => false,
         };
         if !is_as_long_as_said {
-            return Ok(Err(Refusal::Header));
+            return Ok(Err(SendError::Header));
         }
         let out = self.http.table.get_mut(&out)?;
         // A second answer finds nobody who waits, as a second `set` cannot be.
