@@ -1,6 +1,6 @@
 //! The project's own commands: `cargo xtask run | test | bench | pieces |
-//! instructions | dist | profile | soak | fuzz | guests | jaeger | otelcol |
-//! reference | prose`.
+//! instructions | dist | profile | soak | fuzz | wings | guests | jaeger |
+//! otelcol | reference | prose`.
 //!
 //! Each is what plain cargo does, in the right order; nothing here is needed to
 //! build Fanlight.
@@ -21,6 +21,7 @@ mod run;
 mod test;
 mod tool;
 mod wasm;
+mod wings;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -107,6 +108,8 @@ enum Command {
         /// This target alone
         target: Option<fuzz::Target>,
     },
+    /// Checks that the wings of the server's crate use one another from the top down
+    Wings,
     /// Builds every guest, in release, and prints where
     Guests,
     /// Builds Jaeger once, outside the checkout, and prints where
@@ -138,6 +141,7 @@ fn main() -> ExitCode {
         Command::Profile => dist::profile(),
         Command::Soak { minutes, seed } => bench::soak(minutes, seed),
         Command::Fuzz { seconds, target } => fuzz::run(seconds, target),
+        Command::Wings => wings::check(),
         Command::Guests => wasm::build_guests().map(|guests| {
             for guest in guests {
                 println!("{}", guest.display());

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use crate::config::captured_headers::CapturedHeaders;
 use crate::config::trusted_proxies::TrustedProxies;
-use crate::sandbox::memory_limit::MemoryBounds;
 
 /// Bounds on one request, and what is made of its headers.
 #[derive(Clone, Debug)]
@@ -72,6 +71,16 @@ impl RequestLimits {
             table_elements: self.max_table_elements,
         }
     }
+}
+
+/// Bounds on one guest's memories and tables.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MemoryBounds {
+    /// The most bytes of all linear memories together.
+    pub(crate) memory_bytes: usize,
+    /// The most elements of one table. The pool has the same bound; where instances
+    /// are allocated on demand there would be no other.
+    pub(crate) table_elements: usize,
 }
 
 /// Bounds on connections and on the server's end.

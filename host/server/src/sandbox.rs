@@ -9,6 +9,8 @@ pub(crate) mod engine;
 pub(crate) mod epoch_ticker;
 pub(crate) mod fanlight_http;
 pub(crate) mod handle_memory;
+pub(crate) mod linked_component;
+pub(crate) mod linker;
 pub(crate) mod load_error;
 pub(crate) mod memory_limit;
 pub(crate) mod metadata;

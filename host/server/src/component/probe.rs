@@ -15,7 +15,7 @@ use opentelemetry::trace::SpanContext;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 
 use crate::component::slot::LoadedComponent;
-use crate::config::RequestLimits;
+use crate::config::{MemoryBounds, RequestLimits};
 use crate::error::HandleError;
 use crate::guest_api::{GuestLimits, GuestSignals, GuestTelemetry};
 use crate::request::info::{Peer, Scheme};
@@ -23,7 +23,6 @@ use crate::request::metrics::ServerMetrics;
 use crate::request::server_span::{ServerSpan, ServerTracer};
 use crate::sandbox::call::Invocation;
 use crate::sandbox::load_error::{self, LoadError};
-use crate::sandbox::memory_limit::MemoryBounds;
 use crate::sandbox::store::State;
 use fanlight_telemetry::Telemetry;
 use fanlight_telemetry::propagation::Carried;

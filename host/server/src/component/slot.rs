@@ -12,24 +12,19 @@ use arc_swap::ArcSwap;
 use opentelemetry::StringValue;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
-use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
-use crate::sandbox::compiler::{Compiler, Linked};
+use crate::sandbox::compiler::Compiler;
 use crate::sandbox::engine::{EngineConfig, TickingEngine};
+use crate::sandbox::linked_component::LinkedComponent;
 use crate::sandbox::load_error::LoadError;
-use crate::sandbox::metadata::Identity;
 use crate::sandbox::scheduler::Pacer;
-use crate::sandbox::store::State;
 
 /// A component, compiled, checked and linked, that is or was served.
 pub struct LoadedComponent {
-    pre: ProxyPre<State>,
-    identity: Identity,
-    places: u32,
+    linked: LinkedComponent,
     generation: u64,
     source: Source,
     loaded_at: SystemTime,
-    pacer: Arc<Pacer>,
 }
 
 /// Where a component came from.
@@ -42,37 +37,34 @@ pub enum Source {
 }
 
 impl LoadedComponent {
-    fn new(linked: Linked, generation: u64, source: Source, pacer: &Arc<Pacer>) -> Self {
+    fn new(linked: LinkedComponent, generation: u64, source: Source) -> Self {
         Self {
-            pre: linked.pre,
-            identity: linked.identity,
-            places: linked.places,
+            linked,
             generation,
             source,
             loaded_at: SystemTime::now(),
-            pacer: Arc::clone(pacer),
         }
     }
 
     /// The digest of the file, `sha256:` and hexadecimal digits.
     pub fn digest(&self) -> &str {
-        &self.identity.digest
+        &self.linked.identity.digest
     }
 
     /// The version: what the component's metadata says, or else the first 12
     /// digits of the digest.
     pub fn version(&self) -> &str {
-        &self.identity.version
+        &self.linked.identity.version
     }
 
     /// What its own metadata calls it, if anything.
     pub fn claimed_name(&self) -> Option<&str> {
-        self.identity.claims.name.as_deref()
+        self.linked.identity.claims.name.as_deref()
     }
 
     /// The version that its own metadata says, if any.
     pub fn claimed_version(&self) -> Option<&str> {
-        self.identity.claims.version.as_deref()
+        self.linked.identity.claims.version.as_deref()
     }
 
     /// How many times this process began to serve a component, with this one.
@@ -82,7 +74,7 @@ impl LoadedComponent {
 
     /// The size of the file, in bytes.
     pub fn size(&self) -> usize {
-        self.identity.bytes
+        self.linked.identity.bytes
     }
 
     /// Where it came from.
@@ -97,25 +89,27 @@ impl LoadedComponent {
 
     /// The digest as a shared value: each request's span carries it.
     pub(crate) fn digest_value(&self) -> StringValue {
-        Arc::clone(&self.identity.digest).into()
+        Arc::clone(&self.linked.identity.digest).into()
     }
 
     /// The version as a shared value.
     pub(crate) fn version_value(&self) -> StringValue {
-        Arc::clone(&self.identity.version).into()
-    }
-
-    pub(crate) fn pre(&self) -> &ProxyPre<State> {
-        &self.pre
+        Arc::clone(&self.linked.identity.version).into()
     }
 
     pub(crate) fn pacer(&self) -> &Arc<Pacer> {
-        &self.pacer
+        &self.linked.pacer
     }
 
     /// The places that an instance of it takes.
     pub(crate) fn places(&self) -> u32 {
-        self.places
+        self.linked.places
+    }
+}
+
+impl AsRef<LinkedComponent> for LoadedComponent {
+    fn as_ref(&self) -> &LinkedComponent {
+        &self.linked
     }
 }
 
@@ -137,7 +131,7 @@ pub struct ComponentSlot {
     places_changed: Notify,
     compiler: Compiler,
     /// Ends with the slot: instances in flight hold the engine itself.
-    engine: TickingEngine,
+    _engine: TickingEngine,
 }
 
 /// What the slot holds, at one moment.
@@ -180,13 +174,13 @@ impl ComponentSlot {
         let linked = compiler.link(compiler.compile(&bytes)?)?;
         compiler.try_instance(&linked)?;
         let source = Source::File(path.to_owned());
-        let component = LoadedComponent::new(linked, 1, source, engine.pacer());
+        let component = LoadedComponent::new(linked, 1, source);
         Ok(Self {
             current: ArcSwap::from_pointee(component),
             previous: Mutex::default(),
             places_changed: Notify::new(),
             compiler,
-            engine,
+            _engine: engine,
         })
     }
 
@@ -197,7 +191,7 @@ impl ComponentSlot {
 
     /// The places that an instance of the current component takes.
     pub(crate) fn places(&self) -> u32 {
-        self.current.load().places
+        self.current.load().places()
     }
 
     /// Waits for a current component that takes more places or fewer, from this
@@ -219,14 +213,13 @@ impl ComponentSlot {
     }
 
     /// Makes what would be served next. It is not served yet.
-    pub(crate) fn candidate(&self, linked: Linked, source: Source) -> Arc<LoadedComponent> {
+    pub(crate) fn candidate(
+        &self,
+        linked: LinkedComponent,
+        source: Source,
+    ) -> Arc<LoadedComponent> {
         let generation = self.current.load().generation + 1;
-        Arc::new(LoadedComponent::new(
-            linked,
-            generation,
-            source,
-            self.engine.pacer(),
-        ))
+        Arc::new(LoadedComponent::new(linked, generation, source))
     }
 
     /// Serves a candidate from now on, and gives back what was served before.
@@ -239,15 +232,7 @@ impl ComponentSlot {
     pub(crate) fn roll_back(&self) -> Option<Exchanged> {
         let mut previous = self.lock();
         let wanted = previous.take()?;
-        let now = Arc::new(LoadedComponent {
-            pre: wanted.pre.clone(),
-            identity: wanted.identity.clone(),
-            places: wanted.places,
-            generation: self.current.load().generation + 1,
-            source: wanted.source.clone(),
-            loaded_at: SystemTime::now(),
-            pacer: Arc::clone(&wanted.pacer),
-        });
+        let now = self.candidate(wanted.linked.clone(), wanted.source.clone());
         let before = self.exchange(&mut previous, Arc::clone(&now));
         Some(Exchanged { before, now })
     }
@@ -257,10 +242,10 @@ impl ComponentSlot {
         previous: &mut Option<Arc<LoadedComponent>>,
         now: Arc<LoadedComponent>,
     ) -> Arc<LoadedComponent> {
-        let places = now.places;
+        let places = now.places();
         let before = self.current.swap(now);
         *previous = Some(Arc::clone(&before));
-        if places != before.places {
+        if places != before.places() {
             self.places_changed.notify_waiters();
         }
         before

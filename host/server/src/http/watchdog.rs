@@ -4,6 +4,7 @@
 //! Requests write it, the connection's watchdog reads it. A request that is
 //! answered at once costs a few atomic operations and no lock.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -11,7 +12,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::config::ServerLimits;
-use crate::http::body::idle::Stream;
 
 /// How much of a timeout may pass unnoticed: a connection that is busy is looked
 /// at four times in each.
@@ -46,7 +46,17 @@ pub(crate) struct Activity {
     /// Whether the connection is closed to the client, and what the client still
     /// sends is discarded.
     closes: AtomicBool,
-    streams: Mutex<Vec<Weak<Stream>>>,
+    streams: Mutex<Vec<Weak<dyn MonitoredStream>>>,
+}
+
+/// A response body that goes on for a while, as the watchdog sees it.
+pub(crate) trait MonitoredStream: fmt::Debug + Send + Sync {
+    /// When it last gave bytes, as the connection counts time.
+    fn moved_at(&self) -> u64;
+
+    /// Ends it where it stands, with the guest behind it; tells whether that was
+    /// done before, and hyper has not let go of it since.
+    fn abort(&self) -> bool;
 }
 
 /// A request from its head to the end of its answer, as the connection counts it.
@@ -196,10 +206,10 @@ impl Activity {
     }
 
     /// Has the watchdog look after a stream that was not answered at once.
-    pub(crate) fn watch(&self, stream: &Arc<Stream>) {
+    pub(crate) fn watch(&self, stream: Weak<dyn MonitoredStream>) {
         let mut streams = self.lock();
         streams.retain(|stream| stream.strong_count() > 0);
-        streams.push(Arc::downgrade(stream));
+        streams.push(stream);
     }
 
     /// Milliseconds after the beginning.
@@ -256,7 +266,7 @@ impl Activity {
         Finding::Well(limits.shortest() / LOOKS)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Weak<Stream>>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Weak<dyn MonitoredStream>>> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -23,13 +23,13 @@ use wasmtime_wasi_http::p2::bindings::{Proxy, ProxyPre};
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 use wasmtime_wasi_http::p2::types::{HostIncomingRequest, HostResponseOutparam};
 
-use crate::component::slot::LoadedComponent;
 use crate::error::{ErrorCodeError, GuestTrap, HandleError, InstantiateError};
 use crate::guest_api::SpansEnded;
 use crate::request::cookies;
 use crate::request::framing::Asked;
 use crate::request::info::Scheme;
 use crate::request::server_span::ServerSpan;
+use crate::sandbox::linked_component::LinkedComponent;
 use crate::sandbox::scheduler::Paced;
 use crate::sandbox::store::State;
 
@@ -88,15 +88,17 @@ pub(crate) struct Invocation {
 }
 
 impl Invocation {
-    /// Prepares a guest; it runs when its answer is waited for.
-    pub(crate) fn new<B>(component: Arc<LoadedComponent>, state: State, request: Request<B>) -> Self
+    /// Prepares a guest; it runs when its answer is waited for. Until its end it
+    /// holds the component, by which the owner of the component counts guests.
+    pub(crate) fn new<C, B>(component: Arc<C>, state: State, request: Request<B>) -> Self
     where
+        C: AsRef<LinkedComponent> + Send + Sync + 'static,
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<wasmtime_wasi_http::Error>,
     {
         let (sender, head) = oneshot::channel();
         let pace = state.ticks.pace().clone();
-        let prepared = Prepared::new(&component, state, request, sender);
+        let prepared = Prepared::new((*component).as_ref(), state, request, sender);
         let guest = run(component, prepared);
         Self {
             guest: Box::pin(Paced::new(guest, pace)),
@@ -168,7 +170,7 @@ type Arguments = (
 
 impl Prepared {
     fn new<B>(
-        component: &LoadedComponent,
+        component: &LinkedComponent,
         state: State,
         request: Request<B>,
         head: oneshot::Sender<Head>,
@@ -178,7 +180,7 @@ impl Prepared {
         B::Error: Into<wasmtime_wasi_http::Error>,
     {
         let begun = Instant::now();
-        let mut store = store(component.pre(), state);
+        let mut store = store(&component.pre, state);
         let arguments = arguments(store.data_mut(), request, head);
         Self {
             begun,
@@ -241,7 +243,10 @@ fn no_body() -> impl Body<Data = Bytes, Error = wasmtime_wasi_http::Error> + Sen
     Empty::new().map_err(|never| match never {})
 }
 
-async fn run(component: Arc<LoadedComponent>, prepared: Prepared) -> GuestEnd {
+async fn run<C>(component: Arc<C>, prepared: Prepared) -> GuestEnd
+where
+    C: AsRef<LinkedComponent> + Send + Sync,
+{
     // Before the store, so that it goes after it: the guest is whole in the
     // metrics, whatever ends it.
     let _ended = EndedOnDrop(prepared.store.data().telemetry.server_span().clone());
@@ -250,7 +255,7 @@ async fn run(component: Arc<LoadedComponent>, prepared: Prepared) -> GuestEnd {
         mut store,
         arguments,
     } = prepared;
-    let result = call(&component, &mut store, begun, arguments).await;
+    let result = call((*component).as_ref(), &mut store, begun, arguments).await;
     let state = store.data_mut();
     match result {
         Ok(()) => {
@@ -328,14 +333,14 @@ pub(crate) async fn try_instance(pre: &ProxyPre<State>, state: State) -> Result<
 }
 
 async fn call(
-    component: &LoadedComponent,
+    component: &LinkedComponent,
     store: &mut Store<State>,
     begun: Instant,
     arguments: wasmtime::Result<Arguments>,
 ) -> Result<(), CallError> {
     let (request, answer) = arguments.map_err(CallError::host)?;
     let usage = Arc::clone(store.data().telemetry.server_span().usage());
-    let proxy = match instantiate(component.pre(), store).await {
+    let proxy = match instantiate(&component.pre, store).await {
         Ok(proxy) => proxy,
         Err(CallError::Guest(error)) => return guest_ended(error),
         Err(error) => return Err(error),

@@ -15,12 +15,15 @@ use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
+use crate::config::MemoryBounds;
 use crate::sandbox::compile_cache::CompileCache;
-use crate::sandbox::engine::{EngineConfig, MAX_PER_MODULE, TABLES_PER_SLOT, TickingEngine};
+use crate::sandbox::engine::{EngineConfig, MAX_PER_MODULE, TickingEngine};
+use crate::sandbox::linked_component::{LinkedComponent, places};
+use crate::sandbox::linker;
 use crate::sandbox::load_error::{self, LoadError};
-use crate::sandbox::memory_limit::MemoryBounds;
 use crate::sandbox::metadata::Identity;
-use crate::sandbox::store::{self, State};
+use crate::sandbox::scheduler::Pacer;
+use crate::sandbox::store::State;
 use crate::sandbox::trial::Trial;
 use crate::sandbox::wasm_features::{self, Validity};
 
@@ -40,6 +43,7 @@ pub(crate) struct Compiler {
     settings: Settings,
     cache: Option<Arc<CompileCache>>,
     trial: Arc<Trial>,
+    pacer: Arc<Pacer>,
 }
 
 /// The settings that compiling depends on.
@@ -55,14 +59,6 @@ pub(crate) struct Compiled {
     pub(crate) identity: Identity,
 }
 
-/// A component that could be served.
-pub(crate) struct Linked {
-    pub(crate) pre: ProxyPre<State>,
-    pub(crate) identity: Identity,
-    /// The places that an instance takes.
-    pub(crate) places: u32,
-}
-
 impl Compiler {
     /// Starts the threads and links the host's side once for all components.
     ///
@@ -73,11 +69,12 @@ impl Compiler {
             memory_bytes: config.max_memory_bytes,
             table_elements: config.max_table_elements,
         };
-        let trial = Trial::new(bounds, Arc::clone(engine.pacer()))?;
+        let pacer = Arc::clone(engine.pacer());
+        let trial = Trial::new(bounds, Arc::clone(&pacer))?;
         let cache = engine.cache().cloned();
         let engine = engine.engine().clone();
         let mut linker = Linker::new(&engine);
-        store::add_to_linker(&mut linker).map_err(|error| anyhow::anyhow!("{error:#}"))?;
+        linker::add_to_linker(&mut linker).map_err(|error| anyhow::anyhow!("{error:#}"))?;
         let threads = rayon::ThreadPoolBuilder::new()
             .thread_name(|n| format!("compile-{n}"))
             .start_handler(|_| {
@@ -97,6 +94,7 @@ impl Compiler {
             },
             cache,
             trial: Arc::new(trial),
+            pacer,
         })
     }
 
@@ -172,7 +170,7 @@ impl Compiler {
     ///
     /// # Errors
     /// Where none can be made.
-    pub(crate) fn try_instance(&self, linked: &Linked) -> Result<(), LoadError> {
+    pub(crate) fn try_instance(&self, linked: &LinkedComponent) -> Result<(), LoadError> {
         self.threads.install(|| self.trial.run(&linked.pre))
     }
 
@@ -183,7 +181,10 @@ impl Compiler {
     ///
     /// # Cancel safety
     /// Dropped, it lets an instance that starts go on, for nothing.
-    pub(crate) async fn try_instance_aside(&self, linked: &Linked) -> Result<(), LoadError> {
+    pub(crate) async fn try_instance_aside(
+        &self,
+        linked: &LinkedComponent,
+    ) -> Result<(), LoadError> {
         let (trial, pre) = (Arc::clone(&self.trial), linked.pre.clone());
         let (sender, receiver) = oneshot::channel();
         self.threads.spawn(move || {
@@ -199,7 +200,7 @@ impl Compiler {
     /// # Errors
     /// Where the component imports what is not there, exports no handler, or takes
     /// more room than there is.
-    pub(crate) fn link(&self, compiled: Compiled) -> Result<Linked, LoadError> {
+    pub(crate) fn link(&self, compiled: Compiled) -> Result<LinkedComponent, LoadError> {
         let pre = self
             .linker
             .instantiate_pre(&compiled.component)
@@ -212,10 +213,11 @@ impl Compiler {
                 max_instances,
             });
         }
-        Ok(Linked {
+        Ok(LinkedComponent {
             pre,
             identity: compiled.identity,
             places,
+            pacer: Arc::clone(&self.pacer),
         })
     }
 }
@@ -223,16 +225,6 @@ impl Compiler {
 /// The engine's error about a component, with its sources.
 fn text(error: &wasmtime::Error) -> String {
     load_error::text(format_args!("{error:#}"))
-}
-
-/// The places that an instance takes: a slot of the pool has one memory, and some
-/// tables. Components that were joined have a memory each.
-fn places(component: &Component) -> u32 {
-    // None is one that imports modules, and no host has any.
-    component.resources_required().map_or(1, |required| {
-        let by_tables = required.num_tables.div_ceil(TABLES_PER_SLOT);
-        required.num_memories.max(by_tables).max(1)
-    })
 }
 
 /// What it takes to compile, on any thread.

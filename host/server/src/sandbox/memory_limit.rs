@@ -4,17 +4,8 @@ use std::sync::Arc;
 
 use wasmtime::ResourceLimiter;
 
+use crate::config::MemoryBounds;
 use crate::request::usage::GuestUsage;
-
-/// Bounds on one guest's memories and tables.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct MemoryBounds {
-    /// The most bytes of all linear memories together.
-    pub(crate) memory_bytes: usize,
-    /// The most elements of one table. The pool has the same bound; where instances
-    /// are allocated on demand there would be no other.
-    pub(crate) table_elements: usize,
-}
 
 /// Bounds the guest's linear memories, all of them together, and its tables.
 #[derive(Debug)]

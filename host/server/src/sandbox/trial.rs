@@ -14,7 +14,7 @@ use opentelemetry_sdk::metrics::SdkMeterProvider;
 use wasmtime::PoolConcurrencyLimitError;
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
-use crate::config::RequestLimits;
+use crate::config::{MemoryBounds, RequestLimits};
 use crate::error::HandleError;
 use crate::guest_api::{GuestLimits, GuestSignals, GuestTelemetry};
 use crate::request::info::{Peer, Scheme};
@@ -22,7 +22,6 @@ use crate::request::metrics::ServerMetrics;
 use crate::request::server_span::ServerTracer;
 use crate::sandbox::call::try_instance;
 use crate::sandbox::load_error::LoadError;
-use crate::sandbox::memory_limit::MemoryBounds;
 use crate::sandbox::scheduler::Pacer;
 use crate::sandbox::store::State;
 use fanlight_telemetry::sanitize::Printable;

@@ -16,7 +16,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::error::HandleError;
 use crate::http::body::span::SpanBody;
-use crate::http::watchdog::OpenRequest;
+use crate::http::watchdog::{MonitoredStream, OpenRequest};
 
 /// A body on its connection.
 pub(crate) struct StreamBody {
@@ -35,7 +35,7 @@ enum Shape {
 }
 
 /// A body that goes on for a while.
-pub(crate) struct Stream {
+struct Stream {
     state: Mutex<StreamState>,
     /// When it last gave bytes, as the connection counts time.
     moved_at: AtomicU64,
@@ -83,7 +83,8 @@ impl StreamBody {
                         waker,
                     }),
                 });
-                activity.watch(&stream);
+                let monitored: Arc<dyn MonitoredStream> = stream.clone();
+                activity.watch(Arc::downgrade(&monitored));
                 Shape::Stream(stream)
             }
             other => other,
@@ -133,15 +134,12 @@ impl Body for StreamBody {
     }
 }
 
-impl Stream {
-    /// When it last gave bytes, as the connection counts time.
-    pub(crate) fn moved_at(&self) -> u64 {
+impl MonitoredStream for Stream {
+    fn moved_at(&self) -> u64 {
         self.moved_at.load(Ordering::Relaxed)
     }
 
-    /// Ends it where it stands, with the guest behind it; tells whether that was
-    /// done before, and hyper has not let go of it since.
-    pub(crate) fn abort(&self) -> bool {
+    fn abort(&self) -> bool {
         if self.aborted.swap(true, Ordering::Relaxed) {
             return true;
         }
@@ -161,7 +159,9 @@ impl Stream {
         }
         false
     }
+}
 
+impl Stream {
     fn poll(
         &self,
         now: u64,
