@@ -65,8 +65,6 @@ pub(crate) struct ServeArgs {
         value_parser = boolean
     )]
     metrics_public: bool,
-    #[command(flatten)]
-    tls: TlsArgs,
     /// Leave the header `traceresponse` out of responses
     #[arg(
         long,
@@ -86,6 +84,8 @@ pub(crate) struct ServeArgs {
     /// [default: fanlight in the user's cache directory]
     #[arg(long, env = "FANLIGHT_CACHE_DIR", value_name = "FOLDER")]
     cache_dir: Option<PathBuf>,
+    #[command(flatten)]
+    tls: TlsArgs,
     #[command(flatten)]
     headers: HeaderArgs,
     #[command(flatten)]
