@@ -24,7 +24,7 @@ pub use crate::admin::address::AdminAddress;
 pub use crate::admin::auth::{Access, AdminToken};
 pub use crate::admin::scrape::PrometheusListener;
 use crate::component::reload::Reloader;
-use crate::http::body::drain::ReadOn;
+use crate::http::body::drain::DrainOnDrop;
 use crate::http::server::Readiness;
 use fanlight_telemetry::PrometheusText;
 
@@ -104,7 +104,7 @@ impl Route {
 }
 
 async fn answer(
-    request: Request<ReadOn<Incoming>>,
+    request: Request<DrainOnDrop<Incoming>>,
     state: &AdminState,
     uploads: &Semaphore,
 ) -> Response<Full<Bytes>> {

@@ -16,7 +16,7 @@ use opentelemetry::trace::SpanContext;
 use crate::config::trusted_proxies::{ProxyHeaders, TrustedProxies};
 pub use crate::fuzzing::uploads::admin_upload;
 use crate::guest_api;
-use crate::request::info::{Peer, RequestFacts, Scheme, request_attributes};
+use crate::request::info::{Peer, RequestInfo, Scheme, request_attributes};
 use fanlight_telemetry::config::known_methods::KnownMethods;
 use fanlight_telemetry::metrics::guest;
 use fanlight_telemetry::propagation::trace_context::extract;
@@ -156,7 +156,7 @@ pub fn forwarded(data: &[u8]) {
         *request.headers_mut() = headers.clone();
         let networks = networks.iter().filter_map(|text| text.parse().ok());
         let trusted = TrustedProxies::new(networks).writing(family);
-        let facts = RequestFacts::of(&request, peer, &KnownMethods::default(), &trusted);
+        let facts = RequestInfo::of(&request, peer, &KnownMethods::default(), &trusted);
         request_attributes(&request, &facts, peer, LIMIT)
     };
     let told = |networks: &[&str]| told_of(&given, networks, ProxyHeaders::Auto);

@@ -27,14 +27,14 @@ use http::HeaderMap;
 use opentelemetry::InstrumentationScope;
 use wasmtime::component::{HasData, Linker, ResourceTable};
 
-use crate::guest_api::budget::Room;
+use crate::guest_api::budget::TelemetryBudget;
 use crate::guest_api::current_span::CurrentSpan;
 use crate::guest_api::instruments::registry::Instruments;
 use crate::guest_api::logs::GuestLogs;
 use crate::guest_api::open_spans::GuestSpans;
 pub(crate) use crate::guest_api::open_spans::SpansEnded;
 pub(crate) use crate::guest_api::stdio::{GuestStdio, Stream};
-use crate::guest_api::wasi_otel::{Exported, MadeSpans};
+use crate::guest_api::wasi_otel::{CompletedSpans, Exported};
 use crate::request::server_span::ServerSpan;
 use fanlight_telemetry::trace::limits::{AttributeLimits, SpanLimits};
 use fanlight_telemetry::trace::span::Tracer;
@@ -152,7 +152,7 @@ pub(crate) struct GuestTelemetry {
     server: ServerSpan,
     current: Arc<CurrentSpan>,
     spans: GuestSpans,
-    made: MadeSpans,
+    made: CompletedSpans,
     exported: Exported,
     stdio: Arc<crate::guest_api::stdio::StdioShared>,
 }
@@ -167,7 +167,7 @@ impl GuestTelemetry {
         );
         Self {
             spans: GuestSpans::new(signals.limits.spans, Arc::clone(server.usage())),
-            made: MadeSpans::default(),
+            made: CompletedSpans::default(),
             exported: Exported::default(),
             stdio: Arc::new(stdio),
             signals,
@@ -177,7 +177,7 @@ impl GuestTelemetry {
     }
 
     /// The bytes that the guest may still leave here.
-    fn room(&self) -> &Room {
+    fn room(&self) -> &TelemetryBudget {
         self.stdio.room()
     }
 
@@ -196,8 +196,8 @@ impl GuestTelemetry {
     }
 
     /// The context for requests that the guest sends.
-    pub(crate) fn onward(&self) -> Onward {
-        Onward {
+    pub(crate) fn onward(&self) -> OutboundContext {
+        OutboundContext {
             server: self.server.clone(),
             current: Arc::clone(&self.current),
         }
@@ -221,12 +221,12 @@ impl Drop for GuestTelemetry {
 }
 
 /// Writes a request's trace into the headers of requests that its guest sends.
-pub(crate) struct Onward {
+pub(crate) struct OutboundContext {
     server: ServerSpan,
     current: Arc<CurrentSpan>,
 }
 
-impl Onward {
+impl OutboundContext {
     /// Writes the headers of the trace: the guest's current span is the caller.
     /// What the guest has set under their names is gone.
     pub(crate) fn propagate(&self, headers: &mut HeaderMap) {

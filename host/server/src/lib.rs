@@ -32,11 +32,11 @@ mod sandbox;
 mod turn;
 
 pub use admin::{Access, Admin, AdminAddress, AdminState, AdminToken, PrometheusListener};
-pub use component::outcome::{Outcome, Swapped};
+pub use component::outcome::{Outcome, ReloadOutcome};
 pub use component::probe::Probe;
 pub use component::reload::Reloader;
 pub use component::slot::{ComponentSlot, LoadedComponent, Source};
-pub use component::source::Offer;
+pub use component::source::ComponentSource;
 pub use component::swap_error::SwapError;
 pub use component::watch::{Stamp, Watch};
 pub use config::captured_headers::{CapturedHeaders, TooManyHeaders};

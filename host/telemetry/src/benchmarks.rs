@@ -10,7 +10,7 @@ use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
 use crate::config::resource;
 use crate::export::closing::Closing;
-use crate::export::pipeline::Output;
+use crate::export::pipeline::ExportPipeline;
 use crate::logs::queue::BatchConfig;
 use crate::trace::batch::SpanSink;
 use crate::trace::queue::SpanQueue;
@@ -42,7 +42,7 @@ impl SpanEncoding {
         let vars = [("OTEL_TRACES_EXPORTER".to_owned(), "none".to_owned())];
         let config = TelemetryConfig::from_vars(vars, "benchmark");
         let traces = &config.traces;
-        let output = Output::new(
+        let output = ExportPipeline::new(
             "traces",
             traces,
             traces.timeout,

@@ -41,7 +41,7 @@ pub use crate::metrics::prometheus::PrometheusText;
 use crate::config::known_methods::KnownMethods;
 use crate::export::closing::Closing;
 use crate::export::counters::Exported;
-use crate::export::pipeline::Output;
+use crate::export::pipeline::ExportPipeline;
 use crate::export::shutdown::Export;
 use crate::logs::exporter::{LogQueueProcessor, LogSink, ScopedLogRecord};
 use crate::logs::queue::FlushRequest;
@@ -113,9 +113,10 @@ impl Telemetry {
         let mut exports = Vec::new();
         let output = |signal, config: &SignalConfig, timeout, counts: &Arc<Exported>| {
             let closing = own.closing.clone();
-            Output::new(signal, config, timeout, Arc::clone(counts), closing).context(signal)
+            ExportPipeline::new(signal, config, timeout, Arc::clone(counts), closing)
+                .context(signal)
         };
-        let mut exported = |signal, output: &Output, counts: &Arc<Exported>| {
+        let mut exported = |signal, output: &ExportPipeline, counts: &Arc<Exported>| {
             exports.push(Export::new(signal, output, Arc::clone(counts)));
         };
 

@@ -32,7 +32,7 @@ use crate::config::signal::{Protocol, SignalConfig};
 use crate::export::closing::Closing;
 use crate::otlp::grpc::GrpcTransport;
 pub(crate) use crate::otlp::json::not_finite;
-pub(crate) use crate::otlp::request::{EncodedTraces, OtlpRequest, Outgoing, Rejection};
+pub(crate) use crate::otlp::request::{EncodedRequest, EncodedTraces, OtlpRequest, Rejection};
 use crate::otlp::retry::Backoff;
 pub(crate) use crate::otlp::split::{MAX_REQUEST_BYTES, split};
 pub(crate) use crate::trace::encode::write_span;
@@ -148,7 +148,7 @@ impl OtlpClient {
     /// Dropped, it leaves open whether the backend has the request.
     pub(crate) async fn send(
         &self,
-        request: &impl Outgoing,
+        request: &impl EncodedRequest,
         trouble: impl Fn(&OtlpError),
     ) -> Result<Option<Rejection>, OtlpError> {
         self.wait_where_throttled().await?;
@@ -176,7 +176,7 @@ impl OtlpClient {
         }
     }
 
-    async fn attempts<O: Outgoing>(
+    async fn attempts<O: EncodedRequest>(
         &self,
         request: &O,
         trouble: impl Fn(&OtlpError),

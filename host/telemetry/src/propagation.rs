@@ -45,7 +45,7 @@ pub struct Extracted {
     /// The caller that the headers name.
     pub caller: Caller,
     /// What goes on to whatever the guest calls.
-    pub carried: Carried,
+    pub carried: PropagatedContext,
 }
 
 /// Who calls, as far as headers tell.
@@ -64,7 +64,7 @@ pub enum Caller {
 
 /// What goes on with a request beside the context of a span.
 #[derive(Debug, Default, PartialEq)]
-pub struct Carried {
+pub struct PropagatedContext {
     /// The W3C Baggage that came in.
     pub baggage: Baggage,
     /// The caller wants this trace kept at any cost: B3 and Jaeger have a flag
@@ -164,7 +164,12 @@ impl Propagators {
     /// All headers of the formats in the list are written anew: what was there
     /// under their names is gone. Where the list is empty, none is touched. A
     /// span that is not sampled is named with its flags, so that it stays so.
-    pub fn inject(&self, context: &SpanContext, carried: &Carried, headers: &mut HeaderMap) {
+    pub fn inject(
+        &self,
+        context: &SpanContext,
+        carried: &PropagatedContext,
+        headers: &mut HeaderMap,
+    ) {
         for propagator in self.0.iter() {
             match propagator {
                 Propagator::TraceContext => {

@@ -13,9 +13,9 @@ use crate::admin::responses::{self, Problem};
 use crate::component::outcome::{Concluded, Refusal};
 use crate::component::reload::Reloader;
 use crate::component::slot::InUse;
-use crate::component::source::Offer;
+use crate::component::source::ComponentSource;
 use crate::component::swap_error::SwapError;
-use crate::http::body::drain::ReadOn;
+use crate::http::body::drain::DrainOnDrop;
 use fanlight_telemetry::propagation::{TRACERESPONSE, format_traceparent, trace_context};
 
 /// Uploads read at once: each may hold as much memory as a component may have.
@@ -37,7 +37,7 @@ pub(crate) fn get(reloader: &Reloader) -> Response<Full<Bytes>> {
 
 /// `PUT /component`.
 pub(crate) async fn put(
-    request: Request<ReadOn<Incoming>>,
+    request: Request<DrainOnDrop<Incoming>>,
     reloader: &Reloader,
     uploads: &Semaphore,
 ) -> Response<Full<Bytes>> {
@@ -74,14 +74,16 @@ pub(crate) async fn put(
     };
     drop(permit);
     answer(
-        reloader.offer(Offer::Upload(bytes), asked_by).await,
+        reloader
+            .offer(ComponentSource::Upload(bytes), asked_by)
+            .await,
         reloader,
     )
 }
 
 /// Reads a body into one piece: kept in the chunks that it comes in, it could
 /// take many times its size.
-async fn read(mut body: Limited<ReadOn<Incoming>>) -> Result<Bytes, BoxError> {
+async fn read(mut body: Limited<DrainOnDrop<Incoming>>) -> Result<Bytes, BoxError> {
     let mut bytes = BytesMut::new();
     while let Some(frame) = body.frame().await {
         if let Ok(data) = frame?.into_data() {

@@ -16,10 +16,10 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::http::body::drain::ReadOn;
+use crate::http::body::drain::DrainOnDrop;
 use crate::http::date;
 use crate::http::io::WatchedIo;
-use crate::http::watchdog::Activity;
+use crate::http::watchdog::ConnectionMonitor;
 
 /// How long a request's head may take, and a connection idle.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -37,7 +37,7 @@ const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 /// It reads not much more than `unwanted_bytes` of a body that it does not use.
 pub(crate) async fn accept<A, F>(listener: TcpListener, unwanted_bytes: usize, answer: A)
 where
-    A: Fn(Request<ReadOn<Incoming>>) -> F + Clone + Send + 'static,
+    A: Fn(Request<DrainOnDrop<Incoming>>) -> F + Clone + Send + 'static,
     F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
 {
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
@@ -58,13 +58,13 @@ where
         let answer = answer.clone();
         connections.spawn(async move {
             let _permit = permit;
-            let activity = Arc::new(Activity::new());
+            let activity = Arc::new(ConnectionMonitor::new());
             // Uploads are refused before they have come.
             activity.expects_more();
             let stream = WatchedIo::new(stream, activity);
             let service = service_fn(move |request: Request<Incoming>| {
                 let (head, body) = request.into_parts();
-                let body = ReadOn::new(body, &head.headers, unwanted_bytes);
+                let body = DrainOnDrop::new(body, &head.headers, unwanted_bytes);
                 let answered = answer(Request::from_parts(head, body));
                 async move {
                     let mut answer = answered.await;

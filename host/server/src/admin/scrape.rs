@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use crate::admin::listener;
 use crate::admin::responses;
-use crate::http::body::drain::ReadOn;
+use crate::http::body::drain::DrainOnDrop;
 use fanlight_telemetry::PrometheusText;
 
 /// The listener's task. It ends with its owner, and its connections with it.
@@ -42,7 +42,7 @@ impl Drop for PrometheusListener {
 }
 
 async fn answer(
-    request: &Request<ReadOn<Incoming>>,
+    request: &Request<DrainOnDrop<Incoming>>,
     metrics: &PrometheusText,
 ) -> Response<Full<Bytes>> {
     match (request.uri().path(), request.method()) {

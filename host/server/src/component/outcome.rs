@@ -10,7 +10,7 @@ use crate::component::swap_error::SwapError;
 
 /// What a swap did.
 #[derive(Clone)]
-pub struct Swapped {
+pub struct ReloadOutcome {
     /// How it ended.
     pub outcome: Outcome,
     /// What is served now.
@@ -19,7 +19,7 @@ pub struct Swapped {
 
 /// How an offer ended, and the trace that tells it.
 pub(crate) struct Concluded {
-    pub(crate) swapped: Result<Swapped, SwapError>,
+    pub(crate) swapped: Result<ReloadOutcome, SwapError>,
     /// None where the server ended before the swap did.
     pub(crate) trace: Option<SpanContext>,
 }

@@ -21,11 +21,11 @@ use crate::guest_api::{GuestLimits, GuestSignals, GuestTelemetry};
 use crate::request::info::{Peer, Scheme};
 use crate::request::metrics::ServerMetrics;
 use crate::request::server_span::{ServerSpan, ServerTracer};
-use crate::sandbox::call::Invocation;
+use crate::sandbox::call::GuestCall;
 use crate::sandbox::load_error::{self, LoadError};
 use crate::sandbox::store::State;
 use fanlight_telemetry::Telemetry;
-use fanlight_telemetry::propagation::Carried;
+use fanlight_telemetry::propagation::PropagatedContext;
 
 /// Asks a component for one path.
 pub struct Probe {
@@ -93,18 +93,18 @@ impl Probe {
             HeaderValue::from_static("fanlight-probe"),
         );
         let propagators = self.tracer.propagators();
-        propagators.inject(parent, &Carried::default(), headers);
+        propagators.inject(parent, &PropagatedContext::default(), headers);
         let peer = Peer {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             scheme: Scheme::Http,
         };
         let span = self.tracer.start_below(parent, &request, peer);
         let telemetry = GuestTelemetry::new(Arc::clone(&self.signals), span.clone());
-        let ticks = component.pacer().pace().ticks();
+        let ticks = component.scheduler().run_handle().ticks();
         let state = State::new(telemetry, ticks, self.bounds);
         // Dropped with this future where the time is over: the span says so.
         let mut ending = EndOnDrop { span, bytes: 0 };
-        let mut invocation = Invocation::new(component, state, request);
+        let mut invocation = GuestCall::new(component, state, request);
         let head = invocation.head().await;
         let response = head.map_err(|error| {
             ending.span.fail(&error);

@@ -15,11 +15,11 @@ use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use crate::component::outcome::{Concluded, Outcome, Refusal, Swapped};
+use crate::component::outcome::{Concluded, Outcome, Refusal, ReloadOutcome};
 use crate::component::probe::Probe;
 use crate::component::reload_trace::{Ending, SwapTrace};
 use crate::component::slot::{ComponentSlot, LoadedComponent, SlotView, Source};
-use crate::component::source::Offer;
+use crate::component::source::ComponentSource;
 use crate::component::swap_error::SwapError;
 use fanlight_telemetry::Telemetry;
 use fanlight_telemetry::trace::span::Tracer;
@@ -79,7 +79,11 @@ impl Reloader {
     ///
     /// # Cancel safety
     /// When it is dropped, the swap goes on: it is never done by half.
-    pub(crate) async fn offer(&self, offer: Offer, asked_by: Option<SpanContext>) -> Concluded {
+    pub(crate) async fn offer(
+        &self,
+        offer: ComponentSource,
+        asked_by: Option<SpanContext>,
+    ) -> Concluded {
         let shared = Arc::clone(&self.shared);
         let ended = self.ended.clone();
         let swap = self.tasks.spawn(async move {
@@ -115,15 +119,19 @@ impl Reloader {
 }
 
 impl Shared {
-    async fn offer(&self, offer: Offer, asked_by: Option<SpanContext>) -> Concluded {
+    async fn offer(&self, offer: ComponentSource, asked_by: Option<SpanContext>) -> Concluded {
         let source = offer.source();
         let mut trace =
             SwapTrace::start(&self.tracer, "component.swap", source.to_string(), asked_by);
         let swapped = self.try_offer(offer, &mut trace).await;
-        self.conclude(Asked::Offer(source), trace, swapped)
+        self.conclude(ReloadTrigger::Source(source), trace, swapped)
     }
 
-    async fn try_offer(&self, offer: Offer, trace: &mut SwapTrace) -> Result<Exchange, SwapError> {
+    async fn try_offer(
+        &self,
+        offer: ComponentSource,
+        trace: &mut SwapTrace,
+    ) -> Result<Exchange, SwapError> {
         let source = offer.source();
         let compiler = self.slot.compiler();
         let bytes = trace
@@ -247,13 +255,13 @@ impl Shared {
                 now: it.now,
                 before: Some(it.before),
             });
-        self.conclude(Asked::Rollback, trace, exchange)
+        self.conclude(ReloadTrigger::Rollback, trace, exchange)
     }
 
     /// Records the outcome in the log, the counter and the trace.
     fn conclude(
         &self,
-        asked: Asked,
+        asked: ReloadTrigger,
         mut trace: SwapTrace,
         exchange: Result<Exchange, SwapError>,
     ) -> Concluded {
@@ -285,7 +293,7 @@ impl Shared {
                     before: before.as_deref(),
                     failure: None,
                 });
-                Ok(Swapped { outcome, now })
+                Ok(ReloadOutcome { outcome, now })
             }
             Err(error) => {
                 labels.push(KeyValue::new("fanlight.swap.outcome", error.outcome()));
@@ -305,7 +313,9 @@ impl Shared {
                     before: None,
                     failure: Some((error.error_type(), &reason)),
                 });
-                if let (SwapError::Refused(refused), Asked::Offer(source)) = (&error, asked) {
+                if let (SwapError::Refused(refused), ReloadTrigger::Source(source)) =
+                    (&error, asked)
+                {
                     *lock(&self.last_refusal) = Some(Refusal {
                         at: SystemTime::now(),
                         source,
@@ -332,25 +342,25 @@ struct Exchange {
 }
 
 /// What a client or a watched file asked for.
-enum Asked {
-    Offer(Source),
+enum ReloadTrigger {
+    Source(Source),
     Rollback,
 }
 
-impl Asked {
+impl ReloadTrigger {
     fn kind(&self) -> &'static str {
         match self {
-            Self::Offer(Source::File(_)) => "file",
-            Self::Offer(Source::Upload) => "upload",
+            Self::Source(Source::File(_)) => "file",
+            Self::Source(Source::Upload) => "upload",
             Self::Rollback => "rollback",
         }
     }
 }
 
-impl fmt::Display for Asked {
+impl fmt::Display for ReloadTrigger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Offer(source) => source.fmt(f),
+            Self::Source(source) => source.fmt(f),
             Self::Rollback => f.write_str("rollback"),
         }
     }

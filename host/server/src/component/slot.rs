@@ -17,7 +17,7 @@ use crate::sandbox::compiler::Compiler;
 use crate::sandbox::engine::{EngineConfig, TickingEngine};
 use crate::sandbox::linked_component::LinkedComponent;
 use crate::sandbox::load_error::LoadError;
-use crate::sandbox::scheduler::Pacer;
+use crate::sandbox::scheduler::FairScheduler;
 
 /// A component, compiled, checked and linked, that is or was served.
 pub struct LoadedComponent {
@@ -97,8 +97,8 @@ impl LoadedComponent {
         Arc::clone(&self.linked.identity.version).into()
     }
 
-    pub(crate) fn pacer(&self) -> &Arc<Pacer> {
-        &self.linked.pacer
+    pub(crate) fn scheduler(&self) -> &Arc<FairScheduler> {
+        &self.linked.scheduler
     }
 
     /// The places that an instance of it takes.

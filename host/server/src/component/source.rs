@@ -12,14 +12,14 @@ use crate::sandbox::load_error::LoadError;
 
 /// A component that a client or a watched file offers.
 #[derive(Clone, Debug)]
-pub enum Offer {
+pub enum ComponentSource {
     /// What is in a file.
     File(PathBuf),
     /// The bytes of a component.
     Upload(Bytes),
 }
 
-impl Offer {
+impl ComponentSource {
     pub(crate) fn source(&self) -> Source {
         match self {
             Self::File(path) => Source::File(path.clone()),

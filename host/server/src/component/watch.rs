@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::component::reload::Reloader;
-use crate::component::source::Offer;
+use crate::component::source::ComponentSource;
 use crate::component::swap_error::SwapError;
 use crate::sandbox::metadata;
 
@@ -110,7 +110,7 @@ async fn run(
 /// build, which changes their times alone. After a rollback or an upload,
 /// a touched file does not mean that the operator wants its component back.
 async fn offer(path: &Path, reloader: &Reloader, taken: Option<String>) -> Option<String> {
-    let file = Offer::File(path.to_owned());
+    let file = ComponentSource::File(path.to_owned());
     let digest = match file.clone().read(reloader.max_bytes()).await {
         Ok(bytes) => {
             let digest = tokio::task::spawn_blocking(move || metadata::digest(&bytes));

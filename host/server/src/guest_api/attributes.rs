@@ -10,7 +10,7 @@ use wasmtime_wasi::p2::bindings::clocks::wall_clock::Datetime;
 use crate::guest_api::bindings::fanlight::telemetry::types;
 use fanlight_telemetry::Dropped;
 use fanlight_telemetry::trace::limits::{AttributeLimits, MAX_TEXT_BYTES, length_of};
-use fanlight_telemetry::trace::span::Keys;
+use fanlight_telemetry::trace::span::AttributeIndex;
 
 /// The most bytes of a list as a whole, where a text may not be longer.
 const MAX_LIST_BYTES: usize = 16 * 1024;
@@ -32,7 +32,7 @@ pub(crate) fn convert_counting(
     dropped: &Dropped,
 ) -> (Vec<KeyValue>, u32) {
     let mut converted = Vec::with_capacity(attributes.len().min(limits.count));
-    let mut keys = Keys::default();
+    let mut keys = AttributeIndex::default();
     // What is far over the limit is not looked at: one call could bring so many
     // that it keeps a thread busy.
     let looked_at = limits.count.saturating_mul(4);

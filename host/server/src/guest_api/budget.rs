@@ -11,13 +11,13 @@ use opentelemetry::KeyValue;
 use fanlight_telemetry::sizes;
 
 /// What a request's guest may still say, in bytes.
-pub(crate) struct Room(AtomicUsize);
+pub(crate) struct TelemetryBudget(AtomicUsize);
 
 /// There is not enough of it left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct NoRoom;
+pub(crate) struct OverBudget;
 
-impl Room {
+impl TelemetryBudget {
     pub(crate) fn new(bytes: usize) -> Self {
         Self(AtomicUsize::new(bytes))
     }
@@ -35,11 +35,11 @@ impl Room {
     ///
     /// # Errors
     /// Where there is not enough: then it takes none.
-    pub(crate) fn demand(&self, bytes: usize) -> Result<(), NoRoom> {
+    pub(crate) fn demand(&self, bytes: usize) -> Result<(), OverBudget> {
         if self.take(bytes) {
             Ok(())
         } else {
-            Err(NoRoom)
+            Err(OverBudget)
         }
     }
 
@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn attributes_are_kept_while_there_is_room() {
-        let room = Room::new(300);
+        let room = TelemetryBudget::new(300);
         let text = "x".repeat(200);
         let mut attributes = vec![KeyValue::new("a", text.clone()), KeyValue::new("b", text)];
         assert_eq!(room.keep(&mut attributes), 1);

@@ -1,6 +1,6 @@
 //! What a guest says about spans, converted within the bounds of its request.
 //!
-//! Everything here takes from the request's [`Room`](crate::guest_api::budget::Room) before
+//! Everything here takes from the request's [`TelemetryBudget`](crate::guest_api::budget::TelemetryBudget) before
 //! it is kept.
 
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::GuestTelemetry;
 use crate::guest_api::attributes::{convert_counting, cut, cut_text, time};
 use crate::guest_api::bindings::fanlight::telemetry::tracing as wit;
 use crate::guest_api::bindings::fanlight::telemetry::types::Attribute;
-use crate::guest_api::budget::NoRoom;
+use crate::guest_api::budget::OverBudget;
 use crate::guest_api::contexts::{span_context, without_state};
 use crate::guest_api::open_spans::SpanHandle;
 use crate::guest_api::scope;
@@ -67,7 +67,7 @@ impl GuestTelemetry {
             }
             match self.link(link) {
                 Ok(link) => links.extend(link),
-                Err(NoRoom) => lost_links += 1,
+                Err(OverBudget) => lost_links += 1,
             }
         }
         let (attributes, over) = self.converted(options.attributes);
@@ -150,7 +150,7 @@ impl GuestTelemetry {
         name: String,
         attributes: Vec<Attribute>,
         when: Option<Datetime>,
-    ) -> Result<Event, NoRoom> {
+    ) -> Result<Event, OverBudget> {
         let name = cut(name, MAX_TEXT_BYTES);
         let limits = self.signals.span_limits().of_event();
         let (attributes, over) = self.converted_within(attributes, limits);
@@ -165,7 +165,7 @@ impl GuestTelemetry {
         exception: wit::Exception,
         attributes: Vec<Attribute>,
         when: Option<Datetime>,
-    ) -> Result<Event, NoRoom> {
+    ) -> Result<Event, OverBudget> {
         let mut event = self.event("exception".to_owned(), attributes, when)?;
         let limits = self.signals.span_limits().of_event();
         let named = [
@@ -193,7 +193,7 @@ impl GuestTelemetry {
     }
 
     /// A link; none where the context is not valid.
-    pub(crate) fn link(&self, link: wit::Link) -> Result<Option<Link>, NoRoom> {
+    pub(crate) fn link(&self, link: wit::Link) -> Result<Option<Link>, OverBudget> {
         let Some(context) = span_context(&link.context) else {
             return Ok(None);
         };

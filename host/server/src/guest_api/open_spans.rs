@@ -8,9 +8,9 @@ use std::sync::Arc;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{Event, SpanContext, Status};
 
-use crate::guest_api::budget::NoRoom;
+use crate::guest_api::budget::OverBudget;
 use crate::guest_api::current_span::ScopeHandle;
-use crate::request::server_span::{FailureWord, ServerSpan};
+use crate::request::server_span::{ErrorType, ServerSpan};
 use crate::request::usage::GuestUsage;
 use fanlight_telemetry::trace::span::{Span, Tracer};
 
@@ -51,15 +51,15 @@ pub(crate) enum SpansEnded {
     /// The guest returned.
     Returned,
     /// The guest trapped, or exited with a failure.
-    Failed(FailureWord),
+    Failed(ErrorType),
     /// The guest was dropped where it stood, for the request's reason or
     /// because its time after the answer was over.
-    CutOff(FailureWord),
+    CutOff(ErrorType),
 }
 
 impl SpansEnded {
     /// The value of `error.type` on what was left open, where that is an error.
-    pub(crate) fn failure(self) -> Option<FailureWord> {
+    pub(crate) fn failure(self) -> Option<ErrorType> {
         match self {
             Self::Returned => None,
             Self::Failed(word) | Self::CutOff(word) => Some(word),
@@ -128,11 +128,11 @@ impl GuestSpans {
     }
 
     /// Adds an event, or counts the one that there was no room for.
-    pub(crate) fn add_event(&mut self, handle: &SpanHandle, event: Result<Event, NoRoom>) {
+    pub(crate) fn add_event(&mut self, handle: &SpanHandle, event: Result<Event, OverBudget>) {
         if let Some(span) = self.get(handle) {
             match event {
                 Ok(event) => span.add_event(event, 0),
-                Err(NoRoom) => span.lose_event(),
+                Err(OverBudget) => span.lose_event(),
             }
         }
     }

@@ -10,7 +10,7 @@ use opentelemetry::{InstrumentationScope, KeyValue, Value};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
 use crate::guest_api::GuestSignals;
-use crate::guest_api::budget::Room;
+use crate::guest_api::budget::TelemetryBudget;
 use crate::guest_api::current_span::CurrentSpan;
 use crate::guest_api::logs::Record;
 use fanlight_telemetry::GUEST_SCOPE;
@@ -52,7 +52,7 @@ pub(crate) struct StdioShared {
     /// Log records that the request may still make, by either way.
     budget: AtomicUsize,
     /// The bytes of telemetry that it may still leave here.
-    room: Room,
+    room: TelemetryBudget,
     text: Mutex<Text>,
 }
 
@@ -70,7 +70,7 @@ impl StdioShared {
         clock: RequestClock,
     ) -> Self {
         Self {
-            room: Room::new(signals.limits.telemetry_bytes),
+            room: TelemetryBudget::new(signals.limits.telemetry_bytes),
             budget: AtomicUsize::new(signals.limits.log_records),
             signals,
             current,
@@ -79,7 +79,7 @@ impl StdioShared {
         }
     }
 
-    pub(crate) fn room(&self) -> &Room {
+    pub(crate) fn room(&self) -> &TelemetryBudget {
         &self.room
     }
 

@@ -11,7 +11,7 @@ use crate::error::backtrace::backtrace_text;
 use crate::guest_api::attributes::cut;
 use crate::guest_api::bindings::fanlight::telemetry::tracing as wit;
 use crate::guest_api::bindings::fanlight::telemetry::types::Attribute;
-use crate::guest_api::budget::NoRoom;
+use crate::guest_api::budget::OverBudget;
 use crate::guest_api::contexts::wit_context;
 use crate::guest_api::current_span::ScopeHandle;
 use crate::guest_api::open_spans::SpanHandle;
@@ -123,7 +123,7 @@ impl wit::HostSpan for GuestTelemetryView<'_> {
             match link {
                 Ok(Some(link)) => span.add_link(link),
                 Ok(None) => {}
-                Err(NoRoom) => span.lose_link(),
+                Err(OverBudget) => span.lose_link(),
             }
         }
         Ok(())
@@ -233,7 +233,7 @@ impl<T> wit::HostWithStore<T> for TelemetryImports {
         let view = host.get();
         match view.telemetry.exception(exception, attributes, when) {
             Ok(event) => view.telemetry.server.add_guest_event(event),
-            Err(NoRoom) => view.telemetry.server.lose_guest_event(),
+            Err(OverBudget) => view.telemetry.server.lose_guest_event(),
         }
         Ok(())
     }

@@ -18,7 +18,7 @@ use wasmtime::component::Linker;
 
 use super::{GuestTelemetry, GuestTelemetryView, MAX_SCOPE, TelemetryImports};
 use crate::guest_api::attributes::{convert, cut};
-pub(crate) use crate::guest_api::wasi_otel::completed_spans::MadeSpans;
+pub(crate) use crate::guest_api::wasi_otel::completed_spans::CompletedSpans;
 pub(crate) use crate::guest_api::wasi_otel::metrics::Exported;
 use bindings::wasi::otel::types;
 use fanlight_telemetry::trace::limits::AttributeLimits;

@@ -18,18 +18,18 @@ use crate::config::RequestLimits;
 use crate::error::HandleError;
 
 /// A guest's place, or places; they are free again when this is dropped.
-pub(crate) type Place = OwnedSemaphorePermit;
+pub(crate) type InstancePermit = OwnedSemaphorePermit;
 
 /// The places for instances of one server.
 #[derive(Debug)]
-pub(crate) struct Instances {
+pub(crate) struct AdmissionControl {
     places: Arc<Semaphore>,
     waiting: Arc<AtomicI64>,
     patience: Duration,
     refused: Counter<u64>,
 }
 
-impl Instances {
+impl AdmissionControl {
     /// Makes as many places as instances may live at once.
     pub(crate) fn new(limits: &RequestLimits, meter: &Meter) -> Self {
         let places = Arc::new(Semaphore::new(limits.max_instances.get() as usize));
@@ -48,7 +48,7 @@ impl Instances {
     }
 
     /// As many places, if they are free and no request waits for some.
-    pub(crate) fn free(&self, count: u32) -> Option<Place> {
+    pub(crate) fn free(&self, count: u32) -> Option<InstancePermit> {
         let places = Arc::clone(&self.places);
         places.try_acquire_many_owned(count).ok()
     }
@@ -66,7 +66,7 @@ impl Instances {
         count: u32,
         begun: Instant,
         stopped: &CancellationToken,
-    ) -> Result<Place, HandleError> {
+    ) -> Result<InstancePermit, HandleError> {
         let _waiting = Waiting::one_more(&self.waiting);
         let free = Arc::clone(&self.places).acquire_many_owned(count);
         let refusal = tokio::select! {

@@ -27,14 +27,14 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::config::{RequestLimits, ServerLimits};
-use crate::http::body::idle::StreamBody;
+use crate::http::body::idle::IdleTimeoutBody;
 use crate::http::body::watched::WatchedBody;
 use crate::http::date;
 use crate::http::handler::Handler;
 use crate::http::io::WatchedIo;
 use crate::http::tls::Tls;
 use crate::http::validate;
-use crate::http::watchdog::{Activity, Finding};
+use crate::http::watchdog::{ConnectionMonitor, Verdict};
 use crate::request::info::{Peer, Scheme};
 
 /// The header fields that hyper takes without allocating for them.
@@ -96,7 +96,7 @@ impl Connections {
     /// # Cancel safety
     /// Dropped, it ends the connection and the guests of its requests.
     pub(crate) async fn serve(self: Arc<Self>, stream: TcpStream, address: SocketAddr) {
-        let activity = Arc::new(Activity::new());
+        let activity = Arc::new(ConnectionMonitor::new());
         let own = stream.local_addr().ok();
         let stream = WatchedIo::new(stream, Arc::clone(&activity));
         let Some(tls) = &self.tls else {
@@ -115,7 +115,7 @@ impl Connections {
         &self,
         tls: &Tls,
         stream: WatchedIo,
-        activity: Arc<Activity>,
+        activity: Arc<ConnectionMonitor>,
         own: Option<SocketAddr>,
         address: SocketAddr,
     ) {
@@ -149,7 +149,7 @@ impl Connections {
     async fn serve_on<S>(
         &self,
         stream: S,
-        activity: Arc<Activity>,
+        activity: Arc<ConnectionMonitor>,
         own: Option<SocketAddr>,
         peer: Peer,
     ) where
@@ -174,7 +174,7 @@ impl Connections {
                     if open.activity().is_unread() {
                         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
                     }
-                    response.map(|body| StreamBody::new(body, open))
+                    response.map(|body| IdleTimeoutBody::new(body, open))
                 })
             }
         });
@@ -186,7 +186,11 @@ impl Connections {
     }
 
     /// Polls a connection and looks after it until it ends.
-    async fn watch<C>(&self, connection: C, activity: &Activity) -> Result<(), ConnectionError>
+    async fn watch<C>(
+        &self,
+        connection: C,
+        activity: &ConnectionMonitor,
+    ) -> Result<(), ConnectionError>
     where
         C: GracefulConnection<Error = ConnectionError>,
     {
@@ -230,7 +234,7 @@ impl Connections {
                     }
                     let announced = draining.filter(|_| !closing);
                     let next = match activity.look(&self.limits) {
-                        Finding::Well(next) => match announced {
+                        Verdict::Well(next) => match announced {
                             None => next,
                             Some(announced) => match activity.silence_left(announced, ANNOUNCEMENT) {
                                 Some(Duration::ZERO) => {
@@ -242,17 +246,17 @@ impl Connections {
                                 left => next.min(left.unwrap_or(ANNOUNCEMENT)),
                             },
                         },
-                        Finding::Idle if !closing => {
+                        Verdict::Idle if !closing => {
                             closing = true;
                             connection.as_mut().graceful_shutdown();
                             CLOSING
                         }
                         // It has a part of a head, or it would be closed by now.
-                        Finding::Idle => {
+                        Verdict::Idle => {
                             self.handler.metrics().connection_failed();
                             return Ok(());
                         }
-                        Finding::Stuck => return Ok(()),
+                        Verdict::Stuck => return Ok(()),
                     };
                     look.as_mut().reset(Instant::now() + next);
                 }
@@ -284,7 +288,10 @@ async fn reached(
 }
 
 /// The result of a connection that ended by itself.
-fn end_of(ended: Result<(), ConnectionError>, activity: &Activity) -> Result<(), ConnectionError> {
+fn end_of(
+    ended: Result<(), ConnectionError>,
+    activity: &ConnectionMonitor,
+) -> Result<(), ConnectionError> {
     match ended {
         // Its requests tell of it.
         Err(error) if is_told(&*error, activity.is_open()) => Ok(()),

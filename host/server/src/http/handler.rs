@@ -20,19 +20,19 @@ use crate::component::slot::{ComponentSlot, LoadedComponent};
 use crate::config::RequestLimits;
 use crate::error::HandleError;
 use crate::guest_api::{GuestLimits, GuestSignals, GuestTelemetry};
-use crate::http::admission::{Instances, Place};
-use crate::http::body::drain::ReadOn;
+use crate::http::admission::{AdmissionControl, InstancePermit};
+use crate::http::body::drain::DrainOnDrop;
 use crate::http::body::request::RequestBody;
-use crate::http::body::response::{Afterlife, GuestBody};
+use crate::http::body::response::{GuestBody, Lingering};
 use crate::http::body::span::SpanBody;
 use crate::http::response_rules;
 use crate::http::validate;
 use crate::request::failure_log;
-use crate::request::framing::Asked;
+use crate::request::framing::RequestFraming;
 use crate::request::info::Peer;
 use crate::request::metrics::ServerMetrics;
 use crate::request::server_span::{ServerSpan, ServerTracer};
-use crate::sandbox::call::Invocation;
+use crate::sandbox::call::GuestCall;
 use crate::sandbox::store::State;
 use fanlight_telemetry::Telemetry;
 use fanlight_telemetry::propagation::{self, TRACERESPONSE};
@@ -49,7 +49,7 @@ pub(crate) struct Handler {
     signals: Arc<GuestSignals>,
     tracer: Arc<ServerTracer>,
     limits: RequestLimits,
-    instances: Instances,
+    instances: AdmissionControl,
     /// Guests that go on after their answer.
     afterlives: TaskTracker,
     /// Answers on HTTP/1.1 tell the client to connect anew elsewhere.
@@ -72,7 +72,7 @@ impl Handler {
             slot,
             signals: Arc::new(GuestSignals::new(telemetry, guest_limits)),
             tracer: Arc::new(ServerTracer::new(telemetry, &limits, metrics)),
-            instances: Instances::new(&limits, &telemetry.meter()),
+            instances: AdmissionControl::new(&limits, &telemetry.meter()),
             limits,
             afterlives: TaskTracker::new(),
             closing: AtomicBool::new(false),
@@ -81,8 +81,8 @@ impl Handler {
     }
 
     /// Begins with a request whose head was read.
-    pub(crate) fn begin<B>(&self, request: &Request<B>, peer: Peer) -> Begun {
-        Begun {
+    pub(crate) fn begin<B>(&self, request: &Request<B>, peer: Peer) -> SpanGuard {
+        SpanGuard {
             span: self.tracer.start(request, peer),
             is_over: false,
         }
@@ -95,14 +95,14 @@ impl Handler {
     pub(crate) async fn handle<B>(
         &self,
         request: Request<B>,
-        mut begun: Begun,
+        mut begun: SpanGuard,
     ) -> Result<Response<SpanBody>, Infallible>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<wasmtime_wasi_http::Error> + Send,
     {
         let span = begun.span.clone();
-        let asked = Asked::by(&request);
+        let asked = RequestFraming::by(&request);
         let result = self.try_handle(request, &span).await;
         begun.is_over = true;
         Ok(self.respond(result, span, asked))
@@ -147,7 +147,7 @@ impl Handler {
         } else {
             UNWANTED_BYTES
         };
-        let body = ReadOn::new(body, &head.headers, unwanted_bytes);
+        let body = DrainOnDrop::new(body, &head.headers, unwanted_bytes);
         let request = Request::from_parts(head, body);
         validate::check(&request, span, &self.limits)?;
         let max_body = self.limits.max_body_bytes;
@@ -158,12 +158,12 @@ impl Handler {
         let leave = request.body().leave();
         let (component, place) = self.component(begun).await?;
         identify(span, &component);
-        let asked = Asked::by(&request);
+        let asked = RequestFraming::by(&request);
         let telemetry = GuestTelemetry::new(Arc::clone(&self.signals), span.clone());
-        let ticks = component.pacer().pace().ticks();
+        let ticks = component.scheduler().run_handle().ticks();
         let mut state = State::new(telemetry, ticks, self.limits.memory_bounds());
         state.leave = leave.clone();
-        let mut invocation = Invocation::new(component, state, request);
+        let mut invocation = GuestCall::new(component, state, request);
         let outcome = {
             let mut head = pin!(invocation.head());
             let mut too_late = pin!(self.too_late(deadline));
@@ -191,7 +191,7 @@ impl Handler {
         let mut response = outcome.inspect_err(|error| span.fail(error))?;
         let length = response_rules::mend(&mut response, asked);
         let guest = invocation.into_guest();
-        let afterlife = Afterlife {
+        let afterlife = Lingering {
             linger: self.limits.linger,
             tasks: self.afterlives.clone(),
             place,
@@ -205,7 +205,7 @@ impl Handler {
     async fn component(
         &self,
         begun: Instant,
-    ) -> Result<(Arc<LoadedComponent>, Place), HandleError> {
+    ) -> Result<(Arc<LoadedComponent>, InstancePermit), HandleError> {
         loop {
             // Before the count is read: no change of it is missed.
             let changed = self.slot.places_changed();
@@ -245,7 +245,7 @@ impl Handler {
         &self,
         result: Result<Response<GuestBody>, HandleError>,
         span: ServerSpan,
-        asked: Asked,
+        asked: RequestFraming,
     ) -> Response<SpanBody> {
         let mut closing = self.closing.load(Ordering::Relaxed);
         let mut response = match result {
@@ -292,12 +292,12 @@ impl Handler {
 
 /// A request that was begun. Dropped before it has its answer, it ends its span:
 /// the client has left.
-pub(crate) struct Begun {
+pub(crate) struct SpanGuard {
     span: ServerSpan,
     is_over: bool,
 }
 
-impl Drop for Begun {
+impl Drop for SpanGuard {
     fn drop(&mut self) {
         if !self.is_over {
             self.span.fail(&HandleError::Cancelled);
@@ -316,7 +316,7 @@ fn identify(span: &ServerSpan, component: &LoadedComponent) {
 }
 
 /// The host's own response, as RFC 9457 has it, without anything internal.
-fn problem(error: &HandleError, span: &ServerSpan, asked: Asked) -> Response<SpanBody> {
+fn problem(error: &HandleError, span: &ServerSpan, asked: RequestFraming) -> Response<SpanBody> {
     // Titles and words hold no character that JSON escapes.
     let body = format!(
         "{{\"type\":\"urn:fanlight:problem:{}\",\"title\":\"{}\",\"status\":{},\"trace_id\":\"{}\"}}\n",

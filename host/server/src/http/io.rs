@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::http::body::drain::{PIECE_TIME, TIME};
-use crate::http::watchdog::Activity;
+use crate::http::watchdog::ConnectionMonitor;
 
 /// The most bytes that are discarded while a connection closes.
 const MAX_DISCARDED_BYTES: usize = 256 * 1024 * 1024;
@@ -30,7 +30,7 @@ const DISCARDED_AT_ONCE: usize = 16 * 1024;
 /// does so only where the client may be sending.
 pub(crate) struct WatchedIo {
     inner: TcpStream,
-    activity: Arc<Activity>,
+    activity: Arc<ConnectionMonitor>,
     closing: Option<Closing>,
 }
 
@@ -45,7 +45,7 @@ struct Closing {
 }
 
 impl WatchedIo {
-    pub(crate) fn new(inner: TcpStream, activity: Arc<Activity>) -> Self {
+    pub(crate) fn new(inner: TcpStream, activity: Arc<ConnectionMonitor>) -> Self {
         Self {
             inner,
             activity,
@@ -139,7 +139,7 @@ impl Closing {
     fn poll(
         &mut self,
         socket: &mut TcpStream,
-        activity: &Activity,
+        activity: &ConnectionMonitor,
         context: &mut Context<'_>,
     ) -> Poll<()> {
         let mut bytes = [0; DISCARDED_AT_ONCE];

@@ -3,10 +3,10 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
-use crate::request::framing::{Asked, BodyLength};
+use crate::request::framing::{BodyLength, RequestFraming};
 
 /// Makes an answer's head one that both protocols take; gives what comes after it.
-pub(crate) fn mend<B>(response: &mut Response<B>, asked: Asked) -> BodyLength {
+pub(crate) fn mend<B>(response: &mut Response<B>, asked: RequestFraming) -> BodyLength {
     match response.status() {
         StatusCode::NO_CONTENT => {
             // Not allowed there (RFC 9110 §8.6), and hyper passes it on.
@@ -132,7 +132,7 @@ mod tests {
         let all = [&all[..], &[("x-kept", b"x"), ("content-length", b"1")]].concat();
         let mut response = Response::new(());
         *response.headers_mut() = fields(&all);
-        let length = mend(&mut response, Asked::default());
+        let length = mend(&mut response, RequestFraming::default());
         assert_eq!(length, BodyLength::Bytes(1));
         let kept = fields(&[("x-kept", b"x"), ("content-length", b"1")]);
         assert_eq!(*response.headers(), kept);

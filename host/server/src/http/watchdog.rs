@@ -24,7 +24,7 @@ const MAX_HELD_BYTES: u64 = 16 * 1024 * 1024;
 
 /// The state of one connection.
 #[derive(Debug)]
-pub(crate) struct Activity {
+pub(crate) struct ConnectionMonitor {
     begun: Instant,
     open: AtomicUsize,
     /// When the last open request ended, in milliseconds after the beginning.
@@ -62,12 +62,12 @@ pub(crate) trait MonitoredStream: fmt::Debug + Send + Sync {
 /// A request from its head to the end of its answer, as the connection counts it.
 #[derive(Debug)]
 pub(crate) struct OpenRequest {
-    activity: Arc<Activity>,
+    activity: Arc<ConnectionMonitor>,
 }
 
 /// What a look at a connection finds.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Finding {
+pub(crate) enum Verdict {
     /// Nothing is amiss; look again after this.
     Well(Duration),
     /// No request came for too long.
@@ -76,7 +76,7 @@ pub(crate) enum Finding {
     Stuck,
 }
 
-impl Activity {
+impl ConnectionMonitor {
     pub(crate) fn new() -> Self {
         Self {
             begun: Instant::now(),
@@ -218,7 +218,7 @@ impl Activity {
     }
 
     /// Aborts streams that made no progress, and tells how the connection is.
-    pub(crate) fn look(&self, limits: &ServerLimits) -> Finding {
+    pub(crate) fn look(&self, limits: &ServerLimits) -> Verdict {
         let now = self.now();
         let since = |then: &AtomicU64| {
             Duration::from_millis(now.saturating_sub(then.load(Ordering::Relaxed)))
@@ -228,7 +228,7 @@ impl Activity {
         // What was answered may still be on its way to a client that reads slowly.
         if !blocked && self.open.load(Ordering::Acquire) == 0 {
             if self.is_closing_or_read() {
-                return Finding::Well(limits.shortest() / LOOKS);
+                return Verdict::Well(limits.shortest() / LOOKS);
             }
             let mut idle = since(&self.idle_since);
             if self.held.load(Ordering::Relaxed) > 0 {
@@ -236,8 +236,8 @@ impl Activity {
             }
             return match limits.header_timeout.checked_sub(idle) {
                 // A stream may begin at any time.
-                Some(left) if !left.is_zero() => Finding::Well(left.min(limits.shortest())),
-                _ => Finding::Idle,
+                Some(left) if !left.is_zero() => Verdict::Well(left.min(limits.shortest())),
+                _ => Verdict::Idle,
             };
         }
         // On HTTP/1.1 there is one stream, and what the connection writes is its.
@@ -261,9 +261,9 @@ impl Activity {
         let is_stuck =
             is_stuck || (left_behind > 0 && left_behind >= self.open.load(Ordering::Acquire));
         if is_stuck {
-            return Finding::Stuck;
+            return Verdict::Stuck;
         }
-        Finding::Well(limits.shortest() / LOOKS)
+        Verdict::Well(limits.shortest() / LOOKS)
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Weak<dyn MonitoredStream>>> {
@@ -272,7 +272,7 @@ impl Activity {
 }
 
 impl OpenRequest {
-    pub(crate) fn activity(&self) -> &Activity {
+    pub(crate) fn activity(&self) -> &ConnectionMonitor {
         &self.activity
     }
 }

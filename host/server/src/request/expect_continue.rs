@@ -9,9 +9,9 @@ use http::{HeaderMap, HeaderValue, header};
 /// (RFC 9110 §10.1.1). hyper gives it once the body is polled, unless the head of
 /// the answer was sent before.
 #[derive(Clone, Default)]
-pub(crate) struct Leave(Option<Arc<AtomicBool>>);
+pub(crate) struct ExpectContinue(Option<Arc<AtomicBool>>);
 
-impl Leave {
+impl ExpectContinue {
     /// Of a request with these headers.
     pub(crate) fn asked_by(headers: &HeaderMap) -> Self {
         let asks = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");

@@ -4,13 +4,13 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 
 /// What the length of an answer's body depends on besides the answer.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Asked {
+pub(crate) struct RequestFraming {
     /// By HEAD, which asks for the head alone.
     pub(crate) is_head: bool,
     pub(crate) version: Version,
 }
 
-impl Asked {
+impl RequestFraming {
     pub(crate) fn by<B>(request: &Request<B>) -> Self {
         Self {
             is_head: request.method() == Method::HEAD,
@@ -33,7 +33,7 @@ pub(crate) enum BodyLength {
 
 impl BodyLength {
     /// Reads it; there is none where `content-length` is no number.
-    pub(crate) fn of<B>(response: &Response<B>, asked: Asked) -> Option<Self> {
+    pub(crate) fn of<B>(response: &Response<B>, asked: RequestFraming) -> Option<Self> {
         let said = match response.headers().get(header::CONTENT_LENGTH) {
             Some(length) => Self::Bytes(number(length)?),
             None => Self::Open,
@@ -62,7 +62,7 @@ mod tests {
 
     fn length(response: &Response<()>, method: Method) -> Option<BodyLength> {
         let request = Request::builder().method(method).body(()).unwrap();
-        BodyLength::of(response, Asked::by(&request))
+        BodyLength::of(response, RequestFraming::by(&request))
     }
 
     #[test]

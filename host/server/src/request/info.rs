@@ -56,7 +56,7 @@ impl Scheme {
 }
 
 /// What spans and metrics need of the request's head.
-pub(crate) struct RequestFacts {
+pub(crate) struct RequestInfo {
     method: Cow<'static, str>,
     method_is_known: bool,
     scheme: Scheme,
@@ -67,7 +67,7 @@ pub(crate) struct RequestFacts {
     forwarded: Option<Box<Forwarded>>,
 }
 
-impl RequestFacts {
+impl RequestInfo {
     pub(crate) fn of<B>(
         request: &Request<B>,
         peer: Peer,
@@ -159,7 +159,7 @@ impl RequestFacts {
 /// The attributes that are known from the head: what a sampler may look at.
 pub(crate) fn request_attributes<B>(
     request: &Request<B>,
-    facts: &RequestFacts,
+    facts: &RequestInfo,
     peer: Peer,
     limit: usize,
 ) -> Vec<KeyValue> {

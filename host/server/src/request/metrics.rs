@@ -9,7 +9,7 @@ use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram, Meter, UpDownCounter};
 
 use crate::error::HandleError;
-use crate::request::info::RequestFacts;
+use crate::request::info::RequestInfo;
 use crate::request::metrics::series_cache::{Ended, RequestSeries, Running, SeriesCache};
 use crate::request::usage::GuestMetrics;
 
@@ -99,7 +99,7 @@ impl ServerMetrics {
     }
 
     /// Counts a request in.
-    pub(crate) fn request_started(&self, request: &RequestFacts) {
+    pub(crate) fn request_started(&self, request: &RequestInfo) {
         self.count_active(request, 1);
     }
 
@@ -116,7 +116,7 @@ impl ServerMetrics {
         }
     }
 
-    fn count_active(&self, request: &RequestFacts, change: i64) {
+    fn count_active(&self, request: &RequestInfo, change: i64) {
         let bound = self.running.find(
             |known| known.is(request),
             || Running::bind(&self.active, request),

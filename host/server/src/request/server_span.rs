@@ -21,15 +21,15 @@ use opentelemetry::{KeyValue, StringValue};
 
 use crate::error::HandleError;
 use crate::request::failure_log;
-use crate::request::info::{RequestFacts, Scheme};
+use crate::request::info::{RequestInfo, Scheme};
 use crate::request::metrics::Measured;
 use crate::request::metrics::series_cache::RequestSeries;
 use crate::request::reserved;
 pub(crate) use crate::request::server_span::tracer::ServerTracer;
 use crate::request::usage::GuestUsage;
 use fanlight_telemetry::clock::RequestClock;
-use fanlight_telemetry::propagation::Carried;
-use fanlight_telemetry::trace::span::{Keys, Span};
+use fanlight_telemetry::propagation::PropagatedContext;
+use fanlight_telemetry::trace::span::{AttributeIndex, Span};
 
 /// Attributes that the host may still set after the guest used all its room.
 const HOST_ATTRIBUTES: usize = 32;
@@ -49,9 +49,9 @@ struct Shared {
     /// Shared with every handle of the guest's that stands for this span.
     context: Arc<SpanContext>,
     /// What the caller wants to be handed on.
-    carried: Carried,
+    carried: PropagatedContext,
     clock: RequestClock,
-    request: RequestFacts,
+    request: RequestInfo,
     usage: Arc<GuestUsage>,
     request_bytes: AtomicU64,
     awaits_request: AtomicBool,
@@ -63,9 +63,9 @@ struct Shared {
 struct State {
     span: Span,
     host: Vec<KeyValue>,
-    host_keys: Keys,
+    host_keys: AttributeIndex,
     guest: Vec<KeyValue>,
-    guest_keys: Keys,
+    guest_keys: AttributeIndex,
     dropped: u32,
     guest_status: Status,
     route: Option<StringValue>,
@@ -73,15 +73,15 @@ struct State {
     failure: Option<Failure>,
     ended: bool,
     /// Why a guest is cut off whose answer is out.
-    cut_off: FailureWord,
+    cut_off: ErrorType,
 }
 
 /// The value of `error.type` of a failed request.
-pub(crate) type FailureWord = &'static str;
+pub(crate) type ErrorType = &'static str;
 
 #[derive(Clone, Copy)]
 struct Failure {
-    error_type: FailureWord,
+    error_type: ErrorType,
     blame: &'static str,
 }
 
@@ -253,7 +253,7 @@ impl ServerSpan {
     }
 
     /// Why a guest that is dropped where it stands was cut off.
-    pub(crate) fn why_cut_off(&self) -> FailureWord {
+    pub(crate) fn why_cut_off(&self) -> ErrorType {
         let state = self.shared.lock();
         match state.failure {
             Some(failure) => failure.error_type,

@@ -26,11 +26,11 @@ use wasmtime_wasi_http::p2::types::{HostIncomingRequest, HostResponseOutparam};
 use crate::error::{ErrorCodeError, GuestTrap, HandleError, InstantiateError};
 use crate::guest_api::SpansEnded;
 use crate::request::cookies;
-use crate::request::framing::Asked;
+use crate::request::framing::RequestFraming;
 use crate::request::info::Scheme;
 use crate::request::server_span::ServerSpan;
 use crate::sandbox::linked_component::LinkedComponent;
-use crate::sandbox::scheduler::Paced;
+use crate::sandbox::scheduler::Scheduled;
 use crate::sandbox::store::State;
 
 /// Bytes that one call to the host may move: the largest chunk and some more.
@@ -80,14 +80,14 @@ pub(crate) struct GuestEnd {
 type Head = Result<Response<HyperOutgoingBody>, ErrorCode>;
 
 /// A guest on its way to the head of its answer. Dropped, it ends where it stands.
-pub(crate) struct Invocation {
+pub(crate) struct GuestCall {
     guest: Guest,
     head: oneshot::Receiver<Head>,
     /// How the guest ended, if it has by now.
     end: Option<GuestEnd>,
 }
 
-impl Invocation {
+impl GuestCall {
     /// Prepares a guest; it runs when its answer is waited for. Until its end it
     /// holds the component, by which the owner of the component counts guests.
     pub(crate) fn new<C, B>(component: Arc<C>, state: State, request: Request<B>) -> Self
@@ -97,11 +97,11 @@ impl Invocation {
         B::Error: Into<wasmtime_wasi_http::Error>,
     {
         let (sender, head) = oneshot::channel();
-        let pace = state.ticks.pace().clone();
+        let run_handle = state.ticks.run_handle().clone();
         let prepared = Prepared::new((*component).as_ref(), state, request, sender);
         let guest = run(component, prepared);
         Self {
-            guest: Box::pin(Paced::new(guest, pace)),
+            guest: Box::pin(Scheduled::new(guest, run_handle)),
             head,
             end: None,
         }
@@ -215,7 +215,7 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<wasmtime_wasi_http::Error>,
 {
-    state.asked = Asked::by(&request);
+    state.asked = RequestFraming::by(&request);
     let span = state.telemetry.server_span().clone();
     let scheme = match span.scheme() {
         Scheme::Http => GuestsScheme::Http,
@@ -320,9 +320,9 @@ async fn instantiate(pre: &ProxyPre<State>, store: &mut Store<State>) -> Result<
 /// # Errors
 /// Where it traps as it starts, or there is no room for it.
 pub(crate) async fn try_instance(pre: &ProxyPre<State>, state: State) -> Result<(), HandleError> {
-    let pace = state.ticks.pace().clone();
+    let run_handle = state.ticks.run_handle().clone();
     let mut store = store(pre, state);
-    let made = Paced::new(instantiate(pre, &mut store), pace).await;
+    let made = Scheduled::new(instantiate(pre, &mut store), run_handle).await;
     made.map(|_| ()).map_err(|error| match error {
         CallError::Host(failure) => failure,
         CallError::Guest(error) => {
@@ -379,7 +379,7 @@ mod tests {
             turn::use_up(context);
             Poll::Ready(GuestEnd::default())
         });
-        let mut invocation = Invocation {
+        let mut invocation = GuestCall {
             guest: Box::pin(guest),
             head,
             end: None,

@@ -22,7 +22,7 @@ use crate::sandbox::linked_component::{LinkedComponent, places};
 use crate::sandbox::linker;
 use crate::sandbox::load_error::{self, LoadError};
 use crate::sandbox::metadata::Identity;
-use crate::sandbox::scheduler::Pacer;
+use crate::sandbox::scheduler::FairScheduler;
 use crate::sandbox::store::State;
 use crate::sandbox::trial::Trial;
 use crate::sandbox::wasm_features::{self, Validity};
@@ -43,7 +43,7 @@ pub(crate) struct Compiler {
     settings: Settings,
     cache: Option<Arc<CompileCache>>,
     trial: Arc<Trial>,
-    pacer: Arc<Pacer>,
+    scheduler: Arc<FairScheduler>,
 }
 
 /// The settings that compiling depends on.
@@ -69,8 +69,8 @@ impl Compiler {
             memory_bytes: config.max_memory_bytes,
             table_elements: config.max_table_elements,
         };
-        let pacer = Arc::clone(engine.pacer());
-        let trial = Trial::new(bounds, Arc::clone(&pacer))?;
+        let scheduler = Arc::clone(engine.scheduler());
+        let trial = Trial::new(bounds, Arc::clone(&scheduler))?;
         let cache = engine.cache().cloned();
         let engine = engine.engine().clone();
         let mut linker = Linker::new(&engine);
@@ -94,7 +94,7 @@ impl Compiler {
             },
             cache,
             trial: Arc::new(trial),
-            pacer,
+            scheduler,
         })
     }
 
@@ -217,7 +217,7 @@ impl Compiler {
             pre,
             identity: compiled.identity,
             places,
-            pacer: Arc::clone(&self.pacer),
+            scheduler: Arc::clone(&self.scheduler),
         })
     }
 }

@@ -12,7 +12,7 @@ use wasmtime::{
 
 use crate::sandbox::compile_cache::CompileCache;
 use crate::sandbox::epoch_ticker::EpochTicker;
-use crate::sandbox::scheduler::Pacer;
+use crate::sandbox::scheduler::FairScheduler;
 use crate::sandbox::wasm_features;
 
 /// Memory that idle slots may keep between them, so that the next instance
@@ -21,7 +21,7 @@ const IDLE_BUDGET: usize = 1024 * 1024 * 1024;
 /// The most that one slot may keep. All of it is cleared after each instance, so
 /// more costs small guests more than it saves large ones.
 const MAX_KEEP_RESIDENT: usize = 128 * 1024;
-/// Room for what is no request: the probe of a component before it is served, of
+/// Slots for what is no request: the probe of a component before it is served, of
 /// up to as many parts.
 const PROBE_SLOTS: u32 = 4;
 /// Tables for each slot: a component's own, and that of the shims or of the
@@ -56,7 +56,7 @@ pub struct EngineConfig {
 pub(crate) struct TickingEngine {
     engine: Engine,
     cache: Option<Arc<CompileCache>>,
-    pacer: Arc<Pacer>,
+    scheduler: Arc<FairScheduler>,
     _ticker: EpochTicker,
 }
 
@@ -97,7 +97,7 @@ impl TickingEngine {
         Ok(Self {
             engine,
             cache: cache.map(Arc::new),
-            pacer: Arc::new(Pacer::new(Arc::clone(ticker.guests()))),
+            scheduler: Arc::new(FairScheduler::new(Arc::clone(ticker.guests()))),
             _ticker: ticker,
         })
     }
@@ -112,8 +112,8 @@ impl TickingEngine {
     }
 
     /// The turns of guests that compute for long, on this engine.
-    pub(crate) fn pacer(&self) -> &Arc<Pacer> {
-        &self.pacer
+    pub(crate) fn scheduler(&self) -> &Arc<FairScheduler> {
+        &self.scheduler
     }
 }
 

@@ -9,7 +9,7 @@ use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
 use crate::sandbox::engine::TABLES_PER_SLOT;
 use crate::sandbox::metadata::Identity;
-use crate::sandbox::scheduler::Pacer;
+use crate::sandbox::scheduler::FairScheduler;
 use crate::sandbox::store::State;
 
 /// A component that could be served.
@@ -20,7 +20,7 @@ pub(crate) struct LinkedComponent {
     /// The places that an instance takes.
     pub(crate) places: u32,
     /// Its guests take turns by this.
-    pub(crate) pacer: Arc<Pacer>,
+    pub(crate) scheduler: Arc<FairScheduler>,
 }
 
 /// The places that an instance takes: a slot of the pool has one memory, and some

@@ -22,7 +22,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
     // The whole of WASI 0.2: guests in Python or JavaScript import it all.
     // The context grants none of it: no file, no variable, no address.
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
-    lighten(linker)?;
+    override_common_wasi(linker)?;
     streams::replace_in_linker(linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
     http_types::replace_in_linker(linker)?;
@@ -34,7 +34,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
 /// Has what nearly all guests ask for answered without a `WasiCtx`: to make
 /// one seeds random generators and takes a microsecond or two. The stock ways to
 /// streams lead through it though they need the table alone.
-fn lighten(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+fn override_common_wasi(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     io::error::add_to_linker::<State, Table>(linker, State::table)?;
     io::poll::add_to_linker::<State, Table>(linker, State::table)?;

@@ -6,7 +6,7 @@ use http::HeaderName;
 use http::header;
 use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
 
-use crate::guest_api::Onward;
+use crate::guest_api::OutboundContext;
 
 /// The most that a guest writes to a body at once; two of them wait at most.
 /// Larger chunks are no faster, and each body that is not read holds them.
@@ -14,12 +14,12 @@ pub(crate) const BODY_CHUNK: usize = 64 * 1024;
 
 /// Denies every outgoing request; the guest gets `HTTP-request-denied`.
 pub(crate) struct Outbound {
-    trace: Onward,
+    trace: OutboundContext,
 }
 
 impl Outbound {
     /// For the guest of one request, whose trace its own requests belong to.
-    pub(crate) fn new(trace: Onward) -> Self {
+    pub(crate) fn new(trace: OutboundContext) -> Self {
         Self { trace }
     }
 }

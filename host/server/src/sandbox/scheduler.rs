@@ -35,11 +35,11 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// The turns of all guests of an engine.
 #[derive(Debug)]
-pub(crate) struct Pacer {
+pub(crate) struct FairScheduler {
     /// Of guests that have just begun.
-    brief: Arc<Line>,
+    brief: Arc<RunQueue>,
     /// Of those that go on and on.
-    long: Arc<Line>,
+    long: Arc<RunQueue>,
     /// Those that run are ticked for.
     running: Arc<RunningGuests>,
 }
@@ -52,10 +52,10 @@ pub(crate) struct Pacer {
 /// delays the others no longer than a few do. A guest that comes late goes on
 /// without a turn.
 #[derive(Debug)]
-struct Line(Mutex<LineState>);
+struct RunQueue(Mutex<RunQueueState>);
 
 #[derive(Debug)]
-struct LineState {
+struct RunQueueState {
     turns: usize,
     /// The number of the guest that comes next.
     next: u64,
@@ -71,9 +71,9 @@ struct Waiting {
     looked: Instant,
 }
 
-impl Line {
+impl RunQueue {
     fn new(turns: usize) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(LineState {
+        Arc::new(Self(Mutex::new(RunQueueState {
             turns,
             next: 0,
             waiting: BTreeMap::new(),
@@ -82,7 +82,7 @@ impl Line {
     }
 
     /// Gives a guest a place at the end.
-    fn join(self: Arc<Self>) -> Turn {
+    fn join(self: Arc<Self>) -> RunPermit {
         let number = {
             let mut state = lock(&self.0);
             let number = state.next;
@@ -95,7 +95,7 @@ impl Line {
             number
         };
         self.call();
-        Turn { line: self, number }
+        RunPermit { line: self, number }
     }
 
     /// Calls as many guests as there are free turns.
@@ -107,7 +107,7 @@ impl Line {
     }
 }
 
-impl LineState {
+impl RunQueueState {
     fn call_next(&mut self, now: Instant) -> Option<Waker> {
         // In the order of their numbers they were called.
         while let Some(first) = self.called.first_entry()
@@ -128,12 +128,12 @@ impl LineState {
 
 /// A guest's place in a line, and its turn from when it is called.
 #[derive(Debug)]
-struct Turn {
-    line: Arc<Line>,
+struct RunPermit {
+    line: Arc<RunQueue>,
     number: u64,
 }
 
-impl Turn {
+impl RunPermit {
     fn poll_called(&self, context: &Context<'_>) -> Poll<()> {
         {
             let mut state = lock(&self.line.0);
@@ -150,7 +150,7 @@ impl Turn {
     }
 }
 
-impl Drop for Turn {
+impl Drop for RunPermit {
     fn drop(&mut self) {
         {
             let mut state = lock(&self.line.0);
@@ -163,33 +163,33 @@ impl Drop for Turn {
 
 /// One guest's place among the others.
 #[derive(Clone)]
-pub(crate) struct Pace(Arc<Place>);
+pub(crate) struct RunHandle(Arc<RunState>);
 
-struct Place {
-    pacer: Arc<Pacer>,
+struct RunState {
+    scheduler: Arc<FairScheduler>,
     /// The turn in which it computes, if any.
-    held: Mutex<Option<Turn>>,
+    held: Mutex<Option<RunPermit>>,
 }
 
 /// The ticks that a guest has computed for, and what it waits for at the next.
-pub(crate) struct Ticks {
-    pace: Pace,
+pub(crate) struct TickCounter {
+    run_handle: RunHandle,
     count: u32,
 }
 
 pin_project! {
     /// A guest whose turn ends when it has computed, whenever it is polled.
-    pub(crate) struct Paced<F> {
+    pub(crate) struct Scheduled<F> {
         #[pin]
         guest: F,
-        pace: Pace,
+        run_handle: RunHandle,
     }
 }
 
 /// What a guest waits for at a tick.
 pub(crate) type Way = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-impl Pacer {
+impl FairScheduler {
     /// Makes one that hands out a turn for each processor.
     pub(crate) fn new(running: Arc<RunningGuests>) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
@@ -198,26 +198,26 @@ impl Pacer {
 
     fn with_turns(count: usize, running: Arc<RunningGuests>) -> Self {
         Self {
-            brief: Line::new(count),
-            long: Line::new(count),
+            brief: RunQueue::new(count),
+            long: RunQueue::new(count),
             running,
         }
     }
 
     /// A guest's place, as long as it runs.
-    pub(crate) fn pace(self: &Arc<Self>) -> Pace {
-        Pace(Arc::new(Place {
-            pacer: Arc::clone(self),
+    pub(crate) fn run_handle(self: &Arc<Self>) -> RunHandle {
+        RunHandle(Arc::new(RunState {
+            scheduler: Arc::clone(self),
             held: Mutex::default(),
         }))
     }
 }
 
-impl Pace {
+impl RunHandle {
     /// Counts the ticks of the guest, from now on.
-    pub(crate) fn ticks(&self) -> Ticks {
-        Ticks {
-            pace: self.clone(),
+    pub(crate) fn ticks(&self) -> TickCounter {
+        TickCounter {
+            run_handle: self.clone(),
             count: 0,
         }
     }
@@ -229,56 +229,56 @@ impl Pace {
     }
 }
 
-impl Ticks {
+impl TickCounter {
     /// The place of the guest that they are counted for.
-    pub(crate) fn pace(&self) -> &Pace {
-        &self.pace
+    pub(crate) fn run_handle(&self) -> &RunHandle {
+        &self.run_handle
     }
 
     /// Counts one, and gives what the guest waits for at it.
     pub(crate) fn tick(&mut self) -> Way {
         self.count = self.count.saturating_add(1);
-        let pacer = &self.pace.0.pacer;
+        let scheduler = &self.run_handle.0.scheduler;
         let line = if self.count <= BRIEF_TICKS {
-            &pacer.brief
+            &scheduler.brief
         } else {
-            &pacer.long
+            &scheduler.long
         };
-        Box::pin(turn(Arc::clone(line), self.pace.clone()))
+        Box::pin(turn(Arc::clone(line), self.run_handle.clone()))
     }
 }
 
-async fn turn(line: Arc<Line>, pace: Pace) {
+async fn turn(line: Arc<RunQueue>, run_handle: RunHandle) {
     // Given up first: whoever stands in line is next.
-    pace.give_up();
+    run_handle.give_up();
     let turn = line.join();
     let called = || poll_fn(|context| turn.poll_called(context));
     while timeout(LOOK_AGAIN, called()).await.is_err() {}
     // Whoever is woken is what its thread runs next. Giving way once has the
     // thread look at its sockets first.
     yield_now().await;
-    *lock(&pace.0.held) = Some(turn);
+    *lock(&run_handle.0.held) = Some(turn);
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl<F> Paced<F> {
-    pub(crate) fn new(guest: F, pace: Pace) -> Self {
-        Self { guest, pace }
+impl<F> Scheduled<F> {
+    pub(crate) fn new(guest: F, run_handle: RunHandle) -> Self {
+        Self { guest, run_handle }
     }
 }
 
-impl<F: Future> Future for Paced<F> {
+impl<F: Future> Future for Scheduled<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        let running = this.pace.0.pacer.running.enter();
+        let running = this.run_handle.0.scheduler.running.enter();
         let polled = this.guest.poll(context);
         drop(running);
-        this.pace.give_up();
+        this.run_handle.give_up();
         polled
     }
 }

@@ -11,12 +11,12 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::config::MemoryBounds;
 use crate::guest_api::{GuestTelemetry, GuestTelemetryView};
-use crate::request::expect_continue::Leave;
-use crate::request::framing::Asked;
+use crate::request::expect_continue::ExpectContinue;
+use crate::request::framing::RequestFraming;
 use crate::sandbox::handle_memory;
 use crate::sandbox::memory_limit::MemoryLimit;
 use crate::sandbox::outgoing::Outbound;
-use crate::sandbox::scheduler::Ticks;
+use crate::sandbox::scheduler::TickCounter;
 
 /// The most random bytes in one call: they are made one by one, and the thread
 /// does nothing else meanwhile. A mebibyte takes some milliseconds.
@@ -39,17 +39,17 @@ pub(crate) struct State {
     table: ResourceTable,
     pub(crate) telemetry: GuestTelemetry,
     pub(crate) memory: MemoryLimit,
-    pub(crate) ticks: Ticks,
+    pub(crate) ticks: TickCounter,
     /// What an answer's length depends on.
-    pub(crate) asked: Asked,
+    pub(crate) asked: RequestFraming,
     /// The request's body, until the guest takes it.
     pub(crate) request_body: Option<HyperIncomingBody>,
     /// Whether the client waits until the guest takes it.
-    pub(crate) leave: Leave,
+    pub(crate) leave: ExpectContinue,
 }
 
 impl State {
-    pub(crate) fn new(telemetry: GuestTelemetry, ticks: Ticks, bounds: MemoryBounds) -> Self {
+    pub(crate) fn new(telemetry: GuestTelemetry, ticks: TickCounter, bounds: MemoryBounds) -> Self {
         let usage = Arc::clone(telemetry.server_span().usage());
         Self {
             wasi: None,
@@ -61,9 +61,9 @@ impl State {
             telemetry,
             memory: MemoryLimit::new(bounds, usage),
             ticks,
-            asked: Asked::default(),
+            asked: RequestFraming::default(),
             request_body: None,
-            leave: Leave::default(),
+            leave: ExpectContinue::default(),
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::request::metrics::ServerMetrics;
 use crate::request::server_span::ServerTracer;
 use crate::sandbox::call::try_instance;
 use crate::sandbox::load_error::LoadError;
-use crate::sandbox::scheduler::Pacer;
+use crate::sandbox::scheduler::FairScheduler;
 use crate::sandbox::store::State;
 use fanlight_telemetry::sanitize::Printable;
 use fanlight_telemetry::{Telemetry, TelemetryConfig};
@@ -33,7 +33,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// Makes instances that nothing is asked of.
 pub(crate) struct Trial {
     bounds: MemoryBounds,
-    pacer: Arc<Pacer>,
+    scheduler: Arc<FairScheduler>,
     signals: Arc<GuestSignals>,
     tracer: Arc<ServerTracer>,
 }
@@ -43,7 +43,7 @@ impl Trial {
     ///
     /// # Errors
     /// Where threads cannot be started.
-    pub(crate) fn new(bounds: MemoryBounds, pacer: Arc<Pacer>) -> anyhow::Result<Self> {
+    pub(crate) fn new(bounds: MemoryBounds, scheduler: Arc<FairScheduler>) -> anyhow::Result<Self> {
         let disabled = [("OTEL_SDK_DISABLED".to_owned(), "true".to_owned())];
         // Its runtime ends with it: nothing is exported.
         let telemetry = Telemetry::init(&TelemetryConfig::from_vars(disabled, "trial"))?;
@@ -52,7 +52,7 @@ impl Trial {
         let limits = RequestLimits::default();
         Ok(Self {
             bounds,
-            pacer,
+            scheduler,
             signals: Arc::new(GuestSignals::new(&telemetry, GuestLimits::default())),
             tracer: Arc::new(ServerTracer::new(&telemetry, &limits, metrics)),
         })
@@ -78,7 +78,7 @@ impl Trial {
         };
         let span = self.tracer.start(&Request::new(()), peer);
         let telemetry = GuestTelemetry::new(Arc::clone(&self.signals), span);
-        let state = State::new(telemetry, self.pacer.pace().ticks(), self.bounds);
+        let state = State::new(telemetry, self.scheduler.run_handle().ticks(), self.bounds);
         let reason = match tokio::time::timeout(TIMEOUT, try_instance(pre, state)).await {
             Ok(Ok(())) => return Ok(()),
             // All slots are taken by requests, which tells nothing of this component.

@@ -17,13 +17,13 @@ const ASK_AGAIN: Duration = Duration::from_secs(60);
 
 /// Whether a backend takes a signal, as far as is known.
 #[derive(Debug, Default)]
-pub(crate) struct Gate {
+pub(crate) struct UnsupportedSignalBackoff {
     /// When it last said that it does not.
     refused: Mutex<Option<Instant>>,
     has_taken: AtomicBool,
 }
 
-impl Gate {
+impl UnsupportedSignalBackoff {
     /// Whether to send.
     pub(crate) fn is_open(&self) -> bool {
         self.is_open_at(Instant::now())
@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn a_backend_that_refused_is_asked_again_after_a_while() {
         let health = ExportHealth::new("logs", "http://backend", false);
-        let gate = Gate::default();
+        let gate = UnsupportedSignalBackoff::default();
         assert!(gate.is_open());
         gate.refused(&health, "404");
         assert!(!gate.is_open());

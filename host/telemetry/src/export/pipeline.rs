@@ -6,18 +6,20 @@ use std::time::Duration;
 
 use crate::config::signal::SignalConfig;
 use crate::console::{Console, ConsoleError};
-use crate::export::backoff::Gate;
+use crate::export::backoff::UnsupportedSignalBackoff;
 use crate::export::closing::Closing;
 use crate::export::counters::Exported;
 use crate::export::log::{ExportHealth, Failed};
-use crate::otlp::{EncodedTraces, OtlpClient, OtlpError, OtlpRequest, Outgoing, Rejection, split};
+use crate::otlp::{
+    EncodedRequest, EncodedTraces, OtlpClient, OtlpError, OtlpRequest, Rejection, split,
+};
 
 /// A signal's way out of the process.
-pub(crate) struct Output {
+pub(crate) struct ExportPipeline {
     backend: Option<OtlpClient>,
     console: Option<Console>,
     /// Traces have none: a backend without them is no backend.
-    gate: Option<Gate>,
+    gate: Option<UnsupportedSignalBackoff>,
     health: Arc<ExportHealth>,
     console_health: Arc<ExportHealth>,
     closing: Closing,
@@ -52,7 +54,7 @@ pub(crate) enum OutputError {
     Paused,
 }
 
-impl Output {
+impl ExportPipeline {
     /// Makes the way that a signal's configuration describes. Belongs into the
     /// runtime that it is to live on. One request takes `timeout` at most, or
     /// the backend's own where that is shorter, and none goes on after the deadline
@@ -103,7 +105,7 @@ impl Output {
     /// Pauses where the backend has no service for the signal.
     #[must_use]
     pub(crate) fn gated(mut self) -> Self {
-        self.gate = Some(Gate::default());
+        self.gate = Some(UnsupportedSignalBackoff::default());
         self
     }
 
@@ -187,7 +189,11 @@ impl Output {
         self.lost(request.items(), Whence::Last);
     }
 
-    async fn send_piece(&self, request: &impl Outgoing, whence: Whence) -> Result<(), OutputError> {
+    async fn send_piece(
+        &self,
+        request: &impl EncodedRequest,
+        whence: Whence,
+    ) -> Result<(), OutputError> {
         // Side by side: nobody may read what is written, and the backend is not
         // to wait for that.
         let (written, sent) = tokio::join!(self.write(request), self.push(request, whence));
@@ -206,7 +212,7 @@ impl Output {
         }
     }
 
-    async fn write(&self, request: &impl Outgoing) -> Option<Result<(), ConsoleError>> {
+    async fn write(&self, request: &impl EncodedRequest) -> Option<Result<(), ConsoleError>> {
         let console = self.console.as_ref()?;
         let message = request.message();
         let written = tokio::select! {
@@ -227,7 +233,7 @@ impl Output {
 
     async fn push(
         &self,
-        request: &impl Outgoing,
+        request: &impl EncodedRequest,
         whence: Whence,
     ) -> Option<Result<(), OutputError>> {
         let backend = self.backend.as_ref()?;
@@ -326,7 +332,7 @@ impl Output {
 }
 
 #[cfg(test)]
-impl Output {
+impl ExportPipeline {
     /// Goes to memory, which is given as well, and to a backend that is away.
     pub(crate) fn to_memory_alone(
         counts: Arc<Exported>,
@@ -351,9 +357,9 @@ impl Output {
     }
 }
 
-impl std::fmt::Debug for Output {
+impl std::fmt::Debug for ExportPipeline {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Output")
+        f.debug_struct("ExportPipeline")
             .field("signal", &self.health.signal())
             .finish_non_exhaustive()
     }
@@ -370,7 +376,7 @@ mod tests {
     async fn standard_output_has_all_of_a_request_whose_backend_is_away() {
         const RECORDS: u64 = 8;
         let counts = Arc::new(Exported::default());
-        let (output, written) = Output::to_memory_alone(Arc::clone(&counts));
+        let (output, written) = ExportPipeline::to_memory_alone(Arc::clone(&counts));
         let record = |n: u64| LogRecord {
             time_unix_nano: n,
             // Two are a request, and no more than that.

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::Telemetry;
 use crate::export::counters::{Account, Exported};
 use crate::export::log::ExportHealth;
-use crate::export::pipeline::Output;
+use crate::export::pipeline::ExportPipeline;
 
 impl Telemetry {
     /// Exports what is queued and ends all that was started here, within the
@@ -90,7 +90,11 @@ pub(crate) struct Export {
 }
 
 impl Export {
-    pub(crate) fn new(signal: &'static str, output: &Output, counts: Arc<Exported>) -> Self {
+    pub(crate) fn new(
+        signal: &'static str,
+        output: &ExportPipeline,
+        counts: Arc<Exported>,
+    ) -> Self {
         Self {
             signal,
             health: output.health(),

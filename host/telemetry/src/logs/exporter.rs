@@ -11,7 +11,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::logs::{LogBatch, LogProcessor, SdkLogRecord};
 
-use crate::export::pipeline::Output;
+use crate::export::pipeline::ExportPipeline;
 use crate::logs::queue::{ExportQueue, Item, Sink};
 use crate::sizes;
 
@@ -32,12 +32,12 @@ impl Item for ScopedLogRecord {
 
 /// Sends log records.
 pub(crate) struct LogSink {
-    output: Output,
+    output: ExportPipeline,
     resource: ResourceAttributesWithSchema,
 }
 
 impl LogSink {
-    pub(crate) fn new(output: Output, resource: &Resource) -> Self {
+    pub(crate) fn new(output: ExportPipeline, resource: &Resource) -> Self {
         Self {
             output,
             resource: resource.into(),

@@ -15,13 +15,13 @@ use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use crate::export::pipeline::{Output, OutputError};
+use crate::export::pipeline::{ExportPipeline, OutputError};
 use crate::metrics::guest::GuestPoints;
 
 /// Exports metrics from the reader's own thread.
 #[derive(Debug)]
 pub(crate) struct MetricExporter {
-    pub(crate) output: Arc<Output>,
+    pub(crate) output: Arc<ExportPipeline>,
     /// What guests have aggregated themselves goes the same way.
     pub(crate) guest_points: Arc<GuestPoints>,
     pub(crate) temporality: Temporality,
@@ -134,7 +134,7 @@ mod tests {
 
     #[tokio::test]
     async fn standard_output_has_what_guests_aggregated_where_the_backend_is_away() {
-        let (output, written) = Output::to_memory_alone(Arc::default());
+        let (output, written) = ExportPipeline::to_memory_alone(Arc::default());
         let resource = opentelemetry_sdk::Resource::builder_empty().build();
         let guest_points = GuestPoints::new(Temporality::Cumulative, &resource);
         let metric = guest_points.add(MetricDescription {

@@ -14,7 +14,7 @@ use http_body::{Frame, SizeHint};
 use prost::Message as _;
 use reqwest::{Body, Certificate, Client, Identity, Response, Url, redirect};
 
-use super::{OtlpError, OtlpRequest, Outgoing, Rejection, USER_AGENT, Unanswered};
+use super::{EncodedRequest, OtlpError, OtlpRequest, Rejection, USER_AGENT, Unanswered};
 use crate::config::client_tls::ClientTls;
 use crate::config::signal::{Compression, Protocol, SignalConfig};
 use crate::otlp::chain;
@@ -74,7 +74,7 @@ impl HttpTransport {
         })
     }
 
-    pub(crate) fn encode(&self, request: &impl Outgoing) -> Result<Bytes, OtlpError> {
+    pub(crate) fn encode(&self, request: &impl EncodedRequest) -> Result<Bytes, OtlpError> {
         let permanent = |error: &dyn std::error::Error| OtlpError::Permanent(chain(error));
         let body: Bytes = match self.protocol {
             Protocol::HttpJson => json::encode(&*request.message())

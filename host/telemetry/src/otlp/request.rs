@@ -33,7 +33,7 @@ pub(crate) trait OtlpRequest:
 }
 
 /// A request on its way out: a message, or one that is written already.
-pub(crate) trait Outgoing: Sync {
+pub(crate) trait EncodedRequest: Sync {
     /// The message that it is.
     type Request: OtlpRequest;
 
@@ -47,7 +47,7 @@ pub(crate) trait Outgoing: Sync {
     fn protobuf(&self) -> Bytes;
 }
 
-impl<R: OtlpRequest> Outgoing for R {
+impl<R: OtlpRequest> EncodedRequest for R {
     type Request = Self;
 
     fn items(&self) -> u64 {
@@ -72,7 +72,7 @@ pub(crate) struct EncodedTraces {
     pub(crate) spans: u64,
 }
 
-impl Outgoing for EncodedTraces {
+impl EncodedRequest for EncodedTraces {
     type Request = ExportTraceServiceRequest;
 
     fn items(&self) -> u64 {

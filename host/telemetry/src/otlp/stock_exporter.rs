@@ -17,7 +17,7 @@ use prost::Message;
 
 use crate::TelemetryConfig;
 use crate::export::closing::Closing;
-use crate::export::pipeline::Output;
+use crate::export::pipeline::ExportPipeline;
 use crate::logs::queue::BatchConfig;
 use crate::trace::batch::SpanSink;
 use crate::trace::queue::SpanQueue;
@@ -120,7 +120,7 @@ fn spans_of_every_length_are_written_as_prost_writes_them() {
     let config = TelemetryConfig::from_vars([], "unused").traces;
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _entered = runtime.enter();
-    let output = Output::new(
+    let output = ExportPipeline::new(
         "traces",
         &config,
         config.timeout,
@@ -172,7 +172,7 @@ async fn spans_are_what_the_stock_exporter_sends() {
     let stocks = ExportTraceServiceRequest::decode(sent).unwrap();
 
     let config = TelemetryConfig::from_vars([], "unused").traces;
-    let output = Output::new(
+    let output = ExportPipeline::new(
         "traces",
         &config,
         config.timeout,

@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, utf8_percent_encode};
 
-use super::{Caller, Carried, Found};
+use super::{Caller, Found, PropagatedContext};
 use crate::propagation::baggage::{Baggage, Member};
 use crate::propagation::once;
 
@@ -89,7 +89,7 @@ pub(crate) fn extract_baggage(headers: &HeaderMap, baggage: &mut Baggage) {
 }
 
 /// Writes all of it anew, whatever was there.
-pub(crate) fn inject(context: &SpanContext, carried: &Carried, headers: &mut HeaderMap) {
+pub(crate) fn inject(context: &SpanContext, carried: &PropagatedContext, headers: &mut HeaderMap) {
     headers.remove(&UBER_TRACE_ID);
     let stale: Vec<_> = headers
         .keys()

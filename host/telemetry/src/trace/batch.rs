@@ -10,7 +10,7 @@ use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
 use opentelemetry_sdk::Resource;
 use prost::Message as _;
 
-use crate::export::pipeline::Output;
+use crate::export::pipeline::ExportPipeline;
 use crate::otlp::{EncodedTraces, bytes_field, put_header};
 use crate::trace::queue::{Part, Room, SpanQueue};
 
@@ -58,12 +58,12 @@ impl Requests {
 
 /// Sends spans.
 pub(crate) struct SpanSink {
-    output: Output,
+    output: ExportPipeline,
     resource: EncodedResource,
 }
 
 impl SpanSink {
-    pub(crate) fn new(output: Output, resource: &Resource) -> Self {
+    pub(crate) fn new(output: ExportPipeline, resource: &Resource) -> Self {
         Self {
             output,
             resource: EncodedResource::new(resource),

@@ -16,7 +16,7 @@ use opentelemetry::KeyValue;
 use opentelemetry::trace::{Event, Link, SpanContext, Status};
 use opentelemetry_sdk::trace::SpanData;
 
-pub use crate::trace::span::attribute_index::Keys;
+pub use crate::trace::span::attribute_index::AttributeIndex;
 pub use crate::trace::span::tracer::Tracer;
 use crate::trace::span::tracer::TracerShared;
 pub use crate::trace::span::tracer::{Parent, SpanStart};
@@ -32,7 +32,7 @@ pub struct Span {
 struct Recording {
     data: SpanData,
     /// Of the data's attributes.
-    keys: Keys,
+    keys: AttributeIndex,
     shared: Arc<TracerShared>,
 }
 
@@ -72,7 +72,7 @@ impl Span {
     /// start; what was over the limit then is counted already.
     pub fn replace_attributes(&mut self, attributes: Vec<KeyValue>, dropped: u32) {
         if let Some(recording) = &mut self.recording {
-            recording.keys = Keys::default();
+            recording.keys = AttributeIndex::default();
             let data = &mut recording.data;
             data.attributes = attributes;
             data.dropped_attributes_count = data.dropped_attributes_count.saturating_add(dropped);
@@ -83,7 +83,7 @@ impl Span {
     pub fn take_attributes(&mut self) -> Vec<KeyValue> {
         match &mut self.recording {
             Some(recording) => {
-                recording.keys = Keys::default();
+                recording.keys = AttributeIndex::default();
                 std::mem::take(&mut recording.data.attributes)
             }
             None => Vec::new(),

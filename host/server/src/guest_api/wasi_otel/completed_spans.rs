@@ -17,7 +17,7 @@ pub(crate) type Identity = (TraceId, SpanId);
 
 /// A guest's own spans. All are within its budget, so their number is bounded.
 #[derive(Default)]
-pub(crate) struct MadeSpans {
+pub(crate) struct CompletedSpans {
     open: HashMap<Identity, OpenSpan>,
     ended: HashSet<Identity>,
     started: u64,
@@ -40,7 +40,7 @@ pub(crate) fn identity(context: &SpanContext) -> Identity {
     (context.trace_id(), context.span_id())
 }
 
-impl MadeSpans {
+impl CompletedSpans {
     /// Whether it has started already, or ended.
     pub(crate) fn knows(&self, id: Identity) -> bool {
         self.open.contains_key(&id) || self.ended.contains(&id)

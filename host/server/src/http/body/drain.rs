@@ -24,7 +24,7 @@ pub(crate) const TIME: Duration = Duration::from_secs(30);
 /// of which five without a byte, and not much more than `max_bytes`, in a task of
 /// its own, which ends with the body's connection. `WatchedIo` closes those
 /// connections whose bodies are not read to their ends.
-pub(crate) struct ReadOn<B>
+pub(crate) struct DrainOnDrop<B>
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Send,
@@ -37,7 +37,7 @@ where
     max_bytes: usize,
 }
 
-impl<B> ReadOn<B>
+impl<B> DrainOnDrop<B>
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Send,
@@ -52,7 +52,7 @@ where
     }
 }
 
-impl<B> Body for ReadOn<B>
+impl<B> Body for DrainOnDrop<B>
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Send,
@@ -87,7 +87,7 @@ where
     }
 }
 
-impl<B> Drop for ReadOn<B>
+impl<B> Drop for DrainOnDrop<B>
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Send,

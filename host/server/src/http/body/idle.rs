@@ -19,7 +19,7 @@ use crate::http::body::span::SpanBody;
 use crate::http::watchdog::{MonitoredStream, OpenRequest};
 
 /// A body on its connection.
-pub(crate) struct StreamBody {
+pub(crate) struct IdleTimeoutBody {
     // Dropped before the request is counted out.
     body: Shape,
     request: OpenRequest,
@@ -54,7 +54,7 @@ enum WaitsFor {
     Client,
 }
 
-impl StreamBody {
+impl IdleTimeoutBody {
     pub(crate) fn new(body: SpanBody, request: OpenRequest) -> Self {
         let ended = body.is_end_stream();
         let gave_one = false;
@@ -92,7 +92,7 @@ impl StreamBody {
     }
 }
 
-impl Body for StreamBody {
+impl Body for IdleTimeoutBody {
     type Data = Bytes;
     type Error = HandleError;
 

@@ -11,7 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use wasmtime_wasi_http::Error;
 
 use crate::error::HandleError;
-use crate::request::expect_continue::Leave;
+use crate::request::expect_continue::ExpectContinue;
 use crate::request::server_span::ServerSpan;
 
 /// A request's body as the guest reads it.
@@ -22,7 +22,7 @@ pub(crate) struct RequestBody<B> {
     /// What may still come; none where there is no bound.
     left: Option<u64>,
     cut: BodyCut,
-    leave: Leave,
+    leave: ExpectContinue,
 }
 
 /// Whether a body was cut at its bound.
@@ -58,7 +58,7 @@ impl<B: Body> RequestBody<B> {
                     .filter(|_| !inner.is_end_stream())
                     .map(|_| Arc::default()),
             ),
-            leave: Leave::asked_by(headers),
+            leave: ExpectContinue::asked_by(headers),
             inner: Some(inner),
             span,
             left: max_bytes,
@@ -66,7 +66,7 @@ impl<B: Body> RequestBody<B> {
     }
 
     /// Tells, later on, whether its client may send it.
-    pub(crate) fn leave(&self) -> Leave {
+    pub(crate) fn leave(&self) -> ExpectContinue {
         self.leave.clone()
     }
 

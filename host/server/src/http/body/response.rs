@@ -20,20 +20,20 @@ use wasmtime_wasi_http::Error;
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
 use crate::error::HandleError;
-use crate::http::admission::Place;
+use crate::http::admission::InstancePermit;
 use crate::http::response_rules;
-use crate::request::framing::{Asked, BodyLength};
+use crate::request::framing::{BodyLength, RequestFraming};
 use crate::request::server_span::ServerSpan;
 use crate::sandbox::call::{GuestEnd, Progress};
 
 /// What a guest may still do when its answer is out.
-pub(crate) struct Afterlife {
+pub(crate) struct Lingering {
     /// How long it may.
     pub(crate) linger: Duration,
     /// Where it goes on; shutting down waits for these.
     pub(crate) tasks: TaskTracker,
     /// Its place among the instances, kept until it is gone.
-    pub(crate) place: Place,
+    pub(crate) place: InstancePermit,
     /// The time for draining is over, and with it the guest's.
     pub(crate) stopped: Arc<CancellationToken>,
     /// The span that records why the guest was cut off.
@@ -63,7 +63,7 @@ pub(crate) struct GuestBody {
     /// `content-length` from a 304 whose body says that it is at its end.
     ends_with_head: bool,
     handed_over: u64,
-    afterlife: Option<Afterlife>,
+    afterlife: Option<Lingering>,
 }
 
 impl GuestBody {
@@ -72,8 +72,8 @@ impl GuestBody {
         response: Response<HyperOutgoingBody>,
         length: BodyLength,
         guest: Progress,
-        asked: Asked,
-        afterlife: Afterlife,
+        asked: RequestFraming,
+        afterlife: Lingering,
     ) -> Response<Self> {
         let is_reset = response.status() == StatusCode::RESET_CONTENT;
         response.map(|inner| Self {
@@ -201,7 +201,7 @@ impl GuestBody {
 
     /// Lets the guest go on for its time after the answer.
     fn detach(&mut self) {
-        let Some(Afterlife {
+        let Some(Lingering {
             linger,
             tasks,
             place,

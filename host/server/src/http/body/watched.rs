@@ -7,17 +7,17 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use crate::http::watchdog::Activity;
+use crate::http::watchdog::ConnectionMonitor;
 
 /// A body on its connection. Changes nothing about it.
 pub(crate) struct WatchedBody<B> {
     inner: B,
     /// None once it was read to its end.
-    activity: Option<Arc<Activity>>,
+    activity: Option<Arc<ConnectionMonitor>>,
 }
 
 impl<B: Body> WatchedBody<B> {
-    pub(crate) fn new(inner: B, activity: &Arc<Activity>) -> Self {
+    pub(crate) fn new(inner: B, activity: &Arc<ConnectionMonitor>) -> Self {
         // Most requests have none, and cost nothing.
         let activity = (!inner.is_end_stream()).then(|| {
             activity.body_begins();

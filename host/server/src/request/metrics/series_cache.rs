@@ -15,7 +15,7 @@ use opentelemetry::metrics::{BoundHistogram, BoundUpDownCounter, UpDownCounter};
 use opentelemetry::{KeyValue, StringValue};
 
 use super::{AtEnd, Measured};
-use crate::request::info::{RequestFacts, Scheme};
+use crate::request::info::{RequestInfo, Scheme};
 
 /// Series that are kept bound, of each kind. To look through them all takes
 /// less than to find one by its attributes, and they stay for ever.
@@ -23,7 +23,7 @@ const MAX_BOUND: usize = 64;
 
 /// Which series a request is in when it has ended.
 pub(crate) struct RequestSeries<'a> {
-    pub(crate) request: &'a RequestFacts,
+    pub(crate) request: &'a RequestInfo,
     pub(crate) status: Option<StatusCode>,
     pub(crate) route: Option<&'a StringValue>,
     pub(crate) error_type: Option<&'a str>,
@@ -95,7 +95,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    pub(crate) fn bind(active: &UpDownCounter<i64>, request: &RequestFacts) -> Self {
+    pub(crate) fn bind(active: &UpDownCounter<i64>, request: &RequestInfo) -> Self {
         Self {
             method: request.method().clone(),
             scheme: request.scheme(),
@@ -103,7 +103,7 @@ impl Running {
         }
     }
 
-    pub(crate) fn is(&self, request: &RequestFacts) -> bool {
+    pub(crate) fn is(&self, request: &RequestInfo) -> bool {
         self.scheme == request.scheme() && self.method == *request.method()
     }
 
@@ -166,7 +166,7 @@ mod tests {
     use http::Request;
 
     use crate::config::trusted_proxies::TrustedProxies;
-    use crate::request::info::{Peer, RequestFacts, Scheme};
+    use crate::request::info::{Peer, RequestInfo, Scheme};
     use crate::request::metrics::ServerMetrics;
     use fanlight_telemetry::config::known_methods::KnownMethods;
     use fanlight_telemetry::{Telemetry, TelemetryConfig};
@@ -186,7 +186,7 @@ mod tests {
             scheme: Scheme::Http,
         };
         let (methods, trusted) = (KnownMethods::default(), TrustedProxies::default());
-        let facts = RequestFacts::of(&Request::new(()), peer, &methods, &trusted);
+        let facts = RequestInfo::of(&Request::new(()), peer, &methods, &trusted);
         let routes = 2 * MAX_BOUND;
         for round in 1..=3 {
             for n in 0..routes {

@@ -11,14 +11,14 @@ use super::{HOST_ATTRIBUTES, ServerSpan, Shared, State};
 use crate::config::RequestLimits;
 use crate::config::captured_headers::CapturedHeaders;
 use crate::config::trusted_proxies::TrustedProxies;
-use crate::request::info::{Peer, RequestFacts, request_attributes};
+use crate::request::info::{Peer, RequestInfo, request_attributes};
 use crate::request::metrics::ServerMetrics;
 use crate::request::usage::GuestUsage;
 use fanlight_telemetry::clock::RequestClock;
 use fanlight_telemetry::config::known_methods::KnownMethods;
 use fanlight_telemetry::propagation::{Caller, Extracted, Propagators};
 use fanlight_telemetry::trace::limits::MAX_TEXT_BYTES;
-use fanlight_telemetry::trace::span::{Keys, Parent, SpanStart, Tracer};
+use fanlight_telemetry::trace::span::{AttributeIndex, Parent, SpanStart, Tracer};
 use fanlight_telemetry::{HOST_SCOPE, Telemetry};
 
 /// Starts server spans, and has their requests counted.
@@ -94,7 +94,7 @@ impl ServerTracer {
         peer: Peer,
     ) -> ServerSpan {
         let clock = RequestClock::start();
-        let facts = RequestFacts::of(request, peer, &self.known_methods, &self.trusted);
+        let facts = RequestInfo::of(request, peer, &self.known_methods, &self.trusted);
         let text_bytes = self.text_bytes();
         let attributes = match self.tracer.is_exporting() {
             true => {
@@ -137,9 +137,9 @@ impl ServerTracer {
                 state: Mutex::new(State {
                     span,
                     host,
-                    host_keys: Keys::default(),
+                    host_keys: AttributeIndex::default(),
                     guest: Vec::new(),
-                    guest_keys: Keys::default(),
+                    guest_keys: AttributeIndex::default(),
                     dropped: 0,
                     guest_status: Status::Unset,
                     route: None,

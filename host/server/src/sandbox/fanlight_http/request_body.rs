@@ -18,7 +18,7 @@ use wasmtime_wasi_http::Error;
 use wasmtime_wasi_http::p2::body::{HostIncomingBody, HyperIncomingBody};
 use wasmtime_wasi_http::p2::types::HostIncomingRequest;
 
-use crate::request::expect_continue::Leave;
+use crate::request::expect_continue::ExpectContinue;
 use crate::sandbox::store::State;
 
 /// The most bytes that one call gives.
@@ -107,7 +107,7 @@ fn consume(state: &mut State, request: &Request) -> wasmtime::Result<Result<Inco
 
 /// Lets a client that waits until its body is read know that it will be: to poll it
 /// is to say so.
-fn with_leave(mut body: HyperIncomingBody, leave: &Leave) -> HyperIncomingBody {
+fn with_leave(mut body: HyperIncomingBody, leave: &ExpectContinue) -> HyperIncomingBody {
     if !leave.is_awaited() {
         return body;
     }

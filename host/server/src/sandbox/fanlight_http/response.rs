@@ -12,7 +12,7 @@ use wasmtime::component::{HasData, Linker, Resource};
 use wasmtime_wasi_http::p2::types::HostResponseOutparam;
 use wasmtime_wasi_http::{FieldMap, FieldMapError, WasiHttpCtxView, WasiHttpView};
 
-use crate::request::framing::{Asked, BodyLength};
+use crate::request::framing::{BodyLength, RequestFraming};
 use crate::sandbox::store::State;
 use bindings::fanlight::http::outgoing_response::{self, SendError};
 
@@ -70,7 +70,7 @@ impl HasData for Answers {
 
 /// A request's HTTP, borrowed for a call.
 struct AnswerView<'a> {
-    asked: Asked,
+    asked: RequestFraming,
     http: WasiHttpCtxView<'a>,
 }
 

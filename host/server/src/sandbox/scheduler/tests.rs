@@ -5,14 +5,21 @@ use super::*;
 /// Far longer than anything here takes.
 const SOON: Duration = Duration::from_secs(20);
 
-fn pacer(turns: usize) -> Arc<Pacer> {
-    Arc::new(Pacer::with_turns(turns, Arc::new(RunningGuests::new())))
+fn scheduler(turns: usize) -> Arc<FairScheduler> {
+    Arc::new(FairScheduler::with_turns(
+        turns,
+        Arc::new(RunningGuests::new()),
+    ))
 }
 
 /// A guest that computes for `most` ticks, and counts them.
-fn computing(pacer: &Arc<Pacer>, most: usize, ticked: &Arc<AtomicUsize>) -> Paced<Way> {
-    let pace = pacer.pace();
-    let mut ticks = pace.ticks();
+fn computing(
+    scheduler: &Arc<FairScheduler>,
+    most: usize,
+    ticked: &Arc<AtomicUsize>,
+) -> Scheduled<Way> {
+    let run_handle = scheduler.run_handle();
+    let mut ticks = run_handle.ticks();
     let ticked = Arc::clone(ticked);
     let guest = async move {
         for _ in 0..most {
@@ -20,20 +27,20 @@ fn computing(pacer: &Arc<Pacer>, most: usize, ticked: &Arc<AtomicUsize>) -> Pace
             ticks.tick().await;
         }
     };
-    Paced::new(Box::pin(guest), pace)
+    Scheduled::new(Box::pin(guest), run_handle)
 }
 
 /// Lets many compute on the one thread of the test, and counts their ticks
 /// while it looks in `looks` times.
 async fn ticks_between(looks: usize, turns: usize) -> usize {
-    let pacer = pacer(turns);
+    let scheduler = scheduler(turns);
     let ticked = Arc::new(AtomicUsize::new(0));
     let mut guests = tokio::task::JoinSet::new();
     for _ in 0..32 {
-        guests.spawn(computing(&pacer, usize::MAX, &ticked));
+        guests.spawn(computing(&scheduler, usize::MAX, &ticked));
     }
     // Until all stand in the same line.
-    while lock(&pacer.long.0).next < 100 {
+    while lock(&scheduler.long.0).next < 100 {
         yield_now().await;
     }
     let before = ticked.load(Ordering::Relaxed);
@@ -56,9 +63,9 @@ async fn others_wait_for_a_tick_for_each_turn_and_not_for_one_of_each_guest() {
 
 #[tokio::test]
 async fn a_guest_that_waits_for_something_else_holds_no_turn() {
-    let pacer = pacer(1);
-    let pace = pacer.pace();
-    let mut ticks = pace.ticks();
+    let scheduler = scheduler(1);
+    let run_handle = scheduler.run_handle();
+    let mut ticks = run_handle.ticks();
     let is_there = Arc::new(AtomicUsize::new(0));
     let there = Arc::clone(&is_there);
     let guest = async move {
@@ -68,28 +75,28 @@ async fn a_guest_that_waits_for_something_else_holds_no_turn() {
         there.store(1, Ordering::Relaxed);
         std::future::pending::<()>().await;
     };
-    let mut waiting = Box::pin(Paced::new(guest, pace));
+    let mut waiting = Box::pin(Scheduled::new(guest, run_handle));
     while is_there.load(Ordering::Relaxed) == 0 {
         assert!(poll_once(waiting.as_mut()).await.is_pending());
     }
-    assert!(lock(&pacer.long.0).called.is_empty());
+    assert!(lock(&scheduler.long.0).called.is_empty());
 }
 
 #[tokio::test]
 async fn guests_that_are_polled_no_more_hold_up_nobody_for_long() {
-    let pacer = pacer(1);
+    let scheduler = scheduler(1);
     let ticked = Arc::default();
     // Left where they stand, as guests are whose clients do not read. Were
     // each of them called in vain, the last would be after `SOON`.
     let mut left: Vec<_> = (0..1_000)
-        .map(|_| Box::pin(computing(&pacer, 40, &ticked)))
+        .map(|_| Box::pin(computing(&scheduler, 40, &ticked)))
         .collect();
     for (polls, guest) in left.iter_mut().enumerate() {
         for _ in 0..=polls % 40 {
             let _ = poll_once(guest.as_mut()).await;
         }
     }
-    let going_on = timeout(SOON, computing(&pacer, 40, &ticked)).await;
+    let going_on = timeout(SOON, computing(&scheduler, 40, &ticked)).await;
     assert!(going_on.is_ok(), "it waits for turns that nobody uses");
     // They are polled again at last.
     for guest in left {
@@ -100,18 +107,18 @@ async fn guests_that_are_polled_no_more_hold_up_nobody_for_long() {
 
 #[tokio::test]
 async fn a_guest_that_is_dropped_leaves_the_line_and_its_turn() {
-    let pacer = pacer(1);
+    let scheduler = scheduler(1);
     let ticked = Arc::default();
     let mut guests: Vec<_> = (0..3)
-        .map(|_| Box::pin(computing(&pacer, 40, &ticked)))
+        .map(|_| Box::pin(computing(&scheduler, 40, &ticked)))
         .collect();
     for guest in &mut guests {
         let _ = poll_once(guest.as_mut()).await;
     }
     guests.truncate(1);
-    assert!(lock(&pacer.brief.0).waiting.is_empty());
+    assert!(lock(&scheduler.brief.0).waiting.is_empty());
     drop(guests);
-    assert!(lock(&pacer.brief.0).called.is_empty());
+    assert!(lock(&scheduler.brief.0).called.is_empty());
 }
 
 /// Polls once, and lets other tasks run.

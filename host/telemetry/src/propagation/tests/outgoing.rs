@@ -5,7 +5,12 @@ use opentelemetry::trace::{SpanId, TraceFlags, TraceId, TraceState};
 use super::*;
 
 /// The headers that go out, sorted, one `name: value` each.
-fn sent(list: &str, context: &SpanContext, carried: &Carried, guests: &str) -> Vec<String> {
+fn sent(
+    list: &str,
+    context: &SpanContext,
+    carried: &PropagatedContext,
+    guests: &str,
+) -> Vec<String> {
     let mut map = headers(guests);
     propagators(list).inject(context, carried, &mut map);
     let mut lines: Vec<_> = map
@@ -26,7 +31,7 @@ fn context(flags: u8, state: &str) -> SpanContext {
     )
 }
 
-fn carried(baggage: &'static str, debug: bool) -> Carried {
+fn carried(baggage: &'static str, debug: bool) -> PropagatedContext {
     let mut carried = propagators("baggage")
         .extract(&headers(&format!("baggage: {baggage}")))
         .carried;
@@ -43,7 +48,7 @@ const GUESTS: &str = "traceparent: 00-$T-$S-00 | traceparent: 00-$T-$S-01 | trac
 fn untouched(list: &str, context: &SpanContext) -> Vec<String> {
     let given = headers(GUESTS);
     let mut map = given.clone();
-    propagators(list).inject(context, &Carried::default(), &mut map);
+    propagators(list).inject(context, &PropagatedContext::default(), &mut map);
     let values =
         |map: &HeaderMap, name: &HeaderName| map.get_all(name).iter().cloned().collect::<Vec<_>>();
     let names = given
@@ -54,7 +59,7 @@ fn untouched(list: &str, context: &SpanContext) -> Vec<String> {
 
 #[test]
 fn what_goes_out_is_the_headers_of_the_formats_in_the_list() {
-    let nothing = Carried::default();
+    let nothing = PropagatedContext::default();
     let cases: &[(&str, u8, &str, &[&str])] = &[
         ("tracecontext", 0x01, "", &["traceparent: 00-$T-$S-01"]),
         ("tracecontext", 0x00, "", &["traceparent: 00-$T-$S-00"]),
@@ -203,7 +208,7 @@ fn what_a_guest_has_set_is_replaced_where_it_is_the_formats_to_say() {
     let lines = sent(
         "tracecontext,baggage",
         &context(1, ""),
-        &Carried::default(),
+        &PropagatedContext::default(),
         GUESTS,
     );
     let ours = |name: &str| lines.iter().filter(|line| line.starts_with(name)).count();

@@ -10,7 +10,7 @@ const LOOKED_THROUGH: usize = 64;
 
 /// Where the keys of one list of attributes are, once it is long.
 #[derive(Debug, Default)]
-pub struct Keys(Option<Box<Index>>);
+pub struct AttributeIndex(Option<Box<Index>>);
 
 #[derive(Debug, Default)]
 struct Index {
@@ -22,7 +22,7 @@ struct Index {
     covered: usize,
 }
 
-impl Keys {
+impl AttributeIndex {
     /// Puts one value a key into `attributes`, which are always the same list and
     /// only grow; false where `limit` leaves no room.
     pub fn put(
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn the_last_value_of_a_key_counts_and_the_limit_holds() {
-        let (mut keys, mut attributes) = (Keys::default(), Vec::new());
+        let (mut keys, mut attributes) = (AttributeIndex::default(), Vec::new());
         let mut put = |key, value| {
             let attribute = KeyValue::new(key, value);
             keys.put(&mut attributes, attribute, 2)
@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn a_long_list_keeps_the_order_and_the_last_values_of_its_keys() {
         const LIMIT: i64 = 200;
-        let (mut keys, mut attributes) = (Keys::default(), Vec::new());
+        let (mut keys, mut attributes) = (AttributeIndex::default(), Vec::new());
         for round in 0..3 {
             for number in 0..LIMIT + 10 {
                 let attribute = KeyValue::new(format!("key.{number}"), round * 1_000 + number);

@@ -13,7 +13,7 @@ use opentelemetry_sdk::trace::{
     SpanEvents, SpanLinks,
 };
 
-use super::{Keys, Recording, Span};
+use super::{AttributeIndex, Recording, Span};
 use crate::propagation::RANDOM;
 use crate::trace::limits::SpanLimits;
 use crate::{Dropped, SpanQueue};
@@ -181,7 +181,7 @@ impl Tracer {
                     status: Status::Unset,
                     instrumentation_scope: start.scope,
                 },
-                keys: Keys::default(),
+                keys: AttributeIndex::default(),
                 shared: Arc::clone(&self.shared),
             })),
             context,
