@@ -59,9 +59,9 @@ async fn demand(address: SocketAddr, (target, status): (&str, u16)) {
 }
 
 async fn in_flight(host: &ServingProgram) -> Value {
-    let admin = host.admin.expect("it has an admin port");
+    let admin = host.admin.unwrap();
     let answer = Ask::get(admin, "/component").send().await;
-    answer.json().expect("it is JSON")["current"]["in_flight"].clone()
+    answer.json().unwrap()["current"]["in_flight"].clone()
 }
 
 /// Asks, and leaves while the guest runs.
