@@ -1,6 +1,6 @@
 //! The project's own commands: `cargo xtask run | test | bench | pieces |
-//! instructions | dist | profile | soak | fuzz | wings | guests | jaeger |
-//! otelcol`.
+//! instructions | dist | profile | soak | fuzz | wings | deny | guests |
+//! jaeger | otelcol`.
 //!
 //! Each is what plain cargo does, in the right order; nothing here is needed to
 //! build Fanlight.
@@ -8,6 +8,7 @@
 mod bench;
 mod cache;
 mod cargo;
+mod deny;
 mod dist;
 mod fuzz;
 mod go;
@@ -108,6 +109,10 @@ enum Command {
     },
     /// Checks that the wings of the server's crate use one another from the top down
     Wings,
+    /// Holds dependencies to deny.toml: licences, versions, sources, advisories
+    ///
+    /// Advisories where their database can be fetched.
+    Deny,
     /// Builds every guest, in release, and prints where
     Guests,
     /// Builds Jaeger once, outside the checkout, and prints where
@@ -136,6 +141,7 @@ fn main() -> ExitCode {
         Command::Soak { minutes, seed } => bench::soak(minutes, seed),
         Command::Fuzz { seconds, target } => fuzz::run(seconds, target),
         Command::Wings => wings::check(),
+        Command::Deny => deny::run(),
         Command::Guests => wasm::build_guests().map(|guests| {
             for guest in guests {
                 println!("{}", guest.display());
