@@ -1,11 +1,12 @@
 # Two images: `app`, the server with the demo in it (the default), and `runner`, which
 # tries a running one.
 #
+# Neither Go nor counts for the optimiser are needed, on x86-64 or arm64.
 # rust-toolchain.toml is left out: the compiler is the image's own, and rustup has no
 # clippy to fetch.
 
 # The workspace without its code: every manifest, and an empty crate for each. It
-# changes only with a dependency, so the layers built on it outlive changes of code.
+# changes only with a manifest, so a change of code leads to one builder alone.
 FROM rust:1.95-bookworm AS manifests
 WORKDIR /fanlight
 COPY . .
@@ -20,38 +21,42 @@ FROM rust:1.95-bookworm AS workspace
 RUN rustup target add wasm32-wasip2
 WORKDIR /fanlight
 COPY --from=manifests /fanlight .
-RUN cargo fetch --locked
 
-# Each builder compiles its dependencies first, then its code. What is copied keeps its
-# time, which may be before the empty crate was built: it is touched, or cargo would
-# take it for built.
+# Each builder has its code and the others' manifests, so it runs again for a change of
+# its own code alone. What cargo downloads and builds is in caches of the builder: such a
+# change compiles the crates of this workspace, and nothing else. What is copied keeps its
+# time, which may be before the last build: it is touched, or cargo would take it for
+# built. A cache is no part of an image, so what was built is copied out of it.
 #
-# The server is built as `cargo xtask dist` does: with counts of where its code goes, and
-# for a target that is named.
+# The server is built as `cargo xtask dist --without-profile` does.
 FROM workspace AS host
-COPY host/dist.profdata /
-ENV RUSTFLAGS="-Cprofile-use=/dist.profdata -Cllvm-args=-no-pgo-warn-mismatch"
-RUN cargo build --locked --profile dist --package fanlight --target "$(rustc --print host-tuple)"
 COPY wit wit
 COPY host host
-RUN find host wit -type f -exec touch {} + \
-    && cargo build --locked --profile dist --package fanlight --target "$(rustc --print host-tuple)"
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/fanlight/target,id=fanlight-host \
+    find host wit -type f -exec touch {} + \
+    && cargo build --locked --profile dist --package fanlight \
+    && cp target/dist/fanlight /usr/local/bin/
 
 FROM workspace AS guest
-RUN cargo build --locked --profile dist --target wasm32-wasip2 --package fanlight-demo
 COPY wit wit
 COPY guest guest
-RUN find guest wit -type f -exec touch {} + \
-    && cargo build --locked --profile dist --target wasm32-wasip2 --package fanlight-demo
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/fanlight/target,id=fanlight-guest \
+    find guest wit -type f -exec touch {} + \
+    && cargo build --locked --profile dist --target wasm32-wasip2 --package fanlight-demo \
+    && cp target/wasm32-wasip2/dist/fanlight_demo.wasm /demo.wasm
 
 FROM workspace AS tests
-RUN cargo build --locked --release --package fanlight-runner
 COPY tests/runner tests/runner
-RUN find tests -type f -exec touch {} + \
-    && cargo build --locked --release --package fanlight-runner
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/fanlight/target,id=fanlight-runner \
+    find tests -type f -exec touch {} + \
+    && cargo build --locked --release --package fanlight-runner \
+    && cp target/release/fanlight-runner /usr/local/bin/
 
 FROM debian:bookworm-slim AS runner
-COPY --from=tests /fanlight/target/release/fanlight-runner /usr/local/bin/
+COPY --from=tests /usr/local/bin/fanlight-runner /usr/local/bin/
 USER 10001:10001
 ENTRYPOINT ["fanlight-runner"]
 
@@ -60,8 +65,8 @@ FROM debian:bookworm-slim AS app
 COPY --from=host /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 # Compiled components are kept here: a volume makes the next start quick.
 RUN install --directory --owner=10001 --group=10001 /var/cache/fanlight
-COPY --from=host /fanlight/target/*/dist/fanlight /usr/local/bin/
-COPY --from=guest /fanlight/target/wasm32-wasip2/dist/fanlight_demo.wasm /usr/share/fanlight/demo.wasm
+COPY --from=host /usr/local/bin/fanlight /usr/local/bin/
+COPY --from=guest /demo.wasm /usr/share/fanlight/demo.wasm
 # The admin port stays on the container's own loopback, where the health check asks.
 ENV FANLIGHT_LISTEN=0.0.0.0:8000 FANLIGHT_CACHE_DIR=/var/cache/fanlight
 USER 10001:10001

@@ -104,14 +104,15 @@ mod tests {
     use tokio::time::Instant;
 
     use super::Jaeger;
+    use crate::skipped::skip_outside_ci;
 
     const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 
     #[tokio::test]
     async fn what_is_sent_is_found_and_nothing_is_left_behind() {
         let Some(jaeger) = Jaeger::start().await.unwrap() else {
-            eprintln!("skipped: FANLIGHT_TEST_JAEGER is not set");
-            return;
+            let name = "what_is_sent_is_found_and_nothing_is_left_behind";
+            return skip_outside_ci(name, "FANLIGHT_TEST_JAEGER names no Jaeger");
         };
         TraceServiceClient::connect(jaeger.otlp_grpc())
             .await

@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::Context;
 use clap::ValueEnum;
 
+use crate::go::Lookup;
 use crate::otelcol::OTELCOL;
 use crate::test::OTELCOL_VARIABLE;
 use crate::tool::Tool;
@@ -176,7 +177,7 @@ fn compare(args: &Args) -> anyhow::Result<Command> {
     if args.against.contains(&Peer::Wasmtime) {
         bench.arg("--wasmtime").arg(WASMTIME.install()?);
     }
-    if let Some(collector) = OTELCOL.named_or_built(OTELCOL_VARIABLE)? {
+    if let Lookup::Found(collector) = OTELCOL.named_or_built(OTELCOL_VARIABLE)? {
         bench.arg("--collector").arg(collector);
     }
     bench.arg("--out").arg(out(args, &server)?);

@@ -1,16 +1,15 @@
-//! The server as it is shipped: profile `dist`, with what the optimiser is told
-//! of how it runs.
+//! The server as it is shipped: profile `dist`, and counts of where its code goes,
+//! by which the compiler lays it out and inlines.
 //!
-//! `cargo xtask profile` has a server count which of its branches are taken while
-//! it is asked what the benchmarks ask, and writes the counts to the repository,
-//! as Go has it with `default.pgo`. They fit the versions in `Cargo.lock` and this
-//! compiler on this kind of machine; code that changed since is optimised as it
-//! would be without them. The Dockerfile builds in the same way.
+//! The counts are not in the repository: a server is built that counts which of its
+//! branches are taken, and is asked what the benchmarks ask. They are kept in the
+//! cache for the versions in `Cargo.lock`, this compiler and this kind of machine;
+//! code that changed since is optimised as it would be without them.
 
 use std::fs;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
 
@@ -19,51 +18,110 @@ use crate::{cache, cargo};
 
 /// The cargo profile.
 pub(crate) const PROFILE: &str = "dist";
-/// The counts, as they are committed.
-const COUNTS: &str = "host/dist.profdata";
 
-/// Counts may lag behind the code: the compiler is not to tell of each function.
+/// Counts may lag behind the code: the compiler does not warn of each function.
 const QUIET: &str = "-Cllvm-args=-no-pgo-warn-mismatch";
 
-/// Builds the server and gives its program.
+/// Builds the server and gives its program. Makes the counts first where there are
+/// none for these versions.
 ///
 /// # Errors
-/// When the build fails.
+/// When a build fails, or the counts cannot be made.
 pub(crate) fn build() -> anyhow::Result<PathBuf> {
-    let counts = cargo::workspace().join(COUNTS);
-    let counts = named_by_content(&counts)?;
+    let counts = match kept(&folder()?, &versions()?)? {
+        Some(counts) => counts,
+        None => {
+            eprintln!("xtask: no counts for these versions yet: making them, once");
+            profile()?
+        }
+    };
     build_with(&format!("-Cprofile-use={} {QUIET}", counts.display()))
 }
 
-/// Counts anew, and writes what is to be committed.
+/// Builds the server without counts and gives its program.
 ///
 /// # Errors
-/// When a build or the load fails, or the toolchain's tools cannot be had.
-pub(crate) fn profile() -> anyhow::Result<()> {
+/// When the build fails.
+pub(crate) fn build_without_profile() -> anyhow::Result<PathBuf> {
+    cargo::build_host(PROFILE)
+}
+
+/// Counts anew, and gives the file.
+///
+/// # Errors
+/// When a build or the load fails, or `wrk` or the toolchain's tools cannot be had.
+pub(crate) fn profile() -> anyhow::Result<PathBuf> {
+    let wrk = Command::new("wrk").arg("-v").stdout(Stdio::null()).status();
+    // Before ten minutes of building. Its status is one for `-v`.
+    wrk.context(
+        "counting needs wrk (`apt install wrk`); `cargo xtask dist --without-profile` \
+         builds without counts",
+    )?;
     let profdata = profdata()?;
-    let folder = cache::directory()?.join("profile");
+    let folder = folder()?;
     // A compiler that is counted as well, by its macros, writes elsewhere.
     let flag = format!("-Cprofile-generate={}", folder.join("other").display());
     let server = build_with(&flag)?;
     let load = Load::build()?;
-    let raw = folder.join("raw");
-    if raw.exists() {
-        fs::remove_dir_all(&raw)?;
-    }
+    let work = tempfile::tempdir_in(&folder).context("cannot make a directory for counts")?;
+    let raw = work.path().join("raw");
     let mut train = load.on(&server, "train")?;
     cargo::run(train.env("LLVM_PROFILE_FILE", raw.join("%p-%m.profraw")))?;
-    let counts = cargo::workspace().join(COUNTS);
     let raw = fs::read_dir(&raw).context("the server has counted nothing")?;
     let raw: Vec<_> = raw
         .map(|file| Ok(file?.path()))
         .collect::<anyhow::Result<_>>()?;
+    let merged = work.path().join("merged");
     let mut merge = Command::new(profdata);
     // Counts of zero stay in (no `--sparse`): the compiler moves what was never run
     // out of the way of what was.
-    merge.args(["merge", "--output"]).arg(&counts);
+    merge.args(["merge", "--output"]).arg(&merged);
     cargo::run(merge.args(raw))?;
-    println!("{}", counts.display());
-    Ok(())
+    keep(&merged, &folder, &versions()?)
+}
+
+/// Where counts are kept.
+fn folder() -> anyhow::Result<PathBuf> {
+    let folder = cache::directory()?.join("profile");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    Ok(folder)
+}
+
+/// What counts depend on, as a part of a file's name: the versions in the lock file,
+/// the compiler, and the kind of machine.
+fn versions() -> anyhow::Result<String> {
+    let lock = fs::read(cargo::workspace().join("Cargo.lock")).context("cannot read Cargo.lock")?;
+    Ok(digest(&(lock, rustc(&["-vV"])?)))
+}
+
+/// The counts that are there for these versions.
+fn kept(folder: &Path, versions: &str) -> anyhow::Result<Option<PathBuf>> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with(versions) && name.ends_with(".profdata") {
+            return Ok(Some(path));
+        }
+    }
+    Ok(None)
+}
+
+/// Keeps counts in place of the ones for the same versions. Their name tells their
+/// content as well: cargo builds anew for a flag that has changed, not for a file.
+fn keep(counts: &Path, folder: &Path, versions: &str) -> anyhow::Result<PathBuf> {
+    let content = fs::read(counts).with_context(|| format!("cannot read {}", counts.display()))?;
+    while let Some(before) = kept(folder, versions)? {
+        fs::remove_file(before)?;
+    }
+    let kept = folder.join(format!("{versions}-{}.profdata", digest(&content)));
+    fs::rename(counts, &kept).with_context(|| format!("cannot write {}", kept.display()))?;
+    Ok(kept)
+}
+
+fn digest(content: &impl Hash) -> String {
+    let mut hasher = DefaultHasher::new();
+    content.hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
 }
 
 /// Named for the target, or the flags would count build scripts and macros too.
@@ -87,21 +145,6 @@ fn build_with(flag: &str) -> anyhow::Result<PathBuf> {
     cargo::build_with(args, &[("RUSTFLAGS", &flags)])?
         .pop()
         .context("cargo built no program called fanlight")
-}
-
-/// A copy that is named by what is in it: cargo builds anew for a flag that has
-/// changed, not for a file that has.
-fn named_by_content(counts: &Path) -> anyhow::Result<PathBuf> {
-    let content = fs::read(counts).with_context(|| format!("cannot read {}", counts.display()))?;
-    let mut hasher = DefaultHasher::new();
-    content.hash(&mut hasher);
-    let folder = cache::directory()?.join("profile");
-    fs::create_dir_all(&folder)?;
-    let copy = folder.join(format!("{:016x}.profdata", hasher.finish()));
-    if !copy.exists() {
-        fs::write(&copy, content)?;
-    }
-    Ok(copy)
 }
 
 /// The kind of machine that this one is, in the compiler's words.
@@ -137,23 +180,32 @@ fn rustc(args: &[&str]) -> anyhow::Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{COUNTS, named_by_content};
-    use crate::cargo;
+    use std::fs;
+
+    use super::{keep, kept, versions};
 
     #[test]
-    fn counts_are_committed_and_other_counts_have_another_name() {
-        let committed = cargo::workspace().join(COUNTS);
-        assert!(committed.is_file());
+    fn counts_of_other_versions_are_not_taken() {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("counts");
-        let mut names = [b"one", b"two"].map(|content| {
-            std::fs::write(&file, content).unwrap();
-            let copy = named_by_content(&file).unwrap();
-            assert_eq!(std::fs::read(&copy).unwrap(), content);
-            std::fs::remove_file(&copy).unwrap();
-            copy
+        let made = folder.path().join("merged");
+        fs::write(&made, "counts").unwrap();
+        let counts = keep(&made, folder.path(), "these").unwrap();
+        assert_eq!(fs::read(&counts).unwrap(), b"counts");
+        assert_eq!(kept(folder.path(), "these").unwrap(), Some(counts));
+        assert_eq!(kept(folder.path(), "those").unwrap(), None);
+        assert_eq!(versions().unwrap(), versions().unwrap());
+    }
+
+    #[test]
+    fn new_counts_replace_the_old_ones_by_another_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = folder.path().join("merged");
+        let [first, second] = ["one", "two"].map(|content| {
+            fs::write(&made, content).unwrap();
+            keep(&made, folder.path(), "these").unwrap()
         });
-        names.sort();
-        assert_ne!(names[0], names[1]);
+        assert_ne!(first, second);
+        assert!(!first.exists());
+        assert_eq!(kept(folder.path(), "these").unwrap(), Some(second));
     }
 }

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
 use crate::{cache, cargo};
 
@@ -16,29 +16,38 @@ pub(crate) struct Program {
     pub(crate) file: &'static str,
     /// The version that is pinned.
     pub(crate) version: &'static str,
+    /// The oldest Go that builds it: its module says so.
+    pub(crate) oldest_go: [u32; 3],
     /// Whether the program that is there is the pinned one.
     pub(crate) is_current: fn(&Path) -> bool,
     /// Builds it in the directory given and tells where it is.
     pub(crate) build: fn(&Path) -> anyhow::Result<PathBuf>,
 }
 
+/// A program, or why this machine has none.
+pub(crate) enum Lookup {
+    /// It is here.
+    Found(PathBuf),
+    /// It is not there, and Go is not there to build it, or is too old.
+    Missing(String),
+}
+
 impl Program {
-    /// Gives the program, building it when it is not there. `None` when it is not
-    /// there and Go is not either.
+    /// Gives the program, building it when it is not there and Go is.
     ///
     /// # Errors
     /// When it cannot be built.
-    pub(crate) fn find_or_build(&self) -> anyhow::Result<Option<PathBuf>> {
+    pub(crate) fn find_or_build(&self) -> anyhow::Result<Lookup> {
         let program = cache::program(self.file)?;
         if (self.is_current)(&program) {
-            return Ok(Some(program));
+            return Ok(Lookup::Found(program));
         }
-        if !is_installed() {
-            return Ok(None);
+        if let Some(lack) = lack(installed().as_deref(), self.oldest_go) {
+            return Ok(Lookup::Missing(lack));
         }
         self.build_to(&program)
             .with_context(|| format!("cannot build {} {}", self.name, self.version))?;
-        Ok(Some(program))
+        Ok(Lookup::Found(program))
     }
 
     /// Gives the program that a variable names, or else this one as
@@ -46,9 +55,9 @@ impl Program {
     ///
     /// # Errors
     /// When it cannot be built.
-    pub(crate) fn named_or_built(&self, variable: &str) -> anyhow::Result<Option<PathBuf>> {
+    pub(crate) fn named_or_built(&self, variable: &str) -> anyhow::Result<Lookup> {
         match std::env::var_os(variable).filter(|it| !it.is_empty()) {
-            Some(path) => Ok(Some(path.into())),
+            Some(path) => Ok(Lookup::Found(path.into())),
             None => self.find_or_build(),
         }
     }
@@ -56,11 +65,13 @@ impl Program {
     /// Gives the program, building it when it is not there.
     ///
     /// # Errors
-    /// When it cannot be built, or Go is not installed.
+    /// When it cannot be built, or Go is not installed or too old.
     pub(crate) fn require(&self) -> anyhow::Result<PathBuf> {
         let Self { name, version, .. } = self;
-        self.find_or_build()?
-            .with_context(|| format!("{name} {version} is built with Go: install Go first"))
+        match self.find_or_build()? {
+            Lookup::Found(program) => Ok(program),
+            Lookup::Missing(lack) => bail!("{name} {version} is built with Go: {lack}"),
+        }
     }
 
     fn build_to(&self, program: &Path) -> anyhow::Result<()> {
@@ -95,7 +106,61 @@ pub(crate) fn empty_module(directory: &Path) -> anyhow::Result<()> {
     )
 }
 
-fn is_installed() -> bool {
-    let version = go().arg("version").stdout(Stdio::null()).status();
-    version.is_ok_and(|status| status.success())
+/// What `go version` says; none where Go is not installed.
+fn installed() -> Option<String> {
+    let output = go().arg("version").output().ok()?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    output.status.success().then_some(said)
+}
+
+/// Why the Go that says this of itself does not build a program; none where it does.
+fn lack(said: Option<&str>, oldest: [u32; 3]) -> Option<String> {
+    let needs = oldest.map(|part| part.to_string()).join(".");
+    let Some(said) = said else {
+        return Some(format!("needs Go {needs} or newer, and none is installed"));
+    };
+    let word = said.split_whitespace().nth(2).unwrap_or_default();
+    let version = word.strip_prefix("go").unwrap_or(word);
+    // What is built from source names no version: it is tried.
+    let parts = numbers(version)?;
+    (parts < oldest).then(|| format!("needs Go {needs} or newer, this is {version}"))
+}
+
+/// The numbers of `1.22`, `1.24.6` or `1.26rc1`.
+fn numbers(version: &str) -> Option<[u32; 3]> {
+    let mut numbers = [0; 3];
+    for (at, part) in version.splitn(3, '.').enumerate() {
+        let end = part.find(|it: char| !it.is_ascii_digit());
+        let digits = part.get(..end.unwrap_or(part.len()))?;
+        *numbers.get_mut(at)? = digits.parse().ok()?;
+    }
+    Some(numbers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::lack;
+
+    const OLDEST: [u32; 3] = [1, 24, 6];
+
+    #[test]
+    fn a_go_that_is_missing_or_too_old_is_named_with_what_is_needed() {
+        assert_eq!(
+            lack(None, OLDEST).unwrap(),
+            "needs Go 1.24.6 or newer, and none is installed"
+        );
+        assert_eq!(
+            lack(Some("go version go1.22 linux/amd64"), OLDEST).unwrap(),
+            "needs Go 1.24.6 or newer, this is 1.22"
+        );
+        assert!(lack(Some("go version go1.24.5 linux/arm64"), OLDEST).is_some());
+    }
+
+    #[test]
+    fn a_go_that_is_new_enough_lacks_nothing() {
+        for version in ["go1.24.6", "go1.25", "go1.26rc1", "go2.0.0", "devel"] {
+            let said = format!("go version {version} linux/amd64");
+            assert_eq!(lack(Some(&said), OLDEST), None, "{version}");
+        }
+    }
 }

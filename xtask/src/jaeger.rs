@@ -20,6 +20,7 @@ pub(crate) const JAEGER: Program = Program {
     name: "Jaeger",
     file: "jaeger",
     version: VERSION,
+    oldest_go: [1, 24, 6],
     is_current,
     build,
 };

@@ -1,6 +1,6 @@
 //! The project's own commands: `cargo xtask run | test | bench | pieces |
-//! instructions | dist | profile | soak | fuzz | wings | guests | jaeger |
-//! otelcol | reference | prose`.
+//! instructions | dist | profile | soak | fuzz | wings | deny | guests |
+//! jaeger | otelcol | reference | prose`.
 //!
 //! Each is what plain cargo does, in the right order; nothing here is needed to
 //! build Fanlight.
@@ -8,6 +8,7 @@
 mod bench;
 mod cache;
 mod cargo;
+mod deny;
 mod dist;
 mod fuzz;
 mod go;
@@ -53,8 +54,9 @@ enum Command {
     },
     /// Tests everything that can be tested on this machine
     ///
-    /// The tests that need Jaeger run where Jaeger is built already, or where Go
-    /// is there to build it.
+    /// The tests that need Jaeger or the Collector run where these are built
+    /// already, or where Go is there to build them; where the variable CI is set
+    /// they are demanded. The last line says what was skipped.
     Test {
         /// More arguments for `cargo test`
         #[arg(last = true)]
@@ -81,12 +83,18 @@ enum Command {
     },
     /// Builds the server as it is shipped, and prints where
     ///
-    /// Profile `dist`, with the counts of `cargo xtask profile`.
-    Dist,
-    /// Has a server count which way its code goes, for the optimiser
+    /// Profile `dist`, with counts of where the server's code goes. They are made
+    /// where there are none for the versions in Cargo.lock: that takes twice as
+    /// long, and needs `wrk`.
+    Dist {
+        /// Build without counts
+        #[arg(long)]
+        without_profile: bool,
+    },
+    /// Counts anew where the server's code goes, and prints where the counts are
     ///
-    /// The counts go to host/dist.profdata. Builds for some ten minutes; needs
-    /// `wrk`.
+    /// For the optimiser; kept in ~/.cache/fanlight/profile. Builds for some ten
+    /// minutes; needs `wrk`.
     Profile,
     /// Mixes load, swaps, backends that fail, hostile guests and clients
     Soak {
@@ -110,6 +118,10 @@ enum Command {
     },
     /// Checks that the wings of the server's crate use one another from the top down
     Wings,
+    /// Holds dependencies to deny.toml: licences, versions, sources, advisories
+    ///
+    /// Advisories where their database can be fetched.
+    Deny,
     /// Builds every guest, in release, and prints where
     Guests,
     /// Builds Jaeger once, outside the checkout, and prints where
@@ -135,13 +147,20 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Pieces { criterion } => pieces::run(&criterion),
         Command::Instructions { renew } => instructions::run(renew),
-        Command::Dist => dist::build().map(|path| {
+        Command::Dist { without_profile } => match without_profile {
+            true => dist::build_without_profile(),
+            false => dist::build(),
+        }
+        .map(|path| {
             println!("{}", path.display());
         }),
-        Command::Profile => dist::profile(),
+        Command::Profile => dist::profile().map(|path| {
+            println!("{}", path.display());
+        }),
         Command::Soak { minutes, seed } => bench::soak(minutes, seed),
         Command::Fuzz { seconds, target } => fuzz::run(seconds, target),
         Command::Wings => wings::check(),
+        Command::Deny => deny::run(),
         Command::Guests => wasm::build_guests().map(|guests| {
             for guest in guests {
                 println!("{}", guest.display());

@@ -19,6 +19,7 @@ pub(crate) const OTELCOL: Program = Program {
     name: "the OpenTelemetry Collector",
     file: "otelcol",
     version: VERSION,
+    oldest_go: [1, 25, 0],
     is_current,
     build,
 };

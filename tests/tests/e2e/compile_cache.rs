@@ -7,6 +7,7 @@ use std::process::Command;
 use fanlight_tests::client::Ask;
 use fanlight_tests::fixture::{FAULTS, HELLO, version};
 use fanlight_tests::program::Program;
+use fanlight_tests::skipped::skip;
 use http::Method;
 
 /// A file system of its own, too small for compiled code.
@@ -57,8 +58,9 @@ impl Drop for SmallFileSystem {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_file_system_for_compiled_code_is_warned_about_once_and_nothing_is_left_there() {
     let Some(small) = SmallFileSystem::mount("size=64k") else {
-        eprintln!("NOT TESTED: a small file system can be mounted by root alone");
-        return;
+        let name =
+            "a_full_file_system_for_compiled_code_is_warned_about_once_and_nothing_is_left_there";
+        return skip(name, "a small file system can be mounted by root alone");
     };
     let program = Program::new(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
         .env("FANLIGHT_COMPONENT", FAULTS.path().to_str().unwrap())
@@ -82,8 +84,8 @@ async fn a_full_file_system_for_compiled_code_is_warned_about_once_and_nothing_i
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_only_file_system_for_compiled_code_is_warned_about_once() {
     let Some(small) = SmallFileSystem::mount("size=1m") else {
-        eprintln!("NOT TESTED: a file system can be mounted read-only by root alone");
-        return;
+        let name = "a_read_only_file_system_for_compiled_code_is_warned_about_once";
+        return skip(name, "a file system can be mounted read-only by root alone");
     };
     let remounted = Command::new("mount")
         .args(["-o", "remount,ro"])

@@ -12,6 +12,7 @@ use fanlight_tests::collector::Collector;
 use fanlight_tests::eventually_async;
 use fanlight_tests::fixture::{FAULTS, PLAIN};
 use fanlight_tests::host::TestHost;
+use fanlight_tests::skipped::skip;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixStream};
@@ -141,8 +142,8 @@ async fn ask(socket: &Path, command: &str) -> Option<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_haproxy_with_its_default_check_holds_the_host_for_up() {
     let Some(program) = haproxy() else {
-        eprintln!("SKIPPED: HAProxy is not installed (apt-get install haproxy)");
-        return;
+        let name = "a_haproxy_with_its_default_check_holds_the_host_for_up";
+        return skip(name, "HAProxy is not installed (apt-get install haproxy)");
     };
     let host = TestHost::serving(PLAIN).start().await;
     let folder = tempfile::tempdir().unwrap();

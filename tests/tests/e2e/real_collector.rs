@@ -13,6 +13,7 @@ use fanlight_tests::fixture::SHOWCASE;
 use fanlight_tests::host::{RunningHost, TestHost};
 use fanlight_tests::otelcol::OtelCollector;
 use fanlight_tests::prometheus::{Families, parse};
+use fanlight_tests::skipped::skip_outside_ci;
 use fanlight_tests::tls::Pair;
 use fanlight_tests::{PATIENCE, eventually};
 use http::Method;
@@ -30,13 +31,13 @@ struct Chain {
 
 impl Chain {
     /// None where there is no Collector to test with.
-    async fn start(protocol: &str) -> Option<Self> {
+    async fn start(test: &str, protocol: &str) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let end = Collector::start().await;
         let pair = Pair::generate();
         let between = OtelCollector::start(&pair, folder.path(), end.grpc()).await;
         let Some(between) = between.unwrap() else {
-            eprintln!("skipped: FANLIGHT_TEST_OTELCOL is not set");
+            skip_outside_ci(test, "FANLIGHT_TEST_OTELCOL names no Collector");
             return None;
         };
         let endpoint = match protocol {
@@ -97,7 +98,8 @@ const CONNECTIONS: usize = 32;
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_requests_arrive_whole_and_once_over_grpc_and_http_three_times() {
     for protocol in ["grpc", "http/protobuf", "grpc"] {
-        let Some(chain) = Chain::start(protocol).await else {
+        let name = "ten_thousand_requests_arrive_whole_and_once_over_grpc_and_http_three_times";
+        let Some(chain) = Chain::start(name, protocol).await else {
             return;
         };
         chain.load(REQUESTS, CONNECTIONS).await;
@@ -163,7 +165,8 @@ async fn ten_thousand_requests_arrive_whole_and_once_over_grpc_and_http_three_ti
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_collectors_prometheus_text_and_the_hosts_say_the_same() {
-    let Some(chain) = Chain::start("grpc").await else {
+    let name = "the_collectors_prometheus_text_and_the_hosts_say_the_same";
+    let Some(chain) = Chain::start(name, "grpc").await else {
         return;
     };
     chain.load(64, 4).await;
