@@ -7,6 +7,7 @@ pub(crate) mod address;
 pub(crate) mod auth;
 pub(crate) mod component;
 pub(crate) mod listener;
+pub(crate) mod negotiation;
 pub(crate) mod responses;
 pub(crate) mod scrape;
 
@@ -129,7 +130,9 @@ async fn answer(
         Route::Readyz => {
             crate::admin::responses::probe(StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
         }
-        Route::Metrics => crate::admin::responses::metrics(state.metrics.as_ref()).await,
+        Route::Metrics => {
+            crate::admin::responses::metrics(state.metrics.as_ref(), request.headers()).await
+        }
         Route::Component if request.method() == Method::PUT => {
             crate::admin::component::put(request, &state.reloader, uploads).await
         }

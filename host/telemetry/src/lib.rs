@@ -37,6 +37,8 @@ pub use crate::logs::host_log::{HostLog, RECORD_ONLY, RECORD_TARGET};
 pub use crate::logs::queue::BatchConfig;
 use crate::logs::queue::ExportQueue;
 pub use crate::metrics::prometheus::PrometheusText;
+pub use crate::metrics::prometheus::exemplars::{Exemplars, SeriesExemplars};
+pub use crate::metrics::prometheus::text::TextFormat;
 
 use crate::config::known_methods::KnownMethods;
 use crate::export::closing::Closing;
@@ -184,8 +186,7 @@ impl Telemetry {
         let mut prometheus = None;
         if config.prometheus {
             let points = Arc::clone(&guest_points);
-            let (text, reader) =
-                PrometheusText::new(points).context("the reader for Prometheus")?;
+            let (text, reader) = PrometheusText::new(points);
             meters = meters.with_reader(reader);
             prometheus = Some(text);
         }
@@ -237,6 +238,13 @@ impl Telemetry {
     /// The metrics as Prometheus scrapes them, unless telemetry is off.
     pub fn prometheus(&self) -> Option<PrometheusText> {
         self.prometheus.clone()
+    }
+
+    /// Where exemplars of one of the host's histograms are kept, unless no one
+    /// can scrape them.
+    pub fn exemplars(&self, instrument: &'static str, bounds: &'static [f64]) -> Option<Exemplars> {
+        let text = self.prometheus.as_ref();
+        text.map(|text| text.exemplars(instrument, bounds))
     }
 
     /// Bounds on the attributes of a log record.

@@ -43,6 +43,7 @@ async fn handle(request: Request) -> Response {
         "/metrics" => metrics::one_of_each().map_or_else(metrics::refused, |()| done()),
         "/metrics-once" => metrics::one_value_each().map_or_else(metrics::refused, |()| done()),
         "/metric-clash" => metrics::clash(),
+        "/metric-units" => metrics::units().map_or_else(metrics::refused, |()| done()),
         "/all-signals" => signals::all().map_or_else(metrics::refused, |()| done()),
         "/logs" => logs::records(),
         "/stdout" => logs::printed(),

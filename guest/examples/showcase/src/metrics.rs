@@ -79,6 +79,22 @@ pub(crate) fn clash() -> Response {
     Response::text(lines.concat())
 }
 
+/// Measures in units that UCUM has, and in others.
+pub(crate) fn units() -> Result<(), InstrumentError> {
+    let speed = gauge("units.speed").unit("km/h").f64()?;
+    speed.record(50.0, &[]);
+    counter("units.distance").unit("km").add_u64(7, &[])?;
+    let times = histogram("units.time").unit("seconds").bounds(&[1.0]);
+    times.record_f64(0.5, &[])?;
+    gauge("units.used").unit("1").record_f64(0.5, &[])?;
+    gauge("units.seconds.waited")
+        .unit("s")
+        .record_f64(2.0, &[])?;
+    // For Prometheus one name, of which the first stays.
+    gauge("units.rate").unit("req/s").record_f64(1.0, &[])?;
+    gauge("units_rate").unit("req/s").record_f64(2.0, &[])
+}
+
 pub(crate) fn refused(error: InstrumentError) -> Response {
     Response::text(format!("{error}\n")).status(500)
 }

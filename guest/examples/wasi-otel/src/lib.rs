@@ -50,6 +50,7 @@ async fn handle(request: Request) -> Response {
         "/cumulative" => metrics::cumulative(number(&request, "gauge", 0)),
         "/refused" => metrics::refused(),
         "/clash" => metrics::clash(),
+        "/units" => metrics::units(),
         "/series" => metrics::series(number(&request, "count", 1)),
         "/same-series" => metrics::same_series(number(&request, "count", 1)),
         "/scales" => metrics::scales(),

@@ -150,6 +150,36 @@ pub(crate) fn refused() -> Response {
     Response::text(lines.concat())
 }
 
+/// Measures in units that UCUM has, and in others.
+pub(crate) fn units() -> Response {
+    use MetricNumber::{F64, U64};
+    use Temporality::Delta;
+
+    let times = histogram(Delta, [1, 0, 0], F64(0.5), (F64(0.5), F64(0.5)));
+    answer(exported(vec![
+        metric(
+            "units.speed",
+            "km/h",
+            MetricData::F64Gauge(gauge(F64(50.0))),
+        ),
+        metric(
+            "units.distance",
+            "km",
+            MetricData::U64Sum(sum(Delta, true, U64(7))),
+        ),
+        metric("units.time", "seconds", MetricData::F64Histogram(times)),
+        metric("units.used", "1", MetricData::F64Gauge(gauge(F64(0.5)))),
+        metric(
+            "units.seconds.waited",
+            "s",
+            MetricData::F64Gauge(gauge(F64(2.0))),
+        ),
+        // For Prometheus one name, of which the first stays.
+        metric("units.rate", "req/s", MetricData::F64Gauge(gauge(F64(1.0)))),
+        metric("units_rate", "req/s", MetricData::F64Gauge(gauge(F64(2.0)))),
+    ]))
+}
+
 /// An instrument as something else, with other bounds, and by the other door.
 pub(crate) fn clash() -> Response {
     use MetricNumber::{F64, S64, U64};

@@ -1,10 +1,15 @@
 //! The admin port's responses: plain text for probes, JSON for all other clients.
 
+use std::io::Write as _;
+
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 use serde::Serialize;
 
+use crate::admin::negotiation;
 use fanlight_telemetry::PrometheusText;
 
 /// A problem as RFC 9457 has it.
@@ -38,13 +43,36 @@ pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response<Full<
     answer(status, "application/json", to_json(value))
 }
 
-/// The metrics as Prometheus scrapes them.
-pub(crate) async fn metrics(metrics: Option<&PrometheusText>) -> Response<Full<Bytes>> {
+/// The metrics as Prometheus scrapes them, in the format and coding that the
+/// request's `headers` prefer.
+pub(crate) async fn metrics(
+    metrics: Option<&PrometheusText>,
+    headers: &HeaderMap,
+) -> Response<Full<Bytes>> {
     let Some(metrics) = metrics else {
         return problem(StatusCode::NOT_FOUND, "not_found", "Telemetry is off");
     };
-    match metrics.render().await {
-        Ok(text) => answer(StatusCode::OK, metrics.content_type(), text.into()),
+    let format = negotiation::format(headers);
+    let is_gzip = negotiation::gzip(headers);
+    let rendered = async {
+        let text = metrics.render(format).await?;
+        if !is_gzip {
+            return Ok(Bytes::from(text));
+        }
+        tokio::task::spawn_blocking(move || gzip(&text)).await?
+    };
+    match rendered.await {
+        Ok(body) => {
+            let mut response = answer(StatusCode::OK, format.content_type(), body);
+            let headers = response.headers_mut();
+            let varies = HeaderValue::from_static("accept, accept-encoding");
+            headers.insert(header::VARY, varies);
+            if is_gzip {
+                let coding = HeaderValue::from_static("gzip");
+                headers.insert(header::CONTENT_ENCODING, coding);
+            }
+            response
+        }
         Err(error) => {
             tracing::warn!(error = format!("{error:#}"), "cannot render the metrics");
             problem(
@@ -54,6 +82,12 @@ pub(crate) async fn metrics(metrics: Option<&PrometheusText>) -> Response<Full<B
             )
         }
     }
+}
+
+fn gzip(text: &str) -> anyhow::Result<Bytes> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(text.as_bytes())?;
+    Ok(encoder.finish()?.into())
 }
 
 /// A problem with nothing more to say than its title.

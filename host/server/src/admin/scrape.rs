@@ -46,7 +46,9 @@ async fn answer(
     metrics: &PrometheusText,
 ) -> Response<Full<Bytes>> {
     match (request.uri().path(), request.method()) {
-        ("/metrics", &Method::GET | &Method::HEAD) => responses::metrics(Some(metrics)).await,
+        ("/metrics", &Method::GET | &Method::HEAD) => {
+            responses::metrics(Some(metrics), request.headers()).await
+        }
         ("/metrics", _) => responses::method_not_allowed("GET, HEAD"),
         _ => responses::problem(StatusCode::NOT_FOUND, "not_found", "There is nothing here"),
     }

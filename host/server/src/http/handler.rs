@@ -67,7 +67,7 @@ impl Handler {
         guest_limits: GuestLimits,
     ) -> Self {
         let metrics = ServerMetrics::new(&telemetry.meter(), limits.cpu_sample_period);
-        let metrics = Arc::new(metrics);
+        let metrics = Arc::new(metrics.with_exemplars(telemetry));
         Self {
             slot,
             signals: Arc::new(GuestSignals::new(telemetry, guest_limits)),

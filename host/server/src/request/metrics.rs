@@ -3,18 +3,22 @@
 pub(crate) mod series_cache;
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
+use fanlight_telemetry::{Exemplars, SeriesExemplars, Telemetry};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram, Meter, UpDownCounter};
+use opentelemetry::trace::SpanContext;
 
 use crate::error::HandleError;
 use crate::request::info::RequestInfo;
 use crate::request::metrics::series_cache::{Ended, RequestSeries, Running, SeriesCache};
 use crate::request::usage::GuestMetrics;
 
+const DURATION: &str = "http.server.request.duration";
 /// The bounds of latency histograms, in seconds: the semantic conventions' own.
-const LATENCY_BOUNDS: [f64; 14] = [
+static LATENCY_BOUNDS: [f64; 14] = [
     0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
 ];
 /// The bounds of histograms of body sizes, in bytes, each four times the one
@@ -52,7 +56,7 @@ impl ServerMetrics {
     pub(crate) fn new(meter: &Meter, cpu_sample_period: Option<NonZeroU32>) -> Self {
         let at_end = AtEnd {
             duration: meter
-                .f64_histogram("http.server.request.duration")
+                .f64_histogram(DURATION)
                 .with_unit("s")
                 .with_description("Duration of HTTP server requests")
                 .with_boundaries(LATENCY_BOUNDS.to_vec())
@@ -69,6 +73,7 @@ impl ServerMetrics {
                 .with_description("Size of HTTP server response bodies")
                 .with_boundaries(SIZE_BOUNDS.to_vec())
                 .build(),
+            exemplars: None,
         };
         Self {
             active: meter
@@ -98,13 +103,19 @@ impl ServerMetrics {
         }
     }
 
+    /// Keeps exemplars of requests that are sampled, where they can be scraped.
+    pub(crate) fn with_exemplars(mut self, telemetry: &Telemetry) -> Self {
+        self.at_end.exemplars = telemetry.exemplars(DURATION, &LATENCY_BOUNDS);
+        self
+    }
+
     /// Counts a request in.
     pub(crate) fn request_started(&self, request: &RequestInfo) {
         self.count_active(request, 1);
     }
 
     /// Counts a request out, and records what it took.
-    pub(crate) fn request_ended(&self, series: &RequestSeries<'_>, measured: &Measured) {
+    pub(crate) fn request_ended(&self, series: &RequestSeries<'_>, measured: &Measured<'_>) {
         self.count_active(series.request, -1);
         let bound = self.ended.find(
             |known| known.is(series),
@@ -148,10 +159,16 @@ pub(crate) struct AtEnd {
     duration: Histogram<f64>,
     request_body: Histogram<u64>,
     response_body: Histogram<u64>,
+    /// The exemplars of the durations.
+    exemplars: Option<Exemplars>,
 }
 
 impl AtEnd {
-    fn record(&self, measured: &Measured, attributes: &[KeyValue]) {
+    fn exemplars(&self, attributes: &[KeyValue]) -> Option<Arc<SeriesExemplars>> {
+        self.exemplars.as_ref()?.series(attributes)
+    }
+
+    fn record(&self, measured: &Measured<'_>, attributes: &[KeyValue]) {
         let seconds = measured.elapsed.as_secs_f64();
         self.duration.record(seconds, attributes);
         self.request_body.record(measured.request_bytes, attributes);
@@ -161,7 +178,9 @@ impl AtEnd {
 }
 
 /// What a request took.
-pub(crate) struct Measured {
+pub(crate) struct Measured<'a> {
+    /// The request's span.
+    pub(crate) span: &'a SpanContext,
     pub(crate) elapsed: Duration,
     /// Bytes of its body that the guest read.
     pub(crate) request_bytes: u64,

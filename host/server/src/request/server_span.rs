@@ -391,6 +391,7 @@ impl Shared {
             error_type: Self::error_type(state),
         };
         let measured = Measured {
+            span: &self.context,
             elapsed,
             request_bytes: self.request_bytes.load(Ordering::Relaxed),
             response_bytes,

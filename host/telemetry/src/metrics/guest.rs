@@ -11,7 +11,6 @@ pub(crate) mod buckets;
 pub(crate) mod exponential;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
-pub(crate) mod naming;
 pub(crate) mod otlp;
 pub(crate) mod point;
 pub(crate) mod prometheus;
@@ -26,7 +25,6 @@ use opentelemetry_sdk::metrics::Temporality;
 
 pub use crate::metrics::guest::buckets::Buckets;
 pub use crate::metrics::guest::exponential::{ExponentialHistogram, MAX_BUCKETS, SCALES};
-pub(crate) use crate::metrics::guest::naming::is_unit;
 pub use crate::metrics::guest::point::{Histogram, Number, NumberType, Point, Range};
 
 /// All metrics that guests have aggregated themselves.

@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use fanlight_telemetry::SeriesExemplars;
 use http::StatusCode;
 use opentelemetry::metrics::{BoundHistogram, BoundUpDownCounter, UpDownCounter};
 use opentelemetry::{KeyValue, StringValue};
@@ -124,6 +125,7 @@ pub(crate) struct Ended {
     duration: BoundHistogram<f64>,
     request_body: BoundHistogram<u64>,
     response_body: BoundHistogram<u64>,
+    exemplars: Option<Arc<SeriesExemplars>>,
 }
 
 impl Ended {
@@ -139,6 +141,7 @@ impl Ended {
             duration: instruments.duration.bind(&attributes),
             request_body: instruments.request_body.bind(&attributes),
             response_body: instruments.response_body.bind(&attributes),
+            exemplars: instruments.exemplars(&attributes),
         }
     }
 
@@ -151,8 +154,14 @@ impl Ended {
             && self.error_type.as_deref() == series.error_type
     }
 
-    pub(crate) fn record(&self, measured: &Measured) {
-        self.duration.record(measured.elapsed.as_secs_f64());
+    pub(crate) fn record(&self, measured: &Measured<'_>) {
+        let seconds = measured.elapsed.as_secs_f64();
+        self.duration.record(seconds);
+        if let Some(exemplars) = &self.exemplars
+            && measured.span.is_sampled()
+        {
+            exemplars.record(seconds, measured.span);
+        }
         self.request_body.record(measured.request_bytes);
         self.response_body.record(measured.response_bytes);
     }
@@ -164,12 +173,13 @@ mod tests {
     use std::time::Duration;
 
     use http::Request;
+    use opentelemetry::trace::SpanContext;
 
     use crate::config::trusted_proxies::TrustedProxies;
     use crate::request::info::{Peer, RequestInfo, Scheme};
     use crate::request::metrics::ServerMetrics;
     use fanlight_telemetry::config::known_methods::KnownMethods;
-    use fanlight_telemetry::{Telemetry, TelemetryConfig};
+    use fanlight_telemetry::{Telemetry, TelemetryConfig, TextFormat};
 
     use super::*;
 
@@ -198,6 +208,7 @@ mod tests {
                     error_type: None,
                 };
                 let measured = Measured {
+                    span: &SpanContext::NONE,
                     elapsed: Duration::from_millis(1),
                     request_bytes: 1,
                     response_bytes: round,
@@ -207,7 +218,8 @@ mod tests {
             }
         }
         metrics.request_started(&facts);
-        let text = telemetry.prometheus().unwrap().render().await.unwrap();
+        let text = telemetry.prometheus().unwrap();
+        let text = text.render(TextFormat::Prometheus).await.unwrap();
         let values = |name: &str| -> Vec<&str> {
             let lines = text.lines().filter(|line| line.starts_with(name));
             lines

@@ -4,91 +4,51 @@
 //! with bounds at powers of two, which stay where they are while the histogram
 //! grows; over OTLP they leave as fine as they are.
 
-use prometheus::proto::{
-    Bucket, Counter, Gauge, Histogram as Buckets, Metric, MetricFamily, MetricType,
-};
-
-use super::{GuestMetric, GuestPoints, Shape};
+use super::{GuestMetric, GuestPoints};
 use crate::metrics::guest::buckets::lower_bound;
 use crate::metrics::guest::exponential::ExponentialHistogram;
-use crate::metrics::guest::naming::{family_name, labels};
-use crate::metrics::guest::point::{Number, Point};
+use crate::metrics::guest::point::Point;
+use crate::metrics::prometheus::family::{Family, Kind, Series, Source, Value};
+use crate::metrics::prometheus::naming::{family_name, labels};
 
 impl GuestPoints {
     /// One family for each metric.
-    pub(crate) fn families(&self) -> Vec<MetricFamily> {
+    pub(crate) fn families(&self) -> Vec<Family> {
         let metrics = self.metrics();
-        let families = metrics.iter().map(|metric| family(metric));
-        // One without a series yet would be invalid.
-        families
-            .filter(|family| !family.get_metric().is_empty())
-            .collect()
+        metrics.iter().filter_map(|metric| family(metric)).collect()
     }
 }
 
-fn family(metric: &GuestMetric) -> MetricFamily {
+fn family(metric: &GuestMetric) -> Option<Family> {
     let what = metric.what();
     let shape = what.kind.shape;
-    let mut family = MetricFamily::default();
-    let is_counter = shape == Shape::Counter;
-    family.set_name(family_name(&what.name, &what.unit, is_counter));
-    family.set_help(what.description.clone());
-    family.set_field_type(match shape {
-        Shape::Counter => MetricType::COUNTER,
-        Shape::Gauge | Shape::UpDownCounter => MetricType::GAUGE,
-        Shape::Histogram | Shape::ExponentialHistogram => MetricType::HISTOGRAM,
-    });
+    let (name, unit) = family_name(&what.name, &what.unit, shape)?;
     let series = metric.lock();
-    let samples = series.iter().map(|(key, series)| {
-        let mut sample = Metric::default();
-        sample.set_label(labels(key.attributes(), &what.scope));
-        match &series.total {
-            Point::Sum(value) if is_counter => {
-                let mut counter = Counter::default();
-                counter.set_value(value.as_f64());
-                sample.set_counter(counter);
-            }
-            Point::Sum(value) | Point::Gauge(value) => sample.set_gauge(gauge(*value)),
+    let series = series.iter().map(|(key, series)| Series {
+        labels: labels(key.attributes(), &what.scope),
+        value: match &series.total {
+            Point::Sum(value) | Point::Gauge(value) => Value::Number(value.as_f64()),
             Point::Histogram(histogram) => {
                 let within = what.bounds.iter().copied().zip(&histogram.counts);
                 let within = within.map(|(bound, count)| (bound, *count));
-                let count = histogram.count();
-                sample.set_histogram(buckets(within, histogram.sum, count));
+                Value::histogram(within, histogram.sum, histogram.count())
             }
             Point::Exponential(histogram) => {
-                let within = powers_of_two(histogram);
-                let count = histogram.count();
-                sample.set_histogram(buckets(within, histogram.sum, count));
+                Value::histogram(powers_of_two(histogram), histogram.sum, histogram.count())
             }
-        }
-        sample
+        },
     });
-    family.set_metric(samples.collect());
-    family
-}
-
-fn gauge(value: Number) -> Gauge {
-    let mut gauge = Gauge::default();
-    gauge.set_value(value.as_f64());
-    gauge
-}
-
-/// A histogram of counts by their buckets' upper bounds; what is over the last
-/// one is in the count alone.
-fn buckets(within: impl IntoIterator<Item = (f64, u64)>, sum: f64, count: u64) -> Buckets {
-    let mut cumulative = 0_u64;
-    let within = within.into_iter().map(|(bound, count)| {
-        cumulative = cumulative.saturating_add(count);
-        let mut bucket = Bucket::default();
-        bucket.set_upper_bound(bound);
-        bucket.set_cumulative_count(cumulative);
-        bucket
-    });
-    let mut histogram = Buckets::default();
-    histogram.set_bucket(within.collect());
-    histogram.set_sample_sum(sum);
-    histogram.set_sample_count(count);
-    histogram
+    Some(Family {
+        name,
+        unit,
+        help: what.description.clone(),
+        kind: Kind::of(shape),
+        source: Source {
+            scope: what.scope.name().to_owned(),
+            instrument: what.name.clone(),
+        },
+        series: series.collect(),
+    })
 }
 
 /// The counts by their upper bounds: powers of two, or of a greater factor where
