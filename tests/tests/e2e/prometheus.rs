@@ -1,7 +1,11 @@
 //! The metrics as Prometheus scrapes them.
 
+use std::io::Read;
+
+use fanlight_tests::client::trace_of;
 use fanlight_tests::collector::Collector;
-use fanlight_tests::fixture::{DEMO, FAULTS};
+use fanlight_tests::eventually_async;
+use fanlight_tests::fixture::{DEMO, FAULTS, SHOWCASE};
 use fanlight_tests::host::{RunningHost, TestHost};
 use fanlight_tests::prometheus::{Families, parse};
 use http::Method;
@@ -159,4 +163,67 @@ async fn nothing_is_read_where_telemetry_is_disabled() {
     let host = TestHost::serving(DEMO).start().await;
     let answer = host.ask_admin(Method::GET, "/metrics").send().await;
     assert_eq!(answer.status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn units_are_called_what_a_collector_calls_them() {
+    let vars = [
+        ("OTEL_METRICS_EXPORTER", "none"),
+        ("OTEL_TRACES_EXPORTER", "none"),
+    ];
+    let host = TestHost::serving(SHOWCASE).exporting(&vars).start().await;
+    assert_eq!(host.get("/metric-units").send().await.status, 200);
+    let families = scraped(&host).await;
+    for name in [
+        "units_speed_km_per_hour",
+        "units_rate_req_per_second",
+        "units_distance_km_total",
+        "units_time_seconds",
+        "units_seconds_waited",
+    ] {
+        assert!(families.contains_key(name), "{name}: {families:#?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_asks_for_openmetrics_gets_units_and_exemplars_and_gzip() {
+    let collector = Collector::start().await;
+    let vars = [("OTEL_EXPORTER_OTLP_ENDPOINT", collector.grpc())];
+    let host = TestHost::serving(DEMO).exporting(&vars).start().await;
+    let answer = host.get("/health").send().await;
+    assert_eq!(answer.status, 200);
+    let trace_id = trace_of(&answer).trace_id;
+    // The request's metrics are recorded when its connection has the last byte.
+    let text = eventually_async("an exemplar of the request", async || {
+        let answer = host
+            .ask_admin(Method::GET, "/metrics")
+            .header(
+                "accept",
+                "application/openmetrics-text; version=1.0.0, text/plain;q=0.5",
+            )
+            .header("accept-encoding", "gzip")
+            .send()
+            .await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.header("content-encoding"), Some("gzip"));
+        let kind = answer.header("content-type").unwrap().to_owned();
+        assert!(
+            kind.starts_with("application/openmetrics-text; version=1.0.0"),
+            "{kind}"
+        );
+        let mut text = String::new();
+        flate2::read::GzDecoder::new(&answer.body[..])
+            .read_to_string(&mut text)
+            .unwrap();
+        text.contains(&format!("# {{trace_id=\"{trace_id}\""))
+            .then_some(text)
+    })
+    .await;
+    let has = |line: &str| text.lines().any(|it| it == line);
+    assert!(has("# TYPE http_server_request_duration_seconds histogram"));
+    assert!(has("# UNIT http_server_request_duration_seconds seconds"));
+    // A counter's family is called without what its samples end in.
+    assert!(has("# TYPE app_requests counter"), "{text}");
+    assert!(text.contains("\napp_requests_total{"));
+    assert!(text.ends_with("# EOF\n"));
 }
