@@ -2,12 +2,14 @@
 //! become exit codes.
 
 use std::ffi::OsStr;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::client::{ClientArgs, SwapArgs};
 use crate::serve::ServeArgs;
+use crate::variables;
 
 /// Exit code of a run that failed.
 pub(crate) const FAILED: u8 = 1;
@@ -39,14 +41,38 @@ impl Cli {
     /// is unset, as OpenTelemetry has it for `OTEL_*`. Bad use ends the process.
     pub(crate) fn read() -> Self {
         let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|it| it.is_empty());
-        let matches = without_variables(Self::command(), is_empty).get_matches();
-        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+        let command = without_variables(Self::command(), is_empty);
+        let matches = command.clone().try_get_matches();
+        let read = matches.and_then(|matches| Self::from_arg_matches(&matches));
+        read.unwrap_or_else(|error| {
+            let is_set = |name: &OsStr| std::env::var_os(name).is_some();
+            // clap names the flag alone.
+            match variables::source_of(&error, &command, std::env::args_os(), is_set) {
+                Some(variable) => {
+                    let _ = error.print();
+                    let line = format!("The value is that of the variable {variable}.\n");
+                    let _ = std::io::stderr().write_all(line.as_bytes());
+                    std::process::exit(error.exit_code())
+                }
+                None => error.exit(),
+            }
+        })
     }
 
     /// Runs the command; its exit code says how it went.
     pub(crate) fn run(self) -> ExitCode {
         let _flushed = crate::stderr::begin();
         let log = crate::log::init();
+        let names = std::env::vars_os().map(|(name, _)| name);
+        for unknown in variables::unknown(&Self::command(), names) {
+            let name = &unknown.name;
+            match unknown.nearest {
+                Some(nearest) => tracing::warn!(
+                    "there is no variable {name}, so it is ignored; {nearest} is the nearest one"
+                ),
+                None => tracing::warn!("there is no variable {name}, so it is ignored"),
+            }
+        }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build();

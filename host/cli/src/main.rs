@@ -11,6 +11,7 @@ mod reference;
 mod serve;
 mod signals;
 mod stderr;
+mod variables;
 
 use std::process::ExitCode;
 use std::time::Duration;

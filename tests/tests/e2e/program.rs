@@ -91,8 +91,43 @@ async fn bad_flags_and_bad_variables_are_refused_before_anything_starts() {
     ] {
         demand_refusal(Program::new(&arguments), 2, message).await;
     }
-    let program = Program::new(["serve", hello]).env("FANLIGHT_LISTEN", "nowhere");
-    demand_refusal(program, 2, "nowhere").await;
+    for (variable, value) in [
+        ("FANLIGHT_LISTEN", "nowhere"),
+        ("FANLIGHT_REQUEST_TIMEOUT", "soon"),
+        ("FANLIGHT_METRICS_PUBLIC", "maybe"),
+    ] {
+        let program = Program::new(["serve", hello]).env(variable, value);
+        let message = format!("The value is that of the variable {variable}.");
+        demand_refusal(program, 2, &message).await;
+    }
+    // A flag overrides its variable.
+    let (_, said) = Program::new(["serve", hello, "--listen", "somewhere"])
+        .env("FANLIGHT_LISTEN", "127.0.0.1:0")
+        .output()
+        .await;
+    assert!(!said.contains("FANLIGHT_LISTEN."), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_misspelled_variable_is_warned_about_and_one_of_kubernetes_is_not() {
+    let hello = HELLO.path();
+    let arguments = ["serve", "--listen", "127.0.0.1:0", "--admin", "off"];
+    let program = Program::new(arguments)
+        .env("FANLIGHT_COMPONENT", hello.to_str().unwrap())
+        .env("FANLIGHT_LISTN", "127.0.0.1:1")
+        .env("FANLIGHT_WATCH", "no")
+        .env("FANLIGHT_SERVICE_HOST", "10.0.0.1")
+        .env("FANLIGHT_PORT_8000_TCP", "tcp://10.0.0.1:8000")
+        .serve()
+        .await;
+    let said = program.said();
+    assert!(
+        said.contains("there is no variable FANLIGHT_LISTN, so it is ignored; FANLIGHT_LISTEN"),
+        "{said}"
+    );
+    for quiet in ["FANLIGHT_SERVICE_HOST", "FANLIGHT_PORT_8000_TCP", "watch"] {
+        assert!(!said.contains(quiet), "{quiet}: {said}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

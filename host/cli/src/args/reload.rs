@@ -14,11 +14,13 @@ use fanlight_server::RequestLimits;
 use fanlight_server::Stamp;
 use fanlight_telemetry::Telemetry;
 
+use crate::cli::boolean;
+
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Replacing the component")]
 pub(crate) struct SwapArgs {
     /// Serve COMPONENT again whenever its file changes, or PATH whenever it appears
-    /// or changes; in the variable, `true` means COMPONENT [default: off]
+    /// or changes; in the variable, `true` and its like mean COMPONENT [default: off]
     #[arg(
         long,
         env = "FANLIGHT_WATCH",
@@ -57,10 +59,10 @@ impl FromStr for WatchTarget {
     type Err = Infallible;
 
     fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(match text {
-            "" | "true" | "1" => Self::Component,
-            "false" | "0" | "off" => Self::Nothing,
-            path => Self::File(path.into()),
+        Ok(match (text, boolean(text)) {
+            ("", _) | (_, Ok(true)) => Self::Component,
+            (_, Ok(false)) => Self::Nothing,
+            (path, Err(_)) => Self::File(path.into()),
         })
     }
 }
