@@ -52,7 +52,7 @@ const CHECKED: &[&str] = &[
     "README.md",
     "docs",
     "guest/sdk",
-    "host/cli/src",
+    "host",
     "wit/README.md",
     "wit/deps/fanlight-http",
     "wit/deps/otel.wit",

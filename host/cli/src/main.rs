@@ -40,7 +40,7 @@ fn main() -> ExitCode {
 /// of 420 MiB it held, the server kept 280 to 400.
 fn leave_pages() {
     #[expect(unsafe_code, reason = "mimalloc has it as a function of C alone")]
-    // SAFETY: it writes a number to a table that holds as many; whoever reads it
+    // SAFETY: it writes a number to a table that holds as many; a thread that reads it
     // meanwhile has the one or the other. What the environment says goes first.
     unsafe {
         libmimalloc_sys::mi_option_set_default(PAGE_RECLAIM_ON_FREE, -1);

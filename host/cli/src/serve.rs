@@ -141,7 +141,7 @@ impl ServeArgs {
             Err(error) => return failed(&self.named(error), BAD_USE),
         };
         let mut config = TelemetryConfig::from_env(self.service(&slot.current()));
-        // Without an address nobody could read it.
+        // Without an address no client could read it.
         config.prometheus &= self.admin != AdminAddress::Off || config.prometheus_address.is_some();
         let telemetry = match Telemetry::init(&config) {
             Ok(telemetry) => telemetry,
@@ -151,7 +151,7 @@ impl ServeArgs {
         let served = self
             .serve(slot, &telemetry, requests, tls, access, watch)
             .await;
-        // Said before flushing, which may take a while where nobody listens.
+        // Said before flushing, which may take a while where no backend listens.
         let code = match &served {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
@@ -247,7 +247,7 @@ impl ServeArgs {
                 let name = signals.next().await;
                 let first = Instant::now();
                 tracing::info!("{name}: draining; a second signal ends at once");
-                // What is swapped in from now on nobody would see.
+                // A component that is swapped in from now on would serve no request.
                 drop(watch);
                 tokio::spawn(async move {
                     signals.insists(first).await;

@@ -81,7 +81,7 @@ impl Lines {
     fn flush(&self, time: Duration) {
         let is_under_way = |waiting: &mut Waiting| waiting.is_writing || !waiting.text.is_empty();
         let waiting = self.lock();
-        // Where the time is over, nobody reads.
+        // When the time is over, the lines are given up.
         let _ = self.changed.wait_timeout_while(waiting, time, is_under_way);
     }
 
@@ -130,7 +130,7 @@ pub(crate) fn begin() -> Flushed {
         let writes = || {
             loop {
                 let text = LINES.take();
-                // Nobody could be told that it failed.
+                // There is no other place to report the failure to.
                 let _ = io::stderr().write_all(&text);
                 LINES.written();
             }

@@ -67,7 +67,7 @@ pub(crate) fn memory_module(main: &MainModule<'_>) -> Result<Vec<u8>, Unsupporte
             .map_err(|_| Unsupported("it has what cannot be written"))?;
         module.section(&data);
     }
-    // For backtraces, and whoever prints the component.
+    // For backtraces, and for tools that print the component.
     let mut names = NameSection::new();
     names.module("memory");
     let mut functions = NameMap::new();

@@ -164,7 +164,7 @@ fn components_in_a_component_are_linked_directly_as_well() {
                 assert_eq!(functions_imported(&linked), 3);
                 Component::from_binary(&Engine::default(), &linked).unwrap();
             }
-            // Nobody nests them so deep but to have them read again and again.
+            // Deeper nesting serves only to have a component read again and again.
             false => assert_eq!(linked, Err(Unsupported("it has no shims, or no fixup"))),
         }
     }

@@ -113,7 +113,7 @@ impl OtlpClient {
     /// # Errors
     /// Where the endpoint is no address, or a file for TLS cannot be used.
     pub(crate) fn new(config: &SignalConfig, timeout: Duration) -> anyhow::Result<Self> {
-        // Both transports take the process's cryptography; whoever was first decides.
+        // Both transports take the process's cryptography; the first one decides.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let transport = match config.protocol {
             Protocol::Grpc => Transport::Grpc(GrpcTransport::new(config, timeout)?),

@@ -180,7 +180,7 @@ impl Propagators {
                 Propagator::Jaeger => crate::propagation::jaeger::inject(context, carried, headers),
             }
         }
-        // Written when nobody clears any more: the two share their names.
+        // Written after the last clearing: the two share their names.
         for propagator in self.0.iter() {
             match propagator {
                 Propagator::B3 => {

@@ -67,7 +67,7 @@ impl Access {
     }
 
     pub(crate) fn check<B>(&self, route: Route, request: &Request<B>) -> Result<(), Refused> {
-        // Whoever probes has no token, and learns one bit.
+        // A probe has no token, and learns one bit.
         if matches!(route, Route::Livez | Route::Readyz) {
             return Ok(());
         }

@@ -257,7 +257,7 @@ impl ConnectionMonitor {
             }
         }
         // hyper does not let go of a stream whose client opens no window. Where
-        // there is no other, the connection is of no use to anybody.
+        // there is no other, the connection is of no use.
         let is_stuck =
             is_stuck || (left_behind > 0 && left_behind >= self.open.load(Ordering::Acquire));
         if is_stuck {
@@ -280,7 +280,7 @@ impl OpenRequest {
 impl Drop for OpenRequest {
     fn drop(&mut self) {
         let activity = &self.activity;
-        // First, so that nobody sees it idle since the last time.
+        // First, so that no check sees it idle since the last time.
         activity.idle_since.store(activity.now(), Ordering::Relaxed);
         let more = |held: u64| Some((held + HELD_BYTES).min(MAX_HELD_BYTES));
         // It always has a next value.

@@ -233,7 +233,7 @@ where
     let request = http.new_incoming_request(scheme, Request::from_parts(parts, no_body()))?;
     let answer = http.new_response_outparam_from_callback(move |answer| {
         span.answered();
-        // A request that is over by then has nobody waiting.
+        // The handler does not wait when the request is over by then.
         let _ = head.send(answer);
     })?;
     Ok((request, answer))

@@ -151,7 +151,7 @@ impl Compiler {
         let job = self.job();
         let (sender, receiver) = oneshot::channel();
         self.threads.spawn(move || {
-            // Whoever asked may be gone by now.
+            // The caller may be gone by now.
             let _ = sender.send(job.compile(&bytes));
         });
         let ended = receiver.await;
@@ -188,7 +188,7 @@ impl Compiler {
         let (trial, pre) = (Arc::clone(&self.trial), linked.pre.clone());
         let (sender, receiver) = oneshot::channel();
         self.threads.spawn(move || {
-            // Whoever asked may be gone by now.
+            // The caller may be gone by now.
             let _ = sender.send(trial.run(&pre));
         });
         let ended = receiver.await;
@@ -236,7 +236,7 @@ struct Job {
 
 impl Job {
     fn compile(&self, bytes: &[u8]) -> Result<Compiled, LoadError> {
-        // What panics on what somebody sent must not take the server along.
+        // A panic of the compiler must not end the server.
         let compiled = catch_unwind(AssertUnwindSafe(|| {
             check_limits(bytes, self.settings)?;
             let component = match &self.cache {

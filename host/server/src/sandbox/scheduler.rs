@@ -249,12 +249,12 @@ impl TickCounter {
 }
 
 async fn turn(line: Arc<RunQueue>, run_handle: RunHandle) {
-    // Given up first: whoever stands in line is next.
+    // Given up first: the next guest in the queue runs.
     run_handle.give_up();
     let turn = line.join();
     let called = || poll_fn(|context| turn.poll_called(context));
     while timeout(LOOK_AGAIN, called()).await.is_err() {}
-    // Whoever is woken is what its thread runs next. Giving way once has the
+    // A task that is woken runs next on its thread. Giving way once has the
     // thread look at its sockets first.
     yield_now().await;
     *lock(&run_handle.0.held) = Some(turn);

@@ -194,7 +194,7 @@ impl ExportPipeline {
         request: &impl EncodedRequest,
         whence: Whence,
     ) -> Result<(), OutputError> {
-        // Side by side: nobody may read what is written, and the backend is not
+        // Side by side: standard output may have no reader, and the backend is not
         // to wait for that.
         let (written, sent) = tokio::join!(self.write(request), self.push(request, whence));
         // Where there is a backend too, what becomes of the items is its word.

@@ -33,7 +33,7 @@ impl Telemetry {
         self.last_metrics.is_next.store(true, Ordering::Relaxed);
         let meters = self.meters.clone();
         // The reader's shutdown waits for its thread, which waits for the runtime: it
-        // belongs where waiting holds up nobody.
+        // belongs where waiting holds up no request.
         tokio::task::spawn_blocking(move || {
             // Trouble is in the account below.
             let _ = meters.shutdown();
@@ -48,7 +48,7 @@ impl Telemetry {
         let _ = timeout_at(deadline, rest).await;
         self.account_for_the_end(&before);
         // With the runtime go the exports that are under way still, and with
-        // them whoever waits for one.
+        // them from a task that waits for one.
     }
 
     /// Logs what was confirmed, lost and left open since `before`, unless everything

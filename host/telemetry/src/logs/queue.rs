@@ -236,7 +236,7 @@ impl<T: Item> Batches for ExportQueue<T> {
             sink.export(batch).await;
             self.release();
         }
-        // Whoever added to a batch that was here already told nobody.
+        // What was added to a batch that was here already woke no task.
         if self.lock().is_batch(self.config.max_batch) {
             self.full_batch.notify_one();
         }
@@ -264,7 +264,7 @@ pub(crate) async fn run<Q: Batches>(
         };
         queue.export_all(&sink).await;
         if let Some(done) = flush {
-            // Whoever asked may have stopped waiting.
+            // The caller may have stopped waiting.
             let _ = done.send(());
         }
     }

@@ -26,7 +26,7 @@ pub(crate) struct MetricExporter {
     pub(crate) guest_points: Arc<GuestPoints>,
     pub(crate) temporality: Temporality,
     pub(crate) runtime: Handle,
-    /// Is cancelled when the runtime ends: its sockets and timers wake nobody
+    /// Is cancelled when the runtime ends: its sockets and timers wake no task
     /// from then on.
     pub(crate) ended: CancellationToken,
     pub(crate) last: Arc<LastExport>,

@@ -88,7 +88,7 @@ pub enum Shape {
 }
 
 impl MetricKind {
-    /// What it is called where a guest is told of a clash.
+    /// Its name in the error that a guest gets for a clash.
     pub fn name(self) -> &'static str {
         use NumberType::{F64, I64, U64};
         match (self.shape, self.number) {

@@ -146,7 +146,7 @@ mod tests {
             let meter = meters.meter(GUEST_SCOPE);
             let gauge = || meter.i64_gauge("x.count").build().record(7, &[]);
             let histogram = || meter.f64_histogram("x").build().record(1.0, &[]);
-            // Whoever is there first stays, however their names are ordered.
+            // The first one stays, however their names are ordered.
             let (before, after): (&dyn Fn(), &dyn Fn()) = match first {
                 "x" => (&histogram, &gauge),
                 _ => (&gauge, &histogram),

@@ -116,7 +116,7 @@ pub(crate) fn inject(context: &SpanContext, carried: &PropagatedContext, headers
         (false, true) => SAMPLED,
         (false, false) => 0,
     };
-    // Nobody reads the parent's id, and zero is what it is to be.
+    // The parent's id is deprecated, and zero is its value then.
     let text = format!("{}:{}:0:{flags}", context.trace_id(), context.span_id());
     if let Ok(value) = HeaderValue::try_from(text) {
         headers.insert(&UBER_TRACE_ID, value);

@@ -81,7 +81,7 @@ fn parse_traceparent(value: &[u8]) -> Option<(TraceId, SpanId, TraceFlags)> {
     let trace_id = trace_id(&value[3..35])?;
     let span_id = span_id(&value[36..52])?;
     let [flags] = bytes_of::<1>(&value[53..55])?;
-    // A later version's flags have meanings that nobody here knows, except the first.
+    // A later version's flags have meanings that are unknown here, except the first.
     let known = if version == 0 {
         flags & KNOWN_FLAGS
     } else {

@@ -228,7 +228,7 @@ impl SpanQueue {
             spans: 1,
             bytes: library + span.len(),
         };
-        // Under the lock: whoever takes the part out subtracts it as well.
+        // Under the lock: what takes the part out subtracts it as well.
         let before = self.waiting.add(written);
         drop(shard);
         if before.spans == 0 {
@@ -307,7 +307,7 @@ impl SpanQueue {
         });
         let taken = taken.collect();
         // One shard can fill while the others are emptied: what waits was a batch
-        // all along then, and whoever added to it told nobody.
+        // all along then, and what was added to it woke no task.
         let waiting = self.waiting.now();
         if waiting.bytes >= FULL_BATCH_BYTES || waiting.spans >= self.config.max_batch {
             self.full_batch.notify_one();

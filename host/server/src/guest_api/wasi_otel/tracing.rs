@@ -68,7 +68,7 @@ impl GuestTelemetry {
         let context = Arc::new(if context.is_sampled() {
             context
         } else {
-            // Nobody will see what vendors say about it.
+            // The state of vendors is not exported with it.
             without_state(&context)
         });
         let above = self.current.context();

@@ -68,7 +68,7 @@ where
             return Poll::Ready(None);
         };
         let polled = Pin::new(inner).poll_frame(context);
-        // Whoever reads it gives leave to send it.
+        // A read of the body sends the client `100 Continue`.
         self.awaits_leave = false;
         if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
             self.inner = None;

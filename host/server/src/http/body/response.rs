@@ -162,7 +162,7 @@ impl GuestBody {
                 Poll::Ready(None)
             }
             Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(HandleError::BodyAborted))),
-            // Whoever counts would wait for the rest, or take it for whole.
+            // A client that counts would wait for the rest, or take it for whole.
             Poll::Ready(None) if self.lacks_bytes() => {
                 Poll::Ready(Some(Err(HandleError::BodyAborted)))
             }

@@ -111,7 +111,7 @@ fn with_leave(mut body: HyperIncomingBody, leave: &ExpectContinue) -> HyperIncom
     if !leave.is_awaited() {
         return body;
     }
-    // Whoever reads it polls it again.
+    // The reader polls it again.
     let mut context = Context::from_waker(Waker::noop());
     match Pin::new(&mut body).poll_frame(&mut context) {
         Poll::Pending | Poll::Ready(None) => body,
@@ -132,7 +132,7 @@ fn begin(mut body: HyperIncomingBody, max: usize) -> (Vec<u8>, Option<HyperIncom
         if room == 0 {
             break;
         }
-        // Whoever waits for the rest polls it again.
+        // The reader of the rest polls it again.
         let mut context = Context::from_waker(Waker::noop());
         let next = match Pin::new(&mut body).poll_frame(&mut context) {
             Poll::Pending => break,
@@ -183,7 +183,7 @@ impl Body for Continued {
 
     fn size_hint(&self) -> SizeHint {
         match &self.next {
-            // Nobody asks what is left of a body.
+            // The size of what is left is not asked for.
             Some(_) => SizeHint::default(),
             None => self.body.size_hint(),
         }

@@ -114,7 +114,7 @@ impl outgoing_response::Host for AnswerView<'_> {
             return Ok(Err(SendError::Header));
         }
         let out = self.http.table.get_mut(&out)?;
-        // A second answer finds nobody who waits, as a second `set` cannot be.
+        // A second response has no receiver, as a second `set` cannot be.
         let send = std::mem::replace(&mut out.send, Box::new(|_| {}));
         send(Ok(response));
         Ok(Ok(()))

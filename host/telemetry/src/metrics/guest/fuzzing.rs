@@ -7,7 +7,7 @@ use crate::metrics::guest::exponential::{ExponentialHistogram, MAX_BUCKETS, SCAL
 use crate::metrics::guest::point::Range;
 
 /// Joins histograms made of these bytes: none of their counts is lost, their
-/// buckets are few, and what was added can be told from what was there.
+/// buckets are few, and the difference to the state before is what was added.
 ///
 /// # Errors
 /// Where the bytes make none.

@@ -106,7 +106,7 @@ impl Request {
         std::mem::take(&mut self.body)
     }
 
-    /// Takes note that it has arrived, or never will: its deltas are not pushed again.
+    /// Records that it has arrived, or never will: its deltas are not pushed again.
     pub(crate) fn settled(self) {
         for (metric, key) in self.deltas {
             if let Some(delta) = metric
