@@ -83,7 +83,7 @@ impl Program {
         self.limited(&format!("ulimit -n {limit}"))
     }
 
-    /// Has it run with so many KiB of addresses at most.
+    /// Limits the addresses of the process to this many KiB.
     #[must_use]
     pub fn address_space(self, limit: u32) -> Self {
         self.limited(&format!("ulimit -v {limit}"))

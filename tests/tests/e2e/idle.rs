@@ -1,4 +1,4 @@
-//! A server that nobody asks for anything leaves the machine alone.
+//! A server without requests leaves the machine alone.
 
 use std::time::Duration;
 

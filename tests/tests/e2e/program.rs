@@ -261,7 +261,7 @@ async fn both_signals_drain_and_flush_and_exit_with_zero() {
     }
 }
 
-/// The program with a request of so many milliseconds under way, and a first signal.
+/// The program with a request of `milliseconds` under way, and a first signal.
 async fn signalled(
     signal: &str,
     milliseconds: u32,

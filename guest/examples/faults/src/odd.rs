@@ -10,8 +10,8 @@ use fanlight_guest::bindings::wasi::http::types::{
 const MAX_WRITE: usize = 4096;
 
 /// An answer as the query has it: `status=404`, `head=name:value`, `body=text` and
-/// `trailer=name:value`; `fields=10` adds so many to the head, `long=10` one of so
-/// many bytes, and `at-once=yes` sends it in one call, without trailers.
+/// `trailer=name:value`; `fields=10` adds ten headers, `long=10` one of ten bytes, and
+/// `at-once=yes` sends it in one call, without trailers.
 #[derive(Default)]
 struct Said {
     status: u16,

@@ -362,7 +362,7 @@ fn component(engine: &Engine, bytes: &[u8]) -> wasmtime::Result<Component> {
     };
     tracing::debug!("imports are linked directly");
     Component::from_binary(engine, &linked).or_else(|error| {
-        // What is wrong with a component is told of it as it was sent.
+        // A refusal is about the component as it was sent.
         let component = Component::from_binary(engine, bytes)?;
         tracing::warn!(
             error = text(&error),

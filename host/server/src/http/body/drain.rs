@@ -94,7 +94,7 @@ where
 {
     fn drop(&mut self) {
         let max_bytes = self.max_bytes;
-        // One that is told to be longer would not be read to its end: the connection
+        // A body whose length is over the bound would not be read to its end: the connection
         // closes with the answer, and what still comes is discarded below HTTP.
         let is_too_long = |rest: &B| rest.size_hint().lower() > max_bytes as u64;
         let rest = self.inner.take();
