@@ -9,6 +9,7 @@ pub(crate) mod component;
 pub(crate) mod listener;
 pub(crate) mod negotiation;
 pub(crate) mod responses;
+pub(crate) mod route;
 pub(crate) mod scrape;
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use tokio::task::JoinHandle;
 
 pub use crate::admin::address::AdminAddress;
 pub use crate::admin::auth::{Access, AdminToken};
+use crate::admin::route::Route;
 pub use crate::admin::scrape::PrometheusListener;
 use crate::component::reload::Reloader;
 use crate::http::body::drain::DrainOnDrop;
@@ -65,42 +67,6 @@ impl Admin {
 impl Drop for Admin {
     fn drop(&mut self) {
         self.task.abort();
-    }
-}
-
-/// What the admin port can be asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Route {
-    Livez,
-    Readyz,
-    Metrics,
-    Component,
-    Rollback,
-}
-
-impl Route {
-    fn of(path: &str) -> Option<Self> {
-        match path {
-            "/livez" => Some(Self::Livez),
-            "/readyz" => Some(Self::Readyz),
-            "/metrics" => Some(Self::Metrics),
-            "/component" => Some(Self::Component),
-            "/component/rollback" => Some(Self::Rollback),
-            _ => None,
-        }
-    }
-
-    /// The methods that it takes, as `Allow` lists them.
-    fn allow(self) -> &'static str {
-        match self {
-            Self::Livez | Self::Readyz | Self::Metrics => "GET, HEAD",
-            Self::Component => "GET, HEAD, PUT",
-            Self::Rollback => "POST",
-        }
-    }
-
-    fn takes(self, method: &Method) -> bool {
-        self.allow().split(", ").any(|taken| taken == method)
     }
 }
 

@@ -187,12 +187,6 @@ impl HandleError {
         }
     }
 
-    /// Whether it is how the guest itself ended. That is logged when it happens, which
-    /// may be after the answer.
-    pub(crate) fn is_guests_end(&self) -> bool {
-        matches!(self, Self::Trap(_) | Self::Exit)
-    }
-
     /// The trap, where the guest trapped.
     pub fn trap(&self) -> Option<&GuestTrap> {
         match self {

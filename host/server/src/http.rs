@@ -8,6 +8,7 @@ pub(crate) mod connection;
 pub(crate) mod date;
 pub(crate) mod handler;
 pub(crate) mod io;
+pub(crate) mod linger;
 pub(crate) mod response_rules;
 pub(crate) mod server;
 pub(crate) mod tls;

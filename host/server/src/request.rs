@@ -3,6 +3,7 @@
 //! Knows no component and no guest.
 
 pub(crate) mod authority;
+pub(crate) mod context;
 pub(crate) mod cookies;
 pub(crate) mod expect_continue;
 pub(crate) mod failure_log;
@@ -10,6 +11,8 @@ pub(crate) mod forwarded;
 pub(crate) mod framing;
 pub(crate) mod info;
 pub(crate) mod metrics;
+pub(crate) mod peer;
 pub(crate) mod reserved;
 pub(crate) mod server_span;
+pub(crate) mod tracer;
 pub(crate) mod usage;

@@ -15,8 +15,8 @@ use http_body_util::Full;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use super::Route;
 use crate::admin::responses;
+use crate::admin::route::Route;
 
 /// Who may ask for what.
 pub struct Access {

@@ -10,9 +10,10 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri, header};
 
 use crate::config::RequestLimits;
-use crate::request::info::{Peer, Scheme};
+use crate::request::context::RequestContext;
 use crate::request::metrics::ServerMetrics;
-use crate::request::server_span::ServerTracer;
+use crate::request::peer::{Peer, Scheme};
+use crate::request::tracer::ServerTracer;
 use fanlight_telemetry::propagation::trace_context;
 use fanlight_telemetry::{Telemetry, TelemetryConfig};
 
@@ -76,9 +77,9 @@ impl ServerSpans {
 
     /// Starts one for a request, and ends it with its answer.
     pub fn start_and_end(&self) {
-        let span = self.tracer.start(&self.request, PEER);
-        span.set_status_code(StatusCode::OK);
-        span.end(6);
+        let request = RequestContext::start(&self.tracer, &self.request, PEER);
+        request.span().set_status_code(StatusCode::OK);
+        request.end(6);
     }
 
     /// Forgets the spans that are queued, and tells how many those were.

@@ -3,6 +3,7 @@
 //! It runs as any request does, in a fresh instance with its own server span,
 //! below the swap's; it counts in no metric of requests.
 
+use std::future::poll_fn;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,9 +19,10 @@ use crate::component::slot::LoadedComponent;
 use crate::config::{MemoryBounds, RequestLimits};
 use crate::error::HandleError;
 use crate::guest_api::{GuestLimits, GuestSignals, GuestTelemetry};
-use crate::request::info::{Peer, Scheme};
+use crate::request::context::RequestContext;
 use crate::request::metrics::ServerMetrics;
-use crate::request::server_span::{ServerSpan, ServerTracer};
+use crate::request::peer::{Peer, Scheme};
+use crate::request::tracer::ServerTracer;
 use crate::sandbox::call::GuestCall;
 use crate::sandbox::load_error::{self, LoadError};
 use crate::sandbox::store::State;
@@ -98,32 +100,31 @@ impl Probe {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             scheme: Scheme::Http,
         };
-        let span = self.tracer.start_below(parent, &request, peer);
-        let telemetry = GuestTelemetry::new(Arc::clone(&self.signals), span.clone());
+        let context = RequestContext::start_below(&self.tracer, parent, &request, peer);
+        let telemetry = GuestTelemetry::new(Arc::clone(&self.signals), context.clone());
         let ticks = component.scheduler().run_handle().ticks();
         let state = State::new(telemetry, ticks, self.bounds);
-        // Dropped with this future where the time is over: the span says so.
-        let mut ending = EndOnDrop { span, bytes: 0 };
-        let mut invocation = GuestCall::new(component, state, request);
-        let head = invocation.head().await;
-        let response = head.map_err(|error| {
-            ending.span.fail(&error);
-            ending.span.set_status_code(error.status());
+        let (head, body) = request.into_parts();
+        let mut call = GuestCall::new(component, state, head, body);
+        // Dropped with this future where the time is over: the span has the reason. The
+        // guest, which is above it, goes after it.
+        let mut ending = EndOnDrop { context, bytes: 0 };
+        let response = call.response().await.map_err(|error| {
+            ending.context.fail(&error);
+            ending.context.span().set_status_code(error.status());
             reason(&error)
         })?;
         let status = response.status();
-        ending.span.set_status_code(status);
-        ending.span.set_response_headers(response.headers());
+        ending.context.set_response(status, response.headers());
         let mut body = response.into_body();
-        let mut guest = invocation.into_guest().end();
         let mut running = true;
         loop {
             tokio::select! {
                 biased;
-                end = &mut guest, if running => {
+                () = poll_fn(|context| call.poll_end(context)), if running => {
                     running = false;
-                    if let Some(failure) = end.failure {
-                        ending.span.fail(&failure);
+                    if let Some(failure) = call.take_failure() {
+                        ending.context.fail(&failure);
                         return Err(reason(&failure));
                     }
                 }
@@ -133,7 +134,7 @@ impl Probe {
                         ending.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
                     }
                     Some(Err(_)) => {
-                        ending.span.fail(&HandleError::BodyAborted);
+                        ending.context.fail(&HandleError::BodyAborted);
                         return Err(reason(&HandleError::BodyAborted));
                     }
                 }
@@ -156,12 +157,12 @@ fn reason(error: &HandleError) -> String {
 }
 
 struct EndOnDrop {
-    span: ServerSpan,
+    context: RequestContext,
     bytes: u64,
 }
 
 impl Drop for EndOnDrop {
     fn drop(&mut self) {
-        self.span.end(self.bytes);
+        self.context.end(self.bytes);
     }
 }

@@ -7,18 +7,20 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use opentelemetry::KeyValue;
-use opentelemetry::trace::{Event, Link, SpanContext, SpanKind, Status};
+use opentelemetry::trace::{
+    Event, Link, SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState,
+};
 use opentelemetry_sdk::trace::SpanData;
 use wasmtime_wasi::p2::bindings::clocks::wall_clock::Datetime;
 
-use super::GuestTelemetry;
 use crate::guest_api::attributes::{convert_counting, cut, cut_text, time};
 use crate::guest_api::bindings::fanlight::telemetry::tracing as wit;
 use crate::guest_api::bindings::fanlight::telemetry::types::Attribute;
 use crate::guest_api::budget::OverBudget;
-use crate::guest_api::contexts::{span_context, without_state};
+use crate::guest_api::context::GuestTelemetry;
 use crate::guest_api::open_spans::SpanHandle;
-use crate::guest_api::scope;
+use crate::guest_api::scope::scope;
+use fanlight_telemetry::propagation::{RANDOM, bytes_of, tracestate};
 use fanlight_telemetry::sizes;
 use fanlight_telemetry::trace::limits::{AttributeLimits, MAX_TEXT_BYTES};
 use fanlight_telemetry::trace::span::{Parent, SpanStart};
@@ -41,7 +43,7 @@ impl GuestTelemetry {
         };
         let parent = match &above {
             Above::Local(parent) | Above::Remote(parent) => Arc::clone(parent),
-            Above::Root => self.server.shared_context(),
+            Above::Root => self.request.span().shared_context(),
         };
         // What is not recorded is not worth converting. It has an identity of
         // its own as long as it would be within the budget.
@@ -113,7 +115,7 @@ impl GuestTelemetry {
             without_state(&context)
         };
         // A span of this very trace was sampled when it was made here.
-        if context.trace_id() == self.server.context().trace_id() && !context.is_remote() {
+        if context.trace_id() == self.request.span().context().trace_id() && !context.is_remote() {
             Above::Local(Arc::new(context))
         } else {
             Above::Remote(Arc::new(context))
@@ -142,7 +144,7 @@ impl GuestTelemetry {
 
     /// The time given, or now by the request's clock.
     pub(crate) fn at(&self, when: Option<Datetime>) -> SystemTime {
-        when.map_or_else(|| self.server.clock().now(), time)
+        when.map_or_else(|| self.request.clock().now(), time)
     }
 
     pub(crate) fn event(
@@ -219,5 +221,51 @@ impl GuestTelemetry {
                 }
             }
         }
+    }
+}
+
+/// Reads a context that a guest names; none where an id is no id.
+pub(crate) fn span_context(context: &wit::SpanContext) -> Option<SpanContext> {
+    let trace_id = TraceId::from_bytes(bytes_of(context.trace_id.as_bytes())?);
+    let span_id = SpanId::from_bytes(bytes_of(context.span_id.as_bytes())?);
+    let mut flags = TraceFlags::NOT_SAMPLED;
+    if context.trace_flags.contains(wit::TraceFlags::SAMPLED) {
+        flags = flags | TraceFlags::SAMPLED;
+    }
+    if context.trace_flags.contains(wit::TraceFlags::RANDOM) {
+        flags = flags | RANDOM;
+    }
+    // A state that does not parse is as good as none, as on the wire.
+    let state = tracestate([context.trace_state.as_str()]);
+    let context = SpanContext::new(trace_id, span_id, flags, context.is_remote, state);
+    context.is_valid().then_some(context)
+}
+
+/// The same span without what vendors say about it.
+pub(crate) fn without_state(context: &SpanContext) -> SpanContext {
+    SpanContext::new(
+        context.trace_id(),
+        context.span_id(),
+        context.trace_flags(),
+        context.is_remote(),
+        TraceState::NONE,
+    )
+}
+
+/// Tells a guest a context.
+pub(crate) fn wit_context(context: &SpanContext) -> wit::SpanContext {
+    let mut flags = wit::TraceFlags::empty();
+    if context.is_sampled() {
+        flags |= wit::TraceFlags::SAMPLED;
+    }
+    if context.trace_flags() & RANDOM == RANDOM {
+        flags |= wit::TraceFlags::RANDOM;
+    }
+    wit::SpanContext {
+        trace_id: context.trace_id().to_string(),
+        span_id: context.span_id().to_string(),
+        trace_flags: flags,
+        trace_state: context.trace_state().header(),
+        is_remote: context.is_remote(),
     }
 }

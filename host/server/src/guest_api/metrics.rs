@@ -7,31 +7,14 @@ use opentelemetry::metrics::{Counter, Gauge, Histogram, UpDownCounter};
 use wasmtime::Result;
 use wasmtime::component::Resource;
 
-use super::{GuestTelemetryView, OVERFLOW};
 use crate::guest_api::attributes::convert;
 use crate::guest_api::bindings::fanlight::telemetry::metrics as wit;
 use crate::guest_api::bindings::fanlight::telemetry::types::Attribute;
-use crate::guest_api::instruments::cardinality::Owner;
+use crate::guest_api::context::GuestTelemetryView;
+use crate::guest_api::instruments::cardinality::{OVERFLOW, Owner};
+use crate::guest_api::instruments::handles::Opened;
 use crate::guest_api::instruments::kinds::Kind;
-use crate::guest_api::instruments::registry::Opened;
 use fanlight_telemetry::trace::limits::AttributeLimits;
-
-#[expect(unreachable_pub, reason = "the generated bindings re-export them")]
-pub(crate) mod handles {
-    //! What the guest's handles stand for; the bindings take names only.
-
-    use opentelemetry::metrics::{Counter, Gauge, Histogram, UpDownCounter};
-
-    use crate::guest_api::instruments::registry::Opened;
-
-    pub type CounterU64 = Opened<Counter<u64>>;
-    pub type CounterF64 = Opened<Counter<f64>>;
-    pub type UpDownCounterS64 = Opened<UpDownCounter<i64>>;
-    pub type UpDownCounterF64 = Opened<UpDownCounter<f64>>;
-    pub type HistogramF64 = Opened<Histogram<f64>>;
-    pub type GaugeS64 = Opened<Gauge<i64>>;
-    pub type GaugeF64 = Opened<Gauge<f64>>;
-}
 
 impl GuestTelemetryView<'_> {
     fn open<K: Kind + Send + 'static>(

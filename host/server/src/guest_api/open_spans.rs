@@ -10,7 +10,8 @@ use opentelemetry::trace::{Event, SpanContext, Status};
 
 use crate::guest_api::budget::OverBudget;
 use crate::guest_api::current_span::ScopeHandle;
-use crate::request::server_span::{ErrorType, ServerSpan};
+use crate::request::context::RequestContext;
+use crate::request::server_span::ErrorType;
 use crate::request::usage::GuestUsage;
 use fanlight_telemetry::trace::span::{Span, Tracer};
 
@@ -149,8 +150,8 @@ impl GuestSpans {
 
     /// Ends all that are open, innermost first, and says so on each. Tells the
     /// server span how many they are, with those that the guest `made`.
-    pub(crate) fn end_all(&mut self, why: SpansEnded, made: i64, server: &ServerSpan) {
-        let now = server.clock().now();
+    pub(crate) fn end_all(&mut self, why: SpansEnded, made: i64, request: &RequestContext) {
+        let now = request.clock().now();
         let mut unfinished = made;
         for span in self.open.iter_mut().rev() {
             let Some(mut span) = span.take() else {
@@ -166,7 +167,8 @@ impl GuestSpans {
         }
         self.open.clear();
         if unfinished > 0 {
-            server.set_host_attribute(KeyValue::new("fanlight.spans.unfinished", unfinished));
+            let unfinished = KeyValue::new("fanlight.spans.unfinished", unfinished);
+            request.span().set_host_attribute(unfinished);
         }
     }
 }

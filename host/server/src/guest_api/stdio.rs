@@ -9,10 +9,10 @@ use opentelemetry::logs::Severity;
 use opentelemetry::{InstrumentationScope, KeyValue, Value};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
-use crate::guest_api::GuestSignals;
 use crate::guest_api::budget::TelemetryBudget;
 use crate::guest_api::current_span::CurrentSpan;
-use crate::guest_api::logs::Record;
+use crate::guest_api::log_records::Record;
+use crate::guest_api::signals::GuestSignals;
 use fanlight_telemetry::GUEST_SCOPE;
 use fanlight_telemetry::clock::RequestClock;
 use fanlight_telemetry::sanitize::Printable;

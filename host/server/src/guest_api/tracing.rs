@@ -6,13 +6,13 @@ use wasmtime::component::{Access, Resource};
 use wasmtime::{AsContext, Result, WasmBacktrace};
 use wasmtime_wasi::p2::bindings::clocks::wall_clock::Datetime;
 
-use super::{GuestTelemetryView, TelemetryImports};
 use crate::error::backtrace::backtrace_text;
 use crate::guest_api::attributes::cut;
 use crate::guest_api::bindings::fanlight::telemetry::tracing as wit;
 use crate::guest_api::bindings::fanlight::telemetry::types::Attribute;
 use crate::guest_api::budget::OverBudget;
-use crate::guest_api::contexts::wit_context;
+use crate::guest_api::context::{GuestTelemetryView, TelemetryImports};
+use crate::guest_api::convert::wit_context;
 use crate::guest_api::current_span::ScopeHandle;
 use crate::guest_api::open_spans::SpanHandle;
 use fanlight_telemetry::trace::limits::MAX_TEXT_BYTES;
@@ -194,19 +194,21 @@ impl wit::Host for GuestTelemetryView<'_> {
     }
 
     fn is_server_span_recording(&mut self) -> Result<bool> {
-        Ok(self.telemetry.server.is_recording())
+        Ok(self.telemetry.request.span().is_recording())
     }
 
     fn set_server_route(&mut self, route: String) -> Result<()> {
-        self.telemetry.server.set_route(cut(route, MAX_ROUTE));
+        self.telemetry.request.set_route(cut(route, MAX_ROUTE));
         Ok(())
     }
 
     fn set_server_attributes(&mut self, attributes: Vec<Attribute>) -> Result<()> {
         let telemetry = &*self.telemetry;
-        if telemetry.server.is_recording() {
+        if telemetry.request.span().is_recording() {
             let (attributes, over) = telemetry.converted(attributes);
-            let dropped = telemetry.server.set_guest_attributes(attributes, over);
+            let limit = telemetry.request.max_guest_attributes();
+            let span = telemetry.request.span();
+            let dropped = span.set_guest_attributes(attributes, limit, over);
             telemetry.signals.dropped().attributes(dropped);
         }
         Ok(())
@@ -214,7 +216,7 @@ impl wit::Host for GuestTelemetryView<'_> {
 
     fn set_server_status(&mut self, status: wit::Status) -> Result<()> {
         let status = self.telemetry.status(status);
-        self.telemetry.server.set_guest_status(status);
+        self.telemetry.request.span().set_guest_status(status);
         Ok(())
     }
 }
@@ -226,14 +228,14 @@ impl<T> wit::HostWithStore<T> for TelemetryImports {
         attributes: Vec<Attribute>,
         when: Option<Datetime>,
     ) -> Result<()> {
-        if !host.get().telemetry.server.takes_guest_event() {
+        if !host.get().telemetry.request.span().takes_guest_event() {
             return Ok(());
         }
         let exception = with_stack(exception, &host);
         let view = host.get();
         match view.telemetry.exception(exception, attributes, when) {
-            Ok(event) => view.telemetry.server.add_guest_event(event),
-            Err(OverBudget) => view.telemetry.server.lose_guest_event(),
+            Ok(event) => view.telemetry.request.span().add_guest_event(event),
+            Err(OverBudget) => view.telemetry.request.span().lose_guest_event(),
         }
         Ok(())
     }

@@ -5,5 +5,4 @@ pub(crate) mod drain;
 pub(crate) mod idle;
 pub(crate) mod request;
 pub(crate) mod response;
-pub(crate) mod span;
 pub(crate) mod watched;

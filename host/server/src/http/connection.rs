@@ -35,7 +35,7 @@ use crate::http::io::WatchedIo;
 use crate::http::tls::Tls;
 use crate::http::validate;
 use crate::http::watchdog::{ConnectionMonitor, Verdict};
-use crate::request::info::{Peer, Scheme};
+use crate::request::peer::{Peer, Scheme};
 
 /// The header fields that hyper takes without allocating for them.
 const HYPERS_HEADERS: usize = 100;
@@ -96,17 +96,17 @@ impl Connections {
     /// # Cancel safety
     /// Dropped, it ends the connection and the guests of its requests.
     pub(crate) async fn serve(self: Arc<Self>, stream: TcpStream, address: SocketAddr) {
-        let activity = Arc::new(ConnectionMonitor::new());
+        let monitor = Arc::new(ConnectionMonitor::new());
         let own = stream.local_addr().ok();
-        let stream = WatchedIo::new(stream, Arc::clone(&activity));
+        let stream = WatchedIo::new(stream, Arc::clone(&monitor));
         let Some(tls) = &self.tls else {
             let scheme = Scheme::Http;
             return self
-                .serve_on(stream, activity, own, Peer { address, scheme })
+                .serve_on(stream, monitor, own, Peer { address, scheme })
                 .await;
         };
         // Boxed, so that connections without TLS are not as large.
-        Box::pin(self.serve_securely(tls, stream, activity, own, address)).await;
+        Box::pin(self.serve_securely(tls, stream, monitor, own, address)).await;
     }
 
     /// Makes the handshake and serves what comes after it. Once the server drains
@@ -115,7 +115,7 @@ impl Connections {
         &self,
         tls: &Tls,
         stream: WatchedIo,
-        activity: Arc<ConnectionMonitor>,
+        monitor: Arc<ConnectionMonitor>,
         own: Option<SocketAddr>,
         address: SocketAddr,
     ) {
@@ -130,11 +130,11 @@ impl Connections {
             made = tls.accept(stream, self.limits.header_timeout) => made,
             () = drained => return,
         };
-        activity.handshake_ends();
+        monitor.handshake_ends();
         let scheme = Scheme::Https;
         match made {
             Ok(Some(stream)) => {
-                self.serve_on(stream, activity, own, Peer { address, scheme })
+                self.serve_on(stream, monitor, own, Peer { address, scheme })
                     .await
             }
             Ok(None) => {}
@@ -149,29 +149,29 @@ impl Connections {
     async fn serve_on<S>(
         &self,
         stream: S,
-        activity: Arc<ConnectionMonitor>,
+        monitor: Arc<ConnectionMonitor>,
         own: Option<SocketAddr>,
         peer: Peer,
     ) where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let io = TokioIo::new(stream);
-        let (handler, opened) = (Arc::clone(&self.handler), Arc::clone(&activity));
+        let (handler, opened) = (Arc::clone(&self.handler), Arc::clone(&monitor));
         let service = service_fn(move |mut request: Request<Incoming>| {
             validate::name_host(&mut request, own);
             let handler = Arc::clone(&handler);
             let open = opened.open(request.version());
             // Now: hyper drops the future before it is polled where the client
             // has said meanwhile that it will send no more.
-            let begun = handler.begin(&request, peer);
+            let guard = handler.begin(&request, peer);
             let request = request.map(|body| WatchedBody::new(body, &opened));
             async move {
-                let response = handler.handle(request, begun).await;
+                let response = handler.handle(request, guard).await;
                 response.map(|mut response| {
                     let headers = response.headers_mut();
                     date::set(headers);
                     // Its body was given up: what comes next is no request.
-                    if open.activity().is_unread() {
+                    if open.monitor().is_unread() {
                         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
                     }
                     response.map(|body| IdleTimeoutBody::new(body, open))
@@ -179,7 +179,7 @@ impl Connections {
             }
         });
         let connection = self.builder.serve_connection(io, service);
-        if let Err(error) = self.watch(connection, &activity).await {
+        if let Err(error) = self.watch(connection, &monitor).await {
             self.handler.metrics().connection_failed();
             tracing::debug!(error = &*error, peer = %peer.address, "a connection ended with an error");
         }
@@ -189,14 +189,14 @@ impl Connections {
     async fn watch<C>(
         &self,
         connection: C,
-        activity: &ConnectionMonitor,
+        monitor: &ConnectionMonitor,
     ) -> Result<(), ConnectionError>
     where
         C: GracefulConnection<Error = ConnectionError>,
     {
         let mut connection = pin!(connection);
         let mut phases = self.phase.subscribe();
-        let mut look = pin!(tokio::time::sleep(self.limits.shortest()));
+        let mut check = pin!(tokio::time::sleep(self.limits.shortest()));
         let mut closing = false;
         let mut draining = None;
         loop {
@@ -210,18 +210,18 @@ impl Connections {
                     Phase::Ended => true,
                 }) => match phase {
                     // GOAWAY says which requests are served.
-                    Phase::Draining(announced) if activity.is_http2() => {
+                    Phase::Draining(announced) if monitor.is_http2() => {
                         draining = Some(announced);
                         closing = true;
                         connection.as_mut().graceful_shutdown();
                     }
                     Phase::Draining(announced) => {
                         draining = Some(announced);
-                        look.as_mut().reset(Instant::now());
+                        check.as_mut().reset(Instant::now());
                     }
                     _ => return Ok(()),
                 },
-                () = look.as_mut() => {
+                () = check.as_mut() => {
                     if draining.is_some() {
                         // hyper closes an idle connection even where bytes have
                         // come: they are read before.
@@ -229,14 +229,14 @@ impl Connections {
                             Poll::Ready(connection.as_mut().poll(context))
                         });
                         if let Poll::Ready(ended) = polled.await {
-                            return end_of(ended, activity);
+                            return end_of(ended, monitor);
                         }
                     }
                     let announced = draining.filter(|_| !closing);
-                    let next = match activity.look(&self.limits) {
+                    let next = match monitor.check(&self.limits) {
                         Verdict::Well(next) => match announced {
                             None => next,
-                            Some(announced) => match activity.silence_left(announced, ANNOUNCEMENT) {
+                            Some(announced) => match monitor.silence_left(announced, ANNOUNCEMENT) {
                                 Some(Duration::ZERO) => {
                                     closing = true;
                                     connection.as_mut().graceful_shutdown();
@@ -258,9 +258,9 @@ impl Connections {
                         }
                         Verdict::Stuck => return Ok(()),
                     };
-                    look.as_mut().reset(Instant::now() + next);
+                    check.as_mut().reset(Instant::now() + next);
                 }
-                ended = connection.as_mut() => return end_of(ended, activity),
+                ended = connection.as_mut() => return end_of(ended, monitor),
             }
         }
     }
@@ -290,11 +290,11 @@ async fn reached(
 /// The result of a connection that ended by itself.
 fn end_of(
     ended: Result<(), ConnectionError>,
-    activity: &ConnectionMonitor,
+    monitor: &ConnectionMonitor,
 ) -> Result<(), ConnectionError> {
     match ended {
         // Its requests tell of it.
-        Err(error) if is_told(&*error, activity.is_open()) => Ok(()),
+        Err(error) if is_told(&*error, monitor.is_open()) => Ok(()),
         ended => ended,
     }
 }

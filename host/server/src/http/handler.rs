@@ -1,4 +1,4 @@
-//! The envelope around each request: span, place, deadline, and the one
+//! The envelope around each request: its context, its permit, its deadline, and the one
 //! place where an outcome becomes a response.
 
 use std::convert::Infallible;
@@ -13,35 +13,24 @@ use http::{HeaderValue, Request, Response, Version, header};
 use http_body::Body;
 use opentelemetry::KeyValue;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::component::slot::{ComponentSlot, LoadedComponent};
 use crate::config::RequestLimits;
 use crate::error::HandleError;
 use crate::guest_api::{GuestLimits, GuestSignals, GuestTelemetry};
 use crate::http::admission::{AdmissionControl, InstancePermit};
-use crate::http::body::drain::DrainOnDrop;
 use crate::http::body::request::RequestBody;
-use crate::http::body::response::{GuestBody, Lingering};
-use crate::http::body::span::SpanBody;
-use crate::http::response_rules;
-use crate::http::validate;
-use crate::request::failure_log;
-use crate::request::framing::RequestFraming;
-use crate::request::info::Peer;
+use crate::http::body::response::ResponseBody;
+use crate::http::linger::LingerTasks;
+use crate::http::{response_rules, validate};
+use crate::request::context::RequestContext;
 use crate::request::metrics::ServerMetrics;
-use crate::request::server_span::{ServerSpan, ServerTracer};
+use crate::request::peer::Peer;
+use crate::request::tracer::ServerTracer;
 use crate::sandbox::call::GuestCall;
 use crate::sandbox::store::State;
 use fanlight_telemetry::Telemetry;
 use fanlight_telemetry::propagation::{self, TRACERESPONSE};
-
-/// How much is read of a body of HTTP/1.1 that no guest reads. Its client may
-/// write all of it before it reads the answer, and then asks again.
-const UNWANTED_BYTES: usize = 64 * 1024 * 1024;
-/// The same of HTTP/2, where RST_STREAM makes the client stop.
-const UNWANTED_BYTES_OF_STREAMS: usize = 1024 * 1024;
 
 /// Handles requests.
 pub(crate) struct Handler {
@@ -50,13 +39,9 @@ pub(crate) struct Handler {
     tracer: Arc<ServerTracer>,
     limits: RequestLimits,
     instances: AdmissionControl,
-    /// Guests that go on after their answer.
-    afterlives: TaskTracker,
-    /// Answers on HTTP/1.1 tell the client to connect anew elsewhere.
+    linger: Arc<LingerTasks>,
+    /// Responses on HTTP/1.1 make the client connect anew elsewhere.
     closing: AtomicBool,
-    /// The time for draining is over: requests that still wait get 503.
-    /// Shared, as to clone a token takes its lock.
-    stopped: Arc<CancellationToken>,
 }
 
 impl Handler {
@@ -73,56 +58,52 @@ impl Handler {
             signals: Arc::new(GuestSignals::new(telemetry, guest_limits)),
             tracer: Arc::new(ServerTracer::new(telemetry, &limits, metrics)),
             instances: AdmissionControl::new(&limits, &telemetry.meter()),
+            linger: Arc::new(LingerTasks::new(limits.linger)),
             limits,
-            afterlives: TaskTracker::new(),
             closing: AtomicBool::new(false),
-            stopped: Arc::default(),
         }
     }
 
     /// Begins with a request whose head was read.
     pub(crate) fn begin<B>(&self, request: &Request<B>, peer: Peer) -> SpanGuard {
         SpanGuard {
-            span: self.tracer.start(request, peer),
-            is_over: false,
+            request: RequestContext::start(&self.tracer, request, peer),
+            has_response: false,
         }
     }
 
-    /// Handles one request. It never fails: an error is an answer.
+    /// Handles one request. It never fails: an error becomes a response.
     ///
     /// # Cancel safety
     /// Dropped, it ends the guest where it stands and the span as cancelled.
     pub(crate) async fn handle<B>(
         &self,
         request: Request<B>,
-        mut begun: SpanGuard,
-    ) -> Result<Response<SpanBody>, Infallible>
+        mut guard: SpanGuard,
+    ) -> Result<Response<ResponseBody>, Infallible>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<wasmtime_wasi_http::Error> + Send,
     {
-        let span = begun.span.clone();
-        let asked = RequestFraming::by(&request);
-        let result = self.try_handle(request, &span).await;
-        begun.is_over = true;
-        Ok(self.respond(result, span, asked))
+        let outcome = self.try_handle(request, &guard.request).await;
+        guard.has_response = true;
+        Ok(self.respond(outcome, &guard.request))
     }
 
-    /// From now on answers on HTTP/1.1 carry `connection: close`.
+    /// From now on responses on HTTP/1.1 carry `connection: close`.
     pub(crate) fn announce_close(&self) {
         self.closing.store(true, Ordering::Relaxed);
     }
 
     /// Answers all that still wait for their guests with 503, and ends the
-    /// guests that go on after their answers.
+    /// guests that go on after their responses.
     pub(crate) fn stop(&self) {
-        self.stopped.cancel();
+        self.linger.stopped().cancel();
     }
 
-    /// Waits for guests that go on after their answers.
+    /// Waits for guests that go on after their responses.
     pub(crate) async fn drained(&self) {
-        self.afterlives.close();
-        self.afterlives.wait().await;
+        self.linger.drained().await;
     }
 
     pub(crate) fn metrics(&self) -> &ServerMetrics {
@@ -132,89 +113,78 @@ impl Handler {
     async fn try_handle<B>(
         &self,
         request: Request<B>,
-        span: &ServerSpan,
-    ) -> Result<Response<GuestBody>, HandleError>
+        context: &RequestContext,
+    ) -> Result<Response<ResponseBody>, HandleError>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<wasmtime_wasi_http::Error> + Send,
     {
-        // From the head on: the wait for a place is part of it.
-        let begun = Instant::now();
-        let deadline = begun + self.limits.request_timeout;
+        // From the head on: the wait for a permit is part of it.
+        let received_at = Instant::now();
+        let deadline = received_at + self.limits.request_timeout;
         let (head, body) = request.into_parts();
-        let unwanted_bytes = if head.version > Version::HTTP_11 {
-            UNWANTED_BYTES_OF_STREAMS
-        } else {
-            UNWANTED_BYTES
-        };
-        let body = DrainOnDrop::new(body, &head.headers, unwanted_bytes);
-        let request = Request::from_parts(head, body);
-        validate::check(&request, span, &self.limits)?;
         let max_body = self.limits.max_body_bytes;
-        let (head, body) = request.into_parts();
-        let body = RequestBody::new(body, &head.headers, max_body, span.clone())?;
-        let request = Request::from_parts(head, body);
-        let cut = request.body().watch();
-        let leave = request.body().leave();
-        let (component, place) = self.component(begun).await?;
-        identify(span, &component);
-        let asked = RequestFraming::by(&request);
-        let telemetry = GuestTelemetry::new(Arc::clone(&self.signals), span.clone());
+        // Before any refusal: a body that no guest reads is read on.
+        let body = RequestBody::new(body, &head.headers, max_body, context.clone());
+        validate::check(&head, context.info(), &self.limits)?;
+        body.check_length()?;
+        let (cut, expect_continue) = (body.watch(), body.expect_continue());
+        let (component, permit) = self.component(received_at).await?;
+        identify(context, &component);
+        let telemetry = GuestTelemetry::new(Arc::clone(&self.signals), context.clone());
         let ticks = component.scheduler().run_handle().ticks();
         let mut state = State::new(telemetry, ticks, self.limits.memory_bounds());
-        state.leave = leave.clone();
-        let mut invocation = GuestCall::new(component, state, request);
+        state.expect_continue = expect_continue.clone();
+        let mut call = GuestCall::new(component, state, head, body);
         let outcome = {
-            let mut head = pin!(invocation.head());
+            let mut response = pin!(call.response());
             let mut too_late = pin!(self.too_late(deadline));
-            // The guest first: most have answered by then, and neither the timer
+            // The guest first: most have responded by then, and neither the timer
             // nor what all requests share is touched for them.
-            poll_fn(|context| match head.as_mut().poll(context) {
-                Poll::Ready(answered) => Poll::Ready(answered),
+            poll_fn(|context| match response.as_mut().poll(context) {
+                Poll::Ready(outcome) => Poll::Ready(outcome),
                 Poll::Pending => too_late.as_mut().poll(context).map(Err),
             })
             .await
         };
-        if leave.is_given() {
+        if expect_continue.is_given() {
             // hyper, which is polled before this is polled again, now gives the client
-            // leave to send its body: after the head of the answer it cannot.
+            // leave to send its body: after the response headers it cannot.
             tokio::task::yield_now().await;
         }
         // As long as nothing is on its way to the client, the reason for which
-        // the guest could not read on is a better answer than what it made of it.
+        // the guest could not read on is a better response than the guest's.
         let outcome = if cut.happened() {
             Err(HandleError::BodyTooLarge)
         } else {
             outcome
         };
-        // Said before the guest is dropped: its open spans tell the reason.
-        let mut response = outcome.inspect_err(|error| span.fail(error))?;
-        let length = response_rules::mend(&mut response, asked);
-        let guest = invocation.into_guest();
-        let afterlife = Lingering {
-            linger: self.limits.linger,
-            tasks: self.afterlives.clone(),
-            place,
-            stopped: Arc::clone(&self.stopped),
-            span: span.clone(),
-        };
-        Ok(GuestBody::behind(response, length, guest, asked, afterlife))
+        // Before the guest is dropped: its open spans have the reason.
+        let mut response = outcome.inspect_err(|error| {
+            context.fail(error);
+        })?;
+        let length = response_rules::mend(&mut response, context.framing());
+        let linger = Arc::clone(&self.linger);
+        let context = context.clone();
+        Ok(ResponseBody::guest(
+            response, length, call, permit, linger, context,
+        ))
     }
 
     /// Waits for room for an instance of the component that is served by then.
     async fn component(
         &self,
-        begun: Instant,
+        received_at: Instant,
     ) -> Result<(Arc<LoadedComponent>, InstancePermit), HandleError> {
         loop {
             // Before the count is read: no change of it is missed.
             let changed = self.slot.places_changed();
             let places = self.slot.places();
-            let mut place = match self.instances.free(places) {
-                Some(place) => place,
+            let mut permit = match self.instances.free(places) {
+                Some(permit) => permit,
                 None => tokio::select! {
                     biased;
-                    place = self.instances.wait(places, begun, &self.stopped) => place?,
+                    permit = self.instances.wait(places, received_at, self.linger.stopped()) => permit?,
                     () = changed => continue,
                 },
             };
@@ -222,93 +192,86 @@ impl Handler {
             // Another one may be served now, which takes more, or fewer.
             match places.checked_sub(component.places()) {
                 None => {}
-                Some(0) => return Ok((component, place)),
+                Some(0) => return Ok((component, permit)),
                 Some(over) => {
-                    drop(place.split(over as usize));
-                    return Ok((component, place));
+                    drop(permit.split(over as usize));
+                    return Ok((component, permit));
                 }
             }
         }
     }
 
-    /// Waits for the time when an answer is none any more.
+    /// Waits for the request deadline or the end of draining.
     async fn too_late(&self, deadline: Instant) -> HandleError {
         tokio::select! {
             biased;
-            () = self.stopped.cancelled() => HandleError::Unavailable,
+            () = self.linger.stopped().cancelled() => HandleError::Unavailable,
             () = tokio::time::sleep_until(deadline) => HandleError::Timeout,
         }
     }
 
-    /// Maps the outcome, logs it and wraps the body: the only place that does.
+    /// Maps the outcome to a response: the only place that does.
     fn respond(
         &self,
-        result: Result<Response<GuestBody>, HandleError>,
-        span: ServerSpan,
-        asked: RequestFraming,
-    ) -> Response<SpanBody> {
+        outcome: Result<Response<ResponseBody>, HandleError>,
+        request: &RequestContext,
+    ) -> Response<ResponseBody> {
+        let version = request.framing().version;
         let mut closing = self.closing.load(Ordering::Relaxed);
-        let mut response = match result {
+        let mut response = match outcome {
             Ok(response) => {
                 // In HTTP/1.0 a body of no length ends with its connection.
-                closing |= asked.version == Version::HTTP_10 && response.body().is_open_ended();
-                span.set_status_code(response.status());
-                let span = span.clone();
-                response.map(|body| SpanBody::guest(body, span))
+                closing |= version == Version::HTTP_10 && response.body().is_open_ended();
+                response
             }
             Err(error) => {
-                // How a guest ended was logged when it happened.
-                if !error.is_guests_end() {
-                    failure_log::tell(&error, span.context());
-                }
                 // Where its body ends others may see otherwise, as they may what
                 // else is odd about it: nothing behind it is read as a request.
                 closing |= matches!(
                     error,
                     HandleError::BadRequest(_) | HandleError::Unsupported(_)
                 );
-                span.fail(&error);
-                span.set_status_code(error.status());
-                problem(&error, &span, asked)
+                request.fail(&error);
+                problem(&error, request)
             }
         };
-        if closing && asked.version == Version::HTTP_10 {
-            // To any other answer hyper would add `keep-alive` where that was asked for.
+        if closing && version == Version::HTTP_10 {
+            // To any other response hyper would add `keep-alive` where that was asked for.
             *response.version_mut() = Version::HTTP_10;
         }
+        let status = response.status();
         let headers = response.headers_mut();
         if self.limits.trace_header
-            && let Some(value) = propagation::format_traceparent(span.context())
+            && let Some(value) = propagation::format_traceparent(request.span().context())
         {
             headers.insert(&TRACERESPONSE, value);
         }
-        if closing && asked.version <= Version::HTTP_11 {
+        if closing && version <= Version::HTTP_11 {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        span.set_response_headers(headers);
+        request.set_response(status, headers);
         response
     }
 }
 
-/// A request that was begun. Dropped before it has its answer, it ends its span:
-/// the client has left.
+/// A request that has no response yet. Dropped, it ends as cancelled: its client has left.
 pub(crate) struct SpanGuard {
-    span: ServerSpan,
-    is_over: bool,
+    request: RequestContext,
+    has_response: bool,
 }
 
 impl Drop for SpanGuard {
     fn drop(&mut self) {
-        if !self.is_over {
-            self.span.fail(&HandleError::Cancelled);
-            self.span.end(0);
+        if !self.has_response {
+            self.request.fail(&HandleError::Cancelled);
+            self.request.end(0);
         }
     }
 }
 
-fn identify(span: &ServerSpan, component: &LoadedComponent) {
+fn identify(request: &RequestContext, component: &LoadedComponent) {
     let generation = i64::try_from(component.generation()).unwrap_or(i64::MAX);
-    span.add_host_attributes([
+    request.span().add_host_attributes([
         KeyValue::new("fanlight.component.digest", component.digest_value()),
         KeyValue::new("fanlight.component.version", component.version_value()),
         KeyValue::new("fanlight.component.generation", generation),
@@ -316,23 +279,22 @@ fn identify(span: &ServerSpan, component: &LoadedComponent) {
 }
 
 /// The host's own response, as RFC 9457 has it, without anything internal.
-fn problem(error: &HandleError, span: &ServerSpan, asked: RequestFraming) -> Response<SpanBody> {
+fn problem(error: &HandleError, request: &RequestContext) -> Response<ResponseBody> {
     // Titles and words hold no character that JSON escapes.
     let body = format!(
         "{{\"type\":\"urn:fanlight:problem:{}\",\"title\":\"{}\",\"status\":{},\"trace_id\":\"{}\"}}\n",
         error.error_type(),
         error.title(),
         error.status().as_u16(),
-        span.context().trace_id(),
+        request.span().context().trace_id(),
     );
     let length = HeaderValue::from(body.len());
-    // HEAD is told the length that GET would see.
-    let body = if asked.is_head {
-        Bytes::new()
-    } else {
-        Bytes::from(body)
+    // HEAD gives the length that GET would.
+    let body = match request.framing().is_head {
+        true => Bytes::new(),
+        false => Bytes::from(body),
     };
-    let mut response = Response::new(SpanBody::host(body, span.clone()));
+    let mut response = Response::new(ResponseBody::host(body, request.clone()));
     *response.status_mut() = error.status();
     let headers = response.headers_mut();
     let json = HeaderValue::from_static("application/problem+json");

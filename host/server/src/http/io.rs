@@ -30,7 +30,7 @@ const DISCARDED_AT_ONCE: usize = 16 * 1024;
 /// does so only where the client may be sending.
 pub(crate) struct WatchedIo {
     inner: TcpStream,
-    activity: Arc<ConnectionMonitor>,
+    monitor: Arc<ConnectionMonitor>,
     closing: Option<Closing>,
 }
 
@@ -45,10 +45,10 @@ struct Closing {
 }
 
 impl WatchedIo {
-    pub(crate) fn new(inner: TcpStream, activity: Arc<ConnectionMonitor>) -> Self {
+    pub(crate) fn new(inner: TcpStream, monitor: Arc<ConnectionMonitor>) -> Self {
         Self {
             inner,
-            activity,
+            monitor,
             closing: None,
         }
     }
@@ -59,9 +59,9 @@ impl WatchedIo {
 
     fn note(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match &written {
-            Poll::Ready(Ok(bytes)) if *bytes > 0 => self.activity.wrote(*bytes),
+            Poll::Ready(Ok(bytes)) if *bytes > 0 => self.monitor.wrote(*bytes),
             Poll::Ready(_) => {}
-            Poll::Pending => self.activity.write_waits(),
+            Poll::Pending => self.monitor.write_waits(),
         }
         written
     }
@@ -76,7 +76,7 @@ impl AsyncRead for WatchedIo {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.inner).poll_read(context, buffer);
         if buffer.filled().len() > before {
-            self.activity.read();
+            self.monitor.read();
         }
         read
     }
@@ -119,7 +119,7 @@ impl AsyncWrite for WatchedIo {
             }
         };
         closing
-            .poll(&mut this.inner, &this.activity, context)
+            .poll(&mut this.inner, &this.monitor, context)
             .map(Ok)
     }
 }
@@ -139,7 +139,7 @@ impl Closing {
     fn poll(
         &mut self,
         socket: &mut TcpStream,
-        activity: &ConnectionMonitor,
+        monitor: &ConnectionMonitor,
         context: &mut Context<'_>,
     ) -> Poll<()> {
         let mut bytes = [0; DISCARDED_AT_ONCE];
@@ -159,11 +159,11 @@ impl Closing {
                 (Poll::Pending, _) => break,
             }
         }
-        if self.discarded == 0 && !activity.may_send() {
+        if self.discarded == 0 && !monitor.may_send() {
             return Poll::Ready(());
         }
         // The bounds are kept here: the watchdog's own do not hold for it.
-        activity.closes();
+        monitor.closes();
         let at = self.piece_end.min(self.end);
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
         if timer.deadline() != at {

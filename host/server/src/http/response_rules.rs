@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use crate::request::framing::{BodyLength, RequestFraming};
 
 /// Makes an answer's head one that both protocols take; gives what comes after it.
-pub(crate) fn mend<B>(response: &mut Response<B>, asked: RequestFraming) -> BodyLength {
+pub(crate) fn mend<B>(response: &mut Response<B>, request: RequestFraming) -> BodyLength {
     match response.status() {
         StatusCode::NO_CONTENT => {
             // Not allowed there (RFC 9110 §8.6), and hyper passes it on.
@@ -20,7 +20,7 @@ pub(crate) fn mend<B>(response: &mut Response<B>, asked: RequestFraming) -> Body
         _ => {}
     }
     // `wasi:http` takes no length that is no number.
-    let length = BodyLength::of(response, asked).unwrap_or(BodyLength::Open);
+    let length = BodyLength::of(response, request).unwrap_or(BodyLength::Open);
     if length == BodyLength::Absent {
         // hyper takes it from such an answer on HTTP/1.1 alone.
         response.headers_mut().remove(header::TRAILER);

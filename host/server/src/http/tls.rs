@@ -192,7 +192,7 @@ async fn watch(tls: Arc<Tls>) {
         let looked = tokio::task::spawn_blocking(move || {
             let now = tls.files.stamps();
             // Two files are seldom replaced in one moment: what is read has
-            // stood still from one look to the next.
+            // stood still from one check to the next.
             if !tls.is_as_read(&now) && last == Some(now) {
                 tls.renew();
             }

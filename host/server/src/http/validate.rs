@@ -3,11 +3,12 @@
 
 use std::net::SocketAddr;
 
+use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version, header};
 
 use crate::config::RequestLimits;
 use crate::error::HandleError;
-use crate::request::server_span::ServerSpan;
+use crate::request::info::RequestInfo;
 
 /// Names the server as the host that a request of HTTP/1.0 asks, which need not
 /// name one: health checks do not (RFC 9112 §3.2 demands it of HTTP/1.1 alone).
@@ -27,37 +28,36 @@ pub(crate) fn name_host<B>(request: &mut Request<B>, own: Option<SocketAddr>) {
 ///
 /// # Errors
 /// Where it is one that no guest can be asked.
-pub(crate) fn check<B>(
-    request: &Request<B>,
-    span: &ServerSpan,
+pub(crate) fn check(
+    head: &Parts,
+    info: &RequestInfo,
     limits: &RequestLimits,
 ) -> Result<(), HandleError> {
     // HTTP/1.1's are bounded where they are parsed.
-    if request.headers().len() > limits.max_headers {
+    if head.headers.len() > limits.max_headers {
         return Err(HandleError::HeadersTooLarge);
     }
-    if request.method() == Method::CONNECT {
+    if head.method == Method::CONNECT {
         return Err(HandleError::Unsupported("CONNECT is not supported"));
     }
-    if !is_encoding_known(request.headers()) {
+    if !is_encoding_known(&head.headers) {
         return Err(HandleError::Unsupported(
             "No transfer coding but chunked is supported",
         ));
     }
-    if is_upgrade(request.version(), request.headers()) {
+    if is_upgrade(head.version, &head.headers) {
         return Err(HandleError::Unsupported(
             "Protocol upgrades are not supported",
         ));
     }
-    if request.headers().get_all(header::HOST).iter().count() > 1 {
+    if head.headers.get_all(header::HOST).iter().count() > 1 {
         return Err(HandleError::BadRequest(
             "The request has more than one Host",
         ));
     }
     // On HTTP/1.1 a request has a Host whatever its target is (RFC 9112 §3.2).
-    let lacks_host =
-        request.version() == Version::HTTP_11 && !request.headers().contains_key(header::HOST);
-    if lacks_host || !span.names_a_host() {
+    let lacks_host = head.version == Version::HTTP_11 && !head.headers.contains_key(header::HOST);
+    if lacks_host || !info.names_a_host() {
         return Err(HandleError::BadRequest("The request has no valid Host"));
     }
     Ok(())

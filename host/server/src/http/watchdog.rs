@@ -62,13 +62,13 @@ pub(crate) trait MonitoredStream: fmt::Debug + Send + Sync {
 /// A request from its head to the end of its answer, as the connection counts it.
 #[derive(Debug)]
 pub(crate) struct OpenRequest {
-    activity: Arc<ConnectionMonitor>,
+    monitor: Arc<ConnectionMonitor>,
 }
 
-/// What a look at a connection finds.
+/// What a check at a connection finds.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Nothing is amiss; look again after this.
+    /// Nothing is amiss; check again after this.
     Well(Duration),
     /// No request came for too long.
     Idle,
@@ -102,7 +102,7 @@ impl ConnectionMonitor {
             self.is_http2.store(true, Ordering::Relaxed);
         }
         OpenRequest {
-            activity: Arc::clone(self),
+            monitor: Arc::clone(self),
         }
     }
 
@@ -205,7 +205,7 @@ impl ConnectionMonitor {
         }
     }
 
-    /// Has the watchdog look after a stream that was not answered at once.
+    /// Has the watchdog check after a stream that was not answered at once.
     pub(crate) fn watch(&self, stream: Weak<dyn MonitoredStream>) {
         let mut streams = self.lock();
         streams.retain(|stream| stream.strong_count() > 0);
@@ -218,7 +218,7 @@ impl ConnectionMonitor {
     }
 
     /// Aborts streams that made no progress, and tells how the connection is.
-    pub(crate) fn look(&self, limits: &ServerLimits) -> Verdict {
+    pub(crate) fn check(&self, limits: &ServerLimits) -> Verdict {
         let now = self.now();
         let since = |then: &AtomicU64| {
             Duration::from_millis(now.saturating_sub(then.load(Ordering::Relaxed)))
@@ -272,21 +272,21 @@ impl ConnectionMonitor {
 }
 
 impl OpenRequest {
-    pub(crate) fn activity(&self) -> &ConnectionMonitor {
-        &self.activity
+    pub(crate) fn monitor(&self) -> &ConnectionMonitor {
+        &self.monitor
     }
 }
 
 impl Drop for OpenRequest {
     fn drop(&mut self) {
-        let activity = &self.activity;
+        let monitor = &self.monitor;
         // First, so that no check sees it idle since the last time.
-        activity.idle_since.store(activity.now(), Ordering::Relaxed);
+        monitor.idle_since.store(monitor.now(), Ordering::Relaxed);
         let more = |held: u64| Some((held + HELD_BYTES).min(MAX_HELD_BYTES));
         // It always has a next value.
-        let _ = activity
+        let _ = monitor
             .held
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-        activity.open.fetch_sub(1, Ordering::Release);
+        monitor.open.fetch_sub(1, Ordering::Release);
     }
 }

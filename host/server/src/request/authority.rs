@@ -32,6 +32,12 @@ pub(crate) fn is_same(one: &Authority, other: &Authority, scheme: Option<&Scheme
     one.host().eq_ignore_ascii_case(other.host()) && port(one) == port(other)
 }
 
+/// The host of an authority: an address of IPv6 without its brackets.
+pub(crate) fn host_of(authority: &Authority) -> &str {
+    let host = authority.host();
+    host.trim_start_matches('[').trim_end_matches(']')
+}
+
 /// Digits, which may be none (RFC 3986 §3.2.3), of a number that TCP has.
 fn is_port(text: &str) -> bool {
     let is_digits = text.bytes().all(|byte| byte.is_ascii_digit());

@@ -8,7 +8,7 @@ use fanlight_telemetry::sanitize::Printable;
 /// Logs a request that failed. The host logs a guest's trap or exit when it happens,
 /// which may be after the response; any other failure with the response. The exported
 /// record is linked with the request's trace.
-pub(crate) fn tell(error: &HandleError, context: &SpanContext) {
+pub(crate) fn log(error: &HandleError, context: &SpanContext) {
     let trace_id = context.trace_id();
     let span_id = context.span_id();
     let error_type = error.error_type();

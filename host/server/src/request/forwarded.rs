@@ -13,7 +13,8 @@ use http::uri::Authority;
 use http::{HeaderMap, HeaderName, header};
 
 use crate::config::trusted_proxies::{ProxyHeaders, TrustedProxies};
-use crate::request::info::{Peer, Scheme};
+use crate::request::authority;
+use crate::request::peer::{Peer, Scheme};
 
 static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -217,7 +218,7 @@ fn host_and_port(text: &str) -> Option<(String, Option<u16>)> {
         None if rest.is_empty() => None,
         None => return None,
     };
-    Some((crate::request::info::host_of(&authority).to_owned(), port))
+    Some((authority::host_of(&authority).to_owned(), port))
 }
 
 /// Reads a port; the standard library takes a sign as well.

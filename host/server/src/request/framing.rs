@@ -1,17 +1,17 @@
-//! How long an answer's body is, as the request and the answer's head have it.
+//! How long a response body is, by the request and the response headers.
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 
-/// What the length of an answer's body depends on besides the answer.
+/// What the length of a response body depends on besides the response.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct RequestFraming {
-    /// By HEAD, which asks for the head alone.
+    /// The method is HEAD: the response has headers alone.
     pub(crate) is_head: bool,
     pub(crate) version: Version,
 }
 
 impl RequestFraming {
-    pub(crate) fn by<B>(request: &Request<B>) -> Self {
+    pub(crate) fn of<B>(request: &Request<B>) -> Self {
         Self {
             is_head: request.method() == Method::HEAD,
             version: request.version(),
@@ -19,11 +19,11 @@ impl RequestFraming {
     }
 }
 
-/// What the client gets after the head of an answer.
+/// What the client receives after the response headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BodyLength {
-    /// Nothing, by the request's method or the answer's status, whatever is
-    /// written (RFC 9110 §6.4.1, §15.3.6).
+    /// Nothing, by the request's method or the response's status, whatever the
+    /// guest writes (RFC 9110 §6.4.1, §15.3.6).
     Absent,
     /// This many bytes, by `content-length`.
     Bytes(u64),
@@ -32,8 +32,8 @@ pub(crate) enum BodyLength {
 }
 
 impl BodyLength {
-    /// Reads it; there is none where `content-length` is no number.
-    pub(crate) fn of<B>(response: &Response<B>, asked: RequestFraming) -> Option<Self> {
+    /// Reads it; `None` where `content-length` is no number.
+    pub(crate) fn of<B>(response: &Response<B>, request: RequestFraming) -> Option<Self> {
         let said = match response.headers().get(header::CONTENT_LENGTH) {
             Some(length) => Self::Bytes(number(length)?),
             None => Self::Open,
@@ -42,7 +42,7 @@ impl BodyLength {
             response.status(),
             StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED
         );
-        if asked.is_head || no_body {
+        if request.is_head || no_body {
             return Some(Self::Absent);
         }
         Some(said)
@@ -62,7 +62,7 @@ mod tests {
 
     fn length(response: &Response<()>, method: Method) -> Option<BodyLength> {
         let request = Request::builder().method(method).body(()).unwrap();
-        BodyLength::of(response, RequestFraming::by(&request))
+        BodyLength::of(response, RequestFraming::of(&request))
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::uri::Authority;
@@ -13,6 +13,7 @@ use opentelemetry::{KeyValue, StringValue};
 use crate::config::trusted_proxies::TrustedProxies;
 use crate::request::authority;
 use crate::request::forwarded::{Client, Forwarded};
+use crate::request::peer::{Peer, Scheme};
 use fanlight_telemetry::config::known_methods::KnownMethods;
 
 /// Query parameters whose values are secrets: the semantic conventions' list.
@@ -30,30 +31,6 @@ const SECRET_PARAMETERS: [&str; 7] = [
 const USUAL_ATTRIBUTES: usize = 24;
 /// An address of IPv6 in full, with one of IPv4 within it.
 const LONGEST_ADDRESS: usize = "ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255".len();
-
-/// Who sends requests on a connection, and by what scheme.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Peer {
-    pub(crate) address: SocketAddr,
-    pub(crate) scheme: Scheme,
-}
-
-/// A scheme: of a connection, the protocol used on it, whatever the client claims; of
-/// a request, that of the client's own connection as far as it is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Scheme {
-    Http,
-    Https,
-}
-
-impl Scheme {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Https => "https",
-        }
-    }
-}
 
 /// What spans and metrics need of the request's head.
 pub(crate) struct RequestInfo {
@@ -150,7 +127,7 @@ impl RequestInfo {
             None => (None, None),
         };
         match (host, &self.named) {
-            (None, Some(named)) => (Some(host_of(named)), port.or(named.port_u16())),
+            (None, Some(named)) => (Some(authority::host_of(named)), port.or(named.port_u16())),
             _ => (host, port),
         }
     }
@@ -258,12 +235,6 @@ fn authority<B>(request: &Request<B>) -> Option<Authority> {
 fn named(host: &HeaderValue) -> Option<Authority> {
     let authority = host.to_str().ok()?.parse().ok();
     authority.filter(authority::is_of_http)
-}
-
-/// The host of an authority: an address of IPv6 without its brackets.
-pub(crate) fn host_of(authority: &Authority) -> &str {
-    let host = authority.host();
-    host.trim_start_matches('[').trim_end_matches(']')
 }
 
 /// Cuts a text at `limit` bytes, at a character's border.

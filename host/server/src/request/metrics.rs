@@ -1,18 +1,17 @@
 //! The instruments for requests that are served, by the semantic conventions.
 
+pub(crate) mod at_end;
 pub(crate) mod series_cache;
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
-use std::time::Duration;
 
-use fanlight_telemetry::{Exemplars, SeriesExemplars, Telemetry};
+use fanlight_telemetry::Telemetry;
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::{Counter, Histogram, Meter, UpDownCounter};
-use opentelemetry::trace::SpanContext;
+use opentelemetry::metrics::{Counter, Meter, UpDownCounter};
 
 use crate::error::HandleError;
 use crate::request::info::RequestInfo;
+use crate::request::metrics::at_end::{AtEnd, Measured};
 use crate::request::metrics::series_cache::{Ended, RequestSeries, Running, SeriesCache};
 use crate::request::usage::GuestMetrics;
 
@@ -151,39 +150,4 @@ impl ServerMetrics {
     pub(crate) fn connection_failed(&self) {
         self.rejected.add(1, &[]);
     }
-}
-
-/// What is recorded of a request at its end.
-#[derive(Debug)]
-pub(crate) struct AtEnd {
-    duration: Histogram<f64>,
-    request_body: Histogram<u64>,
-    response_body: Histogram<u64>,
-    /// The exemplars of the durations.
-    exemplars: Option<Exemplars>,
-}
-
-impl AtEnd {
-    fn exemplars(&self, attributes: &[KeyValue]) -> Option<Arc<SeriesExemplars>> {
-        self.exemplars.as_ref()?.series(attributes)
-    }
-
-    fn record(&self, measured: &Measured<'_>, attributes: &[KeyValue]) {
-        let seconds = measured.elapsed.as_secs_f64();
-        self.duration.record(seconds, attributes);
-        self.request_body.record(measured.request_bytes, attributes);
-        self.response_body
-            .record(measured.response_bytes, attributes);
-    }
-}
-
-/// What a request took.
-pub(crate) struct Measured<'a> {
-    /// The request's span.
-    pub(crate) span: &'a SpanContext,
-    pub(crate) elapsed: Duration,
-    /// Bytes of its body that the guest read.
-    pub(crate) request_bytes: u64,
-    /// Bytes of the answer's body that were handed to the connection.
-    pub(crate) response_bytes: u64,
 }

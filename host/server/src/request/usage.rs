@@ -113,7 +113,7 @@ impl GuestUsage {
     }
 
     /// Adds what is known by now, as attributes of the server span.
-    pub(crate) fn tell(&self, attributes: &mut Vec<KeyValue>) {
+    pub(crate) fn add_to(&self, attributes: &mut Vec<KeyValue>) {
         let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         let times = [
             ("fanlight.guest.instantiate_time", self.instantiate_time()),
@@ -258,7 +258,7 @@ mod tests {
 
     fn keys(usage: &GuestUsage) -> Vec<String> {
         let mut attributes = Vec::new();
-        usage.tell(&mut attributes);
+        usage.add_to(&mut attributes);
         attributes.iter().map(|it| it.key.to_string()).collect()
     }
 

@@ -6,10 +6,11 @@
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::{Request, Response};
 use http_body::Body;
 use http_body_util::{BodyExt, Empty};
@@ -25,10 +26,9 @@ use wasmtime_wasi_http::p2::types::{HostIncomingRequest, HostResponseOutparam};
 
 use crate::error::{ErrorCodeError, GuestTrap, HandleError, InstantiateError};
 use crate::guest_api::SpansEnded;
+use crate::request::context::RequestContext;
 use crate::request::cookies;
-use crate::request::framing::RequestFraming;
-use crate::request::info::Scheme;
-use crate::request::server_span::ServerSpan;
+use crate::request::peer::Scheme;
 use crate::sandbox::linked_component::LinkedComponent;
 use crate::sandbox::scheduler::Scheduled;
 use crate::sandbox::store::State;
@@ -46,64 +46,49 @@ const MAX_HANDLES: usize = 20_000;
 /// on its thread, for having begun just before it.
 const FIRST_TICKS: u64 = 2;
 
-/// A guest that runs, and how it ends.
-pub(crate) type Guest = Pin<Box<dyn Future<Output = GuestEnd> + Send>>;
-
-/// A guest whose answer is there: as a rule it has ended by then.
-pub(crate) enum Progress {
-    /// It may still be writing its answer's body.
-    Running(Guest),
-    /// It is gone.
-    Ended(GuestEnd),
+/// One guest that handles one request. Dropped, it ends where it stands.
+pub(crate) struct GuestCall {
+    guest: Guest,
+    response: oneshot::Receiver<GuestResponse>,
 }
 
-impl Progress {
-    /// The guest's end, to be waited for.
-    pub(crate) fn end(self) -> Guest {
-        match self {
-            Self::Running(guest) => guest,
-            Self::Ended(end) => Box::pin(std::future::ready(end)),
-        }
-    }
+enum Guest {
+    /// It may go on after its response headers, and as a rule writes the body then.
+    Running(Pin<Box<dyn Future<Output = GuestEnd> + Send>>),
+    Ended(GuestEnd),
 }
 
 /// How a guest ended.
 #[derive(Default)]
-pub(crate) struct GuestEnd {
-    pub(crate) failure: Option<HandleError>,
+struct GuestEnd {
+    failure: Option<HandleError>,
     /// A trapped guest's store: while it stands, so do the ends of the body
     /// that the guest had not finished.
     _store: Option<Store<State>>,
 }
 
-/// What a guest gives as the head of its answer.
-type Head = Result<Response<HyperOutgoingBody>, ErrorCode>;
-
-/// A guest on its way to the head of its answer. Dropped, it ends where it stands.
-pub(crate) struct GuestCall {
-    guest: Guest,
-    head: oneshot::Receiver<Head>,
-    /// How the guest ended, if it has by now.
-    end: Option<GuestEnd>,
-}
+/// What a guest sets as its response.
+type GuestResponse = Result<Response<HyperOutgoingBody>, ErrorCode>;
 
 impl GuestCall {
-    /// Prepares a guest; it runs when its answer is waited for. Until its end it
-    /// holds the component, by which the owner of the component counts guests.
-    pub(crate) fn new<C, B>(component: Arc<C>, state: State, request: Request<B>) -> Self
+    /// Prepares a guest; it runs once its response or its end is polled. Until its end
+    /// it holds the component, by which the owner of the component counts guests.
+    pub(crate) fn new<C, B>(component: Arc<C>, mut state: State, head: Parts, body: B) -> Self
     where
         C: AsRef<LinkedComponent> + Send + Sync + 'static,
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<wasmtime_wasi_http::Error>,
     {
-        let (sender, head) = oneshot::channel();
+        let started_at = Instant::now();
+        let (sender, response) = oneshot::channel();
         let run_handle = state.ticks.run_handle().clone();
-        let prepared = Prepared::new((*component).as_ref(), state, request, sender);
-        let guest = run(component, prepared);
+        // Before the future, which is smaller then and cheaper to move.
+        let arguments = arguments(&mut state, head, body, sender);
+        let store = store(&(*component).as_ref().pre, state);
+        let guest = run(component, store, arguments, started_at);
         Self {
-            guest: Box::pin(Scheduled::new(guest, run_handle)),
-            head,
-            end: None,
+            guest: Guest::Running(Box::pin(Scheduled::new(guest, run_handle))),
+            response,
         }
     }
 
@@ -112,54 +97,66 @@ impl GuestCall {
     ///
     /// # Cancel safety
     /// Dropped, it leaves the guest where it stands.
-    pub(crate) async fn head(&mut self) -> Result<Response<HyperOutgoingBody>, HandleError> {
-        let head = poll_fn(|context| {
-            if self.end.is_none()
-                && let Poll::Ready(ended) = self.guest.as_mut().poll(context)
-            {
-                self.end = Some(ended);
-            }
+    pub(crate) async fn response(&mut self) -> Result<Response<HyperOutgoingBody>, HandleError> {
+        let response = poll_fn(|context| {
             // Not by a poll, which finds nothing once the task has used up its turn
-            // by tokio's account; and without an answer the guest's end says why.
-            if self.end.is_some() {
-                return Poll::Ready(self.head.try_recv().ok());
+            // by tokio's account; and without a response the guest's end says why.
+            if self.poll_end(context).is_ready() {
+                return Poll::Ready(self.response.try_recv().ok());
             }
-            // A guest may drop the means to answer and go on: then only its end is
+            // A guest may drop the means to respond and go on: then only its end is
             // waited for, and a receiver that has failed must not be polled again.
-            if !self.head.is_terminated()
-                && let Poll::Ready(Ok(head)) = Pin::new(&mut self.head).poll(context)
+            if !self.response.is_terminated()
+                && let Poll::Ready(Ok(response)) = Pin::new(&mut self.response).poll(context)
             {
-                return Poll::Ready(Some(head));
+                return Poll::Ready(Some(response));
             }
             Poll::Pending
         })
         .await;
-        let Some(head) = head else {
-            let failure = self.end.as_mut().and_then(|end| end.failure.take());
-            return Err(failure.unwrap_or(HandleError::NoResponse));
+        let Some(response) = response else {
+            return Err(self.take_failure().unwrap_or(HandleError::NoResponse));
         };
-        let response = head.map_err(|code| HandleError::ErrorCode(ErrorCodeError(code)))?;
+        let response = response.map_err(|code| HandleError::ErrorCode(ErrorCodeError(code)))?;
         if response.status().is_informational() {
             return Err(HandleError::InvalidResponse(response.status().as_u16()));
         }
         Ok(response)
     }
 
-    /// The guest, which may still be writing the body of its answer.
-    pub(crate) fn into_guest(self) -> Progress {
-        match self.end {
-            Some(end) => Progress::Ended(end),
-            None => Progress::Running(self.guest),
+    /// Runs the guest to its end.
+    pub(crate) fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if let Guest::Running(guest) = &mut self.guest {
+            let end = ready!(guest.as_mut().poll(context));
+            self.guest = Guest::Ended(end);
+        }
+        Poll::Ready(())
+    }
+
+    /// Whether the guest has ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self.guest, Guest::Ended(_))
+    }
+
+    /// How the guest failed, if it has ended by a failure. Given once.
+    pub(crate) fn take_failure(&mut self) -> Option<HandleError> {
+        match &mut self.guest {
+            Guest::Running(_) => None,
+            Guest::Ended(end) => end.failure.take(),
         }
     }
 }
 
-/// What a guest is called with. Made before its future is, which is the smaller
-/// and the cheaper to move for it.
-struct Prepared {
-    begun: Instant,
-    store: Store<State>,
-    arguments: wasmtime::Result<Arguments>,
+#[cfg(test)]
+impl GuestCall {
+    /// A call whose guest has returned.
+    pub(crate) fn ended() -> Self {
+        let (_, response) = oneshot::channel();
+        Self {
+            guest: Guest::Ended(GuestEnd::default()),
+            response,
+        }
+    }
 }
 
 /// The parameters of `wasi:http/incoming-handler`.
@@ -167,28 +164,6 @@ type Arguments = (
     Resource<HostIncomingRequest>,
     Resource<HostResponseOutparam>,
 );
-
-impl Prepared {
-    fn new<B>(
-        component: &LinkedComponent,
-        state: State,
-        request: Request<B>,
-        head: oneshot::Sender<Head>,
-    ) -> Self
-    where
-        B: Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<wasmtime_wasi_http::Error>,
-    {
-        let begun = Instant::now();
-        let mut store = store(&component.pre, state);
-        let arguments = arguments(store.data_mut(), request, head);
-        Self {
-            begun,
-            store,
-            arguments,
-        }
-    }
-}
 
 fn store(pre: &ProxyPre<State>, state: State) -> Store<State> {
     let mut store = Store::new(pre.engine(), state);
@@ -208,21 +183,20 @@ fn store(pre: &ProxyPre<State>, state: State) -> Store<State> {
 
 fn arguments<B>(
     state: &mut State,
-    request: Request<B>,
-    head: oneshot::Sender<Head>,
+    mut head: Parts,
+    body: B,
+    sender: oneshot::Sender<GuestResponse>,
 ) -> wasmtime::Result<Arguments>
 where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<wasmtime_wasi_http::Error>,
 {
-    state.asked = RequestFraming::by(&request);
-    let span = state.telemetry.server_span().clone();
-    let scheme = match span.scheme() {
+    let request = state.telemetry.request().clone();
+    let scheme = match request.info().scheme() {
         Scheme::Http => GuestsScheme::Http,
         Scheme::Https => GuestsScheme::Https,
     };
-    let (mut parts, body) = request.into_parts();
-    cookies::join(parts.version, &mut parts.headers);
+    cookies::join(head.version, &mut head.headers);
     state.request_body = Some(if body.is_end_stream() {
         // As most are; to box nothing takes no memory.
         no_body().boxed_unsync()
@@ -230,36 +204,36 @@ where
         body.map_err(Into::into).boxed_unsync()
     });
     let mut http = state.http();
-    let request = http.new_incoming_request(scheme, Request::from_parts(parts, no_body()))?;
-    let answer = http.new_response_outparam_from_callback(move |answer| {
-        span.answered();
+    let incoming = http.new_incoming_request(scheme, Request::from_parts(head, no_body()))?;
+    let outparam = http.new_response_outparam_from_callback(move |response| {
+        request.guest_responded();
         // The handler does not wait when the request is over by then.
-        let _ = head.send(answer);
+        let _ = sender.send(response);
     })?;
-    Ok((request, answer))
+    Ok((incoming, outparam))
 }
 
 fn no_body() -> impl Body<Data = Bytes, Error = wasmtime_wasi_http::Error> + Send {
     Empty::new().map_err(|never| match never {})
 }
 
-async fn run<C>(component: Arc<C>, prepared: Prepared) -> GuestEnd
+async fn run<C>(
+    component: Arc<C>,
+    store: Store<State>,
+    arguments: wasmtime::Result<Arguments>,
+    started_at: Instant,
+) -> GuestEnd
 where
     C: AsRef<LinkedComponent> + Send + Sync,
 {
-    // Before the store, so that it goes after it: the guest is whole in the
-    // metrics, whatever ends it.
-    let _ended = EndedOnDrop(prepared.store.data().telemetry.server_span().clone());
-    let Prepared {
-        begun,
-        mut store,
-        arguments,
-    } = prepared;
-    let result = call((*component).as_ref(), &mut store, begun, arguments).await;
-    let state = store.data_mut();
+    let _ended = EndedOnDrop(store.data().telemetry.request().clone());
+    // Declared later, so dropped earlier: the metrics have the whole guest.
+    let mut store = store;
+    let result = call((*component).as_ref(), &mut store, started_at, arguments).await;
+    let telemetry = &mut store.data_mut().telemetry;
     match result {
         Ok(()) => {
-            state.telemetry.finish(SpansEnded::Returned);
+            telemetry.finish(SpansEnded::Returned);
             GuestEnd::default()
         }
         Err(CallError::Host(failure)) => GuestEnd {
@@ -269,13 +243,13 @@ where
         Err(CallError::Guest(error)) => {
             let is_exit = error.is::<I32Exit>();
             let word = if is_exit { "exit" } else { "trap" };
-            state.telemetry.finish(SpansEnded::Failed(word));
+            telemetry.finish(SpansEnded::Failed(word));
             let failure = match is_exit {
                 true => HandleError::Exit,
-                false => HandleError::Trap(GuestTrap::new(&error, state.telemetry.stderr_tail())),
+                false => HandleError::Trap(GuestTrap::new(&error, telemetry.stderr_tail())),
             };
-            // Here rather than with the answer: it may be out already.
-            state.telemetry.server_span().guest_failed(&failure);
+            // Here rather than with the response, which may be out already.
+            telemetry.request().guest_failed(&failure);
             GuestEnd {
                 failure: Some(failure),
                 _store: Some(store),
@@ -284,8 +258,8 @@ where
     }
 }
 
-/// Has the metrics take what a guest took.
-struct EndedOnDrop(ServerSpan);
+/// Records in the metrics what a guest used.
+struct EndedOnDrop(RequestContext);
 
 impl Drop for EndedOnDrop {
     fn drop(&mut self) {
@@ -335,27 +309,26 @@ pub(crate) async fn try_instance(pre: &ProxyPre<State>, state: State) -> Result<
 async fn call(
     component: &LinkedComponent,
     store: &mut Store<State>,
-    begun: Instant,
+    started_at: Instant,
     arguments: wasmtime::Result<Arguments>,
 ) -> Result<(), CallError> {
-    let (request, answer) = arguments.map_err(CallError::host)?;
-    let usage = Arc::clone(store.data().telemetry.server_span().usage());
+    let (request, outparam) = arguments.map_err(CallError::host)?;
+    let usage = Arc::clone(store.data().telemetry.request().usage());
     let proxy = match instantiate(&component.pre, store).await {
         Ok(proxy) => proxy,
         Err(CallError::Guest(error)) => return guest_ended(error),
         Err(error) => return Err(error),
     };
-    usage.instantiated(begun);
+    usage.instantiated(started_at);
     let handler = proxy.wasi_http_incoming_handler();
-    let mut guest = pin!(handler.call_handle(&mut *store, request, answer));
-    // What a guest waits for, a turn among others too, is outside of its polls.
+    let mut guest = pin!(handler.call_handle(&mut *store, request, outparam));
+    // A guest's waits, for its turn among guests too, are outside of its polls.
     poll_fn(|context| usage.measured(|| guest.as_mut().poll(context)))
         .await
         .or_else(guest_ended)
 }
 
-/// The end of a guest that did not return. Who exits with success has ended as well as
-/// who returns.
+/// The end of a guest that did not return. To exit with success is to return.
 fn guest_ended(error: wasmtime::Error) -> Result<(), CallError> {
     match error.downcast_ref() {
         Some(I32Exit(0)) => Ok(()),
@@ -369,8 +342,8 @@ mod tests {
     use crate::turn;
 
     #[tokio::test]
-    async fn an_answer_of_a_guest_that_has_ended_is_there_whatever_the_turn_of_the_task() {
-        let (sender, head) = oneshot::channel();
+    async fn the_response_of_a_guest_that_has_ended_is_there_whatever_the_turn_of_the_task() {
+        let (sender, response) = oneshot::channel();
         let mut sender = Some(sender);
         let guest = poll_fn(move |context| {
             if let Some(sender) = sender.take() {
@@ -379,12 +352,11 @@ mod tests {
             turn::use_up(context);
             Poll::Ready(GuestEnd::default())
         });
-        let mut invocation = GuestCall {
-            guest: Box::pin(guest),
-            head,
-            end: None,
+        let mut call = GuestCall {
+            guest: Guest::Running(Box::pin(guest)),
+            response,
         };
-        let answer = invocation.head().await;
-        assert!(matches!(answer, Err(HandleError::ErrorCode(_))));
+        let answered = call.response().await;
+        assert!(matches!(answered, Err(HandleError::ErrorCode(_))));
     }
 }

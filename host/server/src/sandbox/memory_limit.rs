@@ -96,7 +96,7 @@ mod tests {
 
     fn told(usage: &GuestUsage, key: &str) -> Option<Value> {
         let mut attributes = Vec::new();
-        usage.tell(&mut attributes);
+        usage.add_to(&mut attributes);
         let attribute = attributes.into_iter().find(|it| it.key.as_str() == key);
         attribute.map(|it| it.value)
     }

@@ -88,9 +88,10 @@ mod tests {
     use super::*;
     use crate::config::RequestLimits;
     use crate::guest_api::{GuestLimits, GuestSignals, GuestTelemetry};
-    use crate::request::info::{Peer, Scheme};
+    use crate::request::context::RequestContext;
     use crate::request::metrics::ServerMetrics;
-    use crate::request::server_span::ServerTracer;
+    use crate::request::peer::{Peer, Scheme};
+    use crate::request::tracer::ServerTracer;
     use fanlight_telemetry::{Telemetry, TelemetryConfig};
 
     const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -114,10 +115,10 @@ mod tests {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
             scheme: Scheme::Http,
         };
-        let span = tracer.start(&request, peer);
-        let own = span.context().span_id().to_string();
+        let request = RequestContext::start(&tracer, &request, peer);
+        let own = request.span().context().span_id().to_string();
         let signals = Arc::new(GuestSignals::new(&telemetry, GuestLimits::default()));
-        let outbound = Outbound::new(GuestTelemetry::new(signals, span).onward());
+        let outbound = Outbound::new(GuestTelemetry::new(signals, request).onward());
         let mut headers = headers(guests);
         outbound.trace.propagate(&mut headers);
         let lines = headers.iter().map(|(name, value)| {

@@ -12,7 +12,6 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use crate::config::MemoryBounds;
 use crate::guest_api::{GuestTelemetry, GuestTelemetryView};
 use crate::request::expect_continue::ExpectContinue;
-use crate::request::framing::RequestFraming;
 use crate::sandbox::handle_memory;
 use crate::sandbox::memory_limit::MemoryLimit;
 use crate::sandbox::outgoing::Outbound;
@@ -40,17 +39,15 @@ pub(crate) struct State {
     pub(crate) telemetry: GuestTelemetry,
     pub(crate) memory: MemoryLimit,
     pub(crate) ticks: TickCounter,
-    /// What an answer's length depends on.
-    pub(crate) asked: RequestFraming,
     /// The request's body, until the guest takes it.
     pub(crate) request_body: Option<HyperIncomingBody>,
     /// Whether the client waits until the guest takes it.
-    pub(crate) leave: ExpectContinue,
+    pub(crate) expect_continue: ExpectContinue,
 }
 
 impl State {
     pub(crate) fn new(telemetry: GuestTelemetry, ticks: TickCounter, bounds: MemoryBounds) -> Self {
-        let usage = Arc::clone(telemetry.server_span().usage());
+        let usage = Arc::clone(telemetry.request().usage());
         Self {
             wasi: None,
             bare: WasiCliCtx::default(),
@@ -61,9 +58,8 @@ impl State {
             telemetry,
             memory: MemoryLimit::new(bounds, usage),
             ticks,
-            asked: RequestFraming::default(),
             request_body: None,
-            leave: ExpectContinue::default(),
+            expect_continue: ExpectContinue::default(),
         }
     }
 }

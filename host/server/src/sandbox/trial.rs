@@ -17,9 +17,10 @@ use wasmtime_wasi_http::p2::bindings::ProxyPre;
 use crate::config::{MemoryBounds, RequestLimits};
 use crate::error::HandleError;
 use crate::guest_api::{GuestLimits, GuestSignals, GuestTelemetry};
-use crate::request::info::{Peer, Scheme};
+use crate::request::context::RequestContext;
 use crate::request::metrics::ServerMetrics;
-use crate::request::server_span::ServerTracer;
+use crate::request::peer::{Peer, Scheme};
+use crate::request::tracer::ServerTracer;
 use crate::sandbox::call::try_instance;
 use crate::sandbox::load_error::LoadError;
 use crate::sandbox::scheduler::FairScheduler;
@@ -76,8 +77,8 @@ impl Trial {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             scheme: Scheme::Http,
         };
-        let span = self.tracer.start(&Request::new(()), peer);
-        let telemetry = GuestTelemetry::new(Arc::clone(&self.signals), span);
+        let request = RequestContext::start(&self.tracer, &Request::new(()), peer);
+        let telemetry = GuestTelemetry::new(Arc::clone(&self.signals), request);
         let state = State::new(telemetry, self.scheduler.run_handle().ticks(), self.bounds);
         let reason = match tokio::time::timeout(TIMEOUT, try_instance(pre, state)).await {
             Ok(Ok(())) => return Ok(()),

@@ -13,6 +13,9 @@ use opentelemetry::KeyValue;
 
 use fanlight_telemetry::sizes;
 
+/// The SDK's own name for what is over its bound on series.
+pub(crate) const OVERFLOW: &str = "otel.metric.overflow";
+
 /// What all series together may take, about: some 1,600 bytes for each of the
 /// default number.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
@@ -25,7 +28,7 @@ const SERIES_BYTES: usize = 256;
 const LINE_BYTES: usize = 96;
 
 /// The series of all guests' instruments.
-pub(crate) struct Series {
+pub(crate) struct CardinalityLimiter {
     limit: usize,
     hasher: RandomState,
     known: RwLock<Known>,
@@ -47,7 +50,7 @@ pub(crate) struct Owner {
     pub(crate) buckets: usize,
 }
 
-impl Series {
+impl CardinalityLimiter {
     pub(crate) fn new(limit: usize) -> Self {
         Self {
             limit,
@@ -101,7 +104,7 @@ mod tests {
 
     #[test]
     fn series_are_bounded_in_number_and_those_that_are_there_stay() {
-        let series = Series::new(2);
+        let series = CardinalityLimiter::new(2);
         let of = |n: i64| [KeyValue::new("a", n), KeyValue::new("b", "x")];
         assert!(series.admit(OWNER, &of(1)));
         assert!(series.admit(OWNER, &of(2)));
@@ -114,7 +117,7 @@ mod tests {
 
     #[test]
     fn series_are_bounded_in_bytes() {
-        let series = Series::new(usize::MAX);
+        let series = CardinalityLimiter::new(usize::MAX);
         let long = "x".repeat(MAX_BYTES / 4);
         let of = |n: i64| [KeyValue::new("n", n), KeyValue::new("long", long.clone())];
         let admitted = (0..9).filter(|n| series.admit(OWNER, &of(*n))).count();
@@ -123,7 +126,7 @@ mod tests {
 
     #[test]
     fn series_are_bounded_in_the_text_that_they_make() {
-        let series = Series::new(usize::MAX);
+        let series = CardinalityLimiter::new(usize::MAX);
         let histogram = Owner {
             buckets: 255,
             ..OWNER

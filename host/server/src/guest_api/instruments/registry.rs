@@ -8,13 +8,14 @@ use opentelemetry::InstrumentationScope;
 use opentelemetry::metrics::MeterProvider;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 
-use crate::guest_api::GuestLimits;
 use crate::guest_api::attributes::cut;
 use crate::guest_api::bindings::fanlight::telemetry::metrics as wit;
-use crate::guest_api::instruments::cardinality::{Owner, Series};
+use crate::guest_api::instruments::cardinality::{CardinalityLimiter, Owner};
+use crate::guest_api::instruments::handles::Opened;
 use crate::guest_api::instruments::kinds::{Description, Handle, Kind};
 use crate::guest_api::instruments::validate::check;
-use crate::guest_api::scope;
+use crate::guest_api::limits::GuestLimits;
+use crate::guest_api::scope::scope;
 use fanlight_telemetry::Dropped;
 use fanlight_telemetry::metrics::guest::{
     GuestMetric, GuestPoints, MAX_BUCKETS, MetricDescription, Shape,
@@ -29,15 +30,8 @@ pub(crate) struct Instruments {
     points: Arc<GuestPoints>,
     limit: usize,
     known: RwLock<Known>,
-    pub(crate) series: Series,
+    pub(crate) series: CardinalityLimiter,
     pub(crate) dropped: Arc<Dropped>,
-}
-
-/// An instrument as a guest's handle holds it.
-#[expect(unreachable_pub, reason = "the generated bindings re-export it")]
-pub struct Opened<T> {
-    pub(crate) instrument: T,
-    pub(crate) owner: Owner,
 }
 
 /// The instruments that there are: by their scope, and by their name in lower
@@ -83,7 +77,7 @@ impl Instruments {
             meters,
             points,
             limit: limits.instruments,
-            series: Series::new(limits.series),
+            series: CardinalityLimiter::new(limits.series),
             known: RwLock::default(),
             dropped,
         }

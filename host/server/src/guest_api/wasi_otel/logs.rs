@@ -7,11 +7,12 @@ use opentelemetry_sdk::logs::SdkLogRecord;
 use wasmtime::Result;
 
 use crate::guest_api::attributes::{cut, time};
+use crate::guest_api::context::{GuestTelemetry, GuestTelemetryView};
 use crate::guest_api::wasi_otel::bindings::wasi::otel::logs as wit;
 use crate::guest_api::wasi_otel::bindings::wasi::otel::tracing::TraceFlags as WitFlags;
+use crate::guest_api::wasi_otel::scope::scope;
 use crate::guest_api::wasi_otel::tracing::{span_id, trace_id};
 use crate::guest_api::wasi_otel::values;
-use crate::guest_api::{GuestTelemetry, GuestTelemetryView};
 use fanlight_telemetry::trace::limits::{AttributeLimits, MAX_TEXT_BYTES};
 use fanlight_telemetry::{GUEST_SCOPE, sizes};
 
@@ -57,7 +58,7 @@ impl GuestTelemetry {
         let body = data.body.map(|text| values::any_value(text, length));
         let scope = data.instrumentation_scope.map_or_else(
             || InstrumentationScope::builder(GUEST_SCOPE).build(),
-            |named| crate::guest_api::wasi_otel::scope(named, self.signals.dropped()),
+            |named| scope(named, self.signals.dropped()),
         );
         let event_name = data.event_name.map(|name| cut(name, MAX_TEXT_BYTES));
         let severity_text = data.severity_text.map(|text| cut(text, MAX_TEXT_BYTES));
@@ -77,7 +78,7 @@ impl GuestTelemetry {
         }
         log.set_observed_timestamp(
             data.observed_timestamp
-                .map_or_else(|| self.server.clock().now(), time),
+                .map_or_else(|| self.request.clock().now(), time),
         );
         let severity = data
             .severity_number

@@ -3,18 +3,20 @@
 //! They meet the rules and bounds of instruments, and are counted by what they
 //! add: a cumulative point by its increase since the same instance's last one.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use opentelemetry::KeyValue;
 use wasmtime::Result;
 
-use crate::guest_api::attributes::convert;
+use crate::guest_api::attributes::{convert, cut};
 use crate::guest_api::bindings::fanlight::telemetry::metrics::InstrumentError;
-use crate::guest_api::instruments::cardinality::Owner;
+use crate::guest_api::context::{GuestTelemetry, GuestTelemetryView};
+use crate::guest_api::instruments::cardinality::{OVERFLOW, Owner};
+use crate::guest_api::scope::MAX_SCOPE;
 use crate::guest_api::wasi_otel::bindings::wasi::otel::metrics as wit;
 use crate::guest_api::wasi_otel::points::{Checked, Moment, Points, StandsFor};
-use crate::guest_api::{GuestTelemetry, GuestTelemetryView, OVERFLOW};
+use crate::guest_api::wasi_otel::scope::scope;
+use crate::guest_api::wasi_otel::values;
 use fanlight_telemetry::metrics::guest::{GuestMetric, MetricDescription, Point, SeriesKey, Shape};
 use fanlight_telemetry::sizes;
 use fanlight_telemetry::trace::limits::AttributeLimits;
@@ -25,12 +27,6 @@ const MAX_ITEMS: usize = 10_000;
 
 /// The longest reason that a guest receives: names are in it.
 const MAX_REASON: usize = 1024;
-
-/// What one request's guest has exported as the sum of all so far.
-#[derive(Default)]
-pub(crate) struct Exported {
-    last: HashMap<(usize, SeriesKey), (Moment, Point)>,
-}
 
 /// Points that were refused in one call.
 #[derive(Default)]
@@ -60,7 +56,7 @@ impl wit::Host for GuestTelemetryView<'_> {
             None => Ok(()),
             Some(why) => {
                 let reason = format!("{} refused: {why}", refused.count);
-                Err(crate::guest_api::wasi_otel::cut(reason, MAX_REASON))
+                Err(cut(reason, MAX_REASON))
             }
         })
     }
@@ -81,7 +77,7 @@ impl GuestTelemetry {
             if of_scope.metrics.is_empty() {
                 continue;
             }
-            let scope = crate::guest_api::wasi_otel::scope(of_scope.scope, self.signals.dropped());
+            let scope = scope(of_scope.scope, self.signals.dropped());
             for metric in of_scope.metrics {
                 left = left.saturating_sub(1);
                 let points = Points::new(metric.data);
@@ -144,8 +140,7 @@ impl GuestTelemetry {
             };
             // As with the first door: a cut value would be another series.
             let limits = AttributeLimits::default();
-            let (attributes, unseen) =
-                crate::guest_api::wasi_otel::values::attributes(attributes, limits);
+            let (attributes, unseen) = values::attributes(attributes, limits);
             self.signals.dropped().attributes(u64::from(unseen));
             let attributes = convert(attributes, limits, self.signals.dropped());
             let key = SeriesKey::new(attributes);
@@ -218,13 +213,7 @@ fn told(name: &str, error: InstrumentError) -> String {
         InstrumentError::Conflict(known) => format!("{name} exists as {known}"),
         InstrumentError::Invalid(why) => {
             // Which may be far too long.
-            format!(
-                "{}: {why}",
-                crate::guest_api::wasi_otel::cut(
-                    name.to_owned(),
-                    crate::guest_api::wasi_otel::MAX_SCOPE
-                )
-            )
+            format!("{}: {why}", cut(name.to_owned(), MAX_SCOPE))
         }
         InstrumentError::LimitReached => format!("{name}: the host allows no more instruments"),
     }

@@ -11,10 +11,12 @@ use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use wasmtime::Result;
 
 use crate::guest_api::attributes::{cut, time};
-use crate::guest_api::contexts::without_state;
+use crate::guest_api::context::{GuestTelemetry, GuestTelemetryView};
+use crate::guest_api::convert::without_state;
+use crate::guest_api::open_spans::SpansEnded;
 use crate::guest_api::wasi_otel::bindings::wasi::otel::tracing as wit;
 use crate::guest_api::wasi_otel::completed_spans::{OpenSpan, identity};
-use crate::guest_api::{GuestTelemetry, GuestTelemetryView, SpansEnded};
+use crate::guest_api::wasi_otel::scope::scope;
 use fanlight_telemetry::propagation::{RANDOM, bytes_of, tracestate};
 use fanlight_telemetry::trace::limits::MAX_TEXT_BYTES;
 use fanlight_telemetry::{GUEST_SCOPE, sizes};
@@ -73,7 +75,7 @@ impl GuestTelemetry {
         });
         let above = self.current.context();
         let scope = self.current.enter(Arc::clone(&context));
-        let now = self.server.clock().now();
+        let now = self.request.clock().now();
         self.made.start(context, above, now, scope);
     }
 
@@ -94,8 +96,7 @@ impl GuestTelemetry {
             return;
         }
         let name = cut(span.name, MAX_TEXT_BYTES);
-        let scope =
-            crate::guest_api::wasi_otel::scope(span.instrumentation_scope, self.signals.dropped());
+        let scope = scope(span.instrumentation_scope, self.signals.dropped());
         let bytes =
             size_of::<SpanData>() + name.len() + sizes::scope(&scope) + sizes::context(&context);
         let has_room = self.room().take(bytes);
@@ -208,7 +209,7 @@ impl GuestTelemetry {
     /// of its trace.
     fn made_context(&self, context: &wit::SpanContext) -> Option<SpanContext> {
         let context = span_context(context)?;
-        let server = self.server.context();
+        let server = self.request.span().context();
         if context.span_id() == server.span_id() {
             return None;
         }
@@ -231,7 +232,7 @@ impl GuestTelemetry {
     /// Ends the spans whose end never came, the latest first; tells how many
     /// that were.
     pub(crate) fn end_made_spans(&mut self, why: SpansEnded) -> i64 {
-        let now = self.server.clock().now();
+        let now = self.request.clock().now();
         let mut unfinished = 0;
         for span in self.made.take_all() {
             self.current.leave(&span.scope);

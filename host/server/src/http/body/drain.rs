@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, header};
+use http::{HeaderMap, Version, header};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use tokio::runtime::Handle;
@@ -19,6 +19,20 @@ use tokio::time::timeout;
 /// `lingering_timeout` and `lingering_time`.
 pub(crate) const PIECE_TIME: Duration = Duration::from_secs(5);
 pub(crate) const TIME: Duration = Duration::from_secs(30);
+
+/// How much is read of a body of HTTP/1.1 that no guest reads. Its client may
+/// write all of it before it reads the response, and then asks again.
+const MAX_UNREAD_BYTES: usize = 64 * 1024 * 1024;
+/// The same of HTTP/2, where RST_STREAM makes the client stop.
+const MAX_UNREAD_BYTES_OF_STREAMS: usize = 1024 * 1024;
+
+/// How much is read at most of a request body that no guest reads.
+pub(crate) fn max_unread(version: Version) -> usize {
+    match version > Version::HTTP_11 {
+        true => MAX_UNREAD_BYTES_OF_STREAMS,
+        false => MAX_UNREAD_BYTES,
+    }
+}
 
 /// A body that reads on when it is dropped before its end: for 30 seconds at most,
 /// of which five without a byte, and not much more than `max_bytes`, in a task of

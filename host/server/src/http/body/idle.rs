@@ -15,7 +15,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::error::HandleError;
-use crate::http::body::span::SpanBody;
+use crate::http::body::response::ResponseBody;
 use crate::http::watchdog::{MonitoredStream, OpenRequest};
 
 /// A body on its connection.
@@ -27,7 +27,7 @@ pub(crate) struct IdleTimeoutBody {
 
 enum Shape {
     /// It may end with its first chunk, as most do.
-    Short { body: SpanBody, gave_one: bool },
+    Short { body: ResponseBody, gave_one: bool },
     /// It goes on.
     Stream(Arc<Stream>),
     /// Between the two.
@@ -43,7 +43,7 @@ struct Stream {
 }
 
 struct StreamState {
-    body: SpanBody,
+    body: ResponseBody,
     waits_for: WaitsFor,
     waker: Option<Waker>,
 }
@@ -55,7 +55,7 @@ enum WaitsFor {
 }
 
 impl IdleTimeoutBody {
-    pub(crate) fn new(body: SpanBody, request: OpenRequest) -> Self {
+    pub(crate) fn new(body: ResponseBody, request: OpenRequest) -> Self {
         let ended = body.is_end_stream();
         let gave_one = false;
         let mut this = Self {
@@ -63,7 +63,7 @@ impl IdleTimeoutBody {
             request,
         };
         // An HTTP/2 client that opens no window keeps it from the first poll.
-        if this.request.activity().is_http2() && !ended {
+        if this.request.monitor().is_http2() && !ended {
             this.share(WaitsFor::Client, None);
         }
         this
@@ -73,9 +73,9 @@ impl IdleTimeoutBody {
     fn share(&mut self, waits_for: WaitsFor, waker: Option<Waker>) {
         self.body = match std::mem::replace(&mut self.body, Shape::Taken) {
             Shape::Short { body, .. } => {
-                let activity = self.request.activity();
+                let monitor = self.request.monitor();
                 let stream = Arc::new(Stream {
-                    moved_at: AtomicU64::new(activity.now()),
+                    moved_at: AtomicU64::new(monitor.now()),
                     aborted: AtomicBool::new(false),
                     state: Mutex::new(StreamState {
                         body,
@@ -84,7 +84,7 @@ impl IdleTimeoutBody {
                     }),
                 });
                 let monitored: Arc<dyn MonitoredStream> = stream.clone();
-                activity.watch(Arc::downgrade(&monitored));
+                monitor.watch(Arc::downgrade(&monitored));
                 Shape::Stream(stream)
             }
             other => other,
@@ -112,7 +112,7 @@ impl Body for IdleTimeoutBody {
                 }
                 polled
             }
-            Shape::Stream(stream) => stream.poll(this.request.activity().now(), context),
+            Shape::Stream(stream) => stream.poll(this.request.monitor().now(), context),
             Shape::Taken => Poll::Ready(None),
         }
     }

@@ -1,4 +1,5 @@
-//! The body of a request on its way to the guest: counted, and cut at its bound.
+//! The body of a request on its way to the guest: counted, cut at its bound, and read
+//! to its end where the guest leaves a part of it.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,18 +12,23 @@ use http_body::{Body, Frame, SizeHint};
 use wasmtime_wasi_http::Error;
 
 use crate::error::HandleError;
+use crate::http::body::drain::{DrainOnDrop, max_unread};
+use crate::request::context::RequestContext;
 use crate::request::expect_continue::ExpectContinue;
-use crate::request::server_span::ServerSpan;
 
 /// A request's body as the guest reads it.
-pub(crate) struct RequestBody<B> {
+pub(crate) struct RequestBody<B>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Send,
+{
     /// None once it was cut.
-    inner: Option<B>,
-    span: ServerSpan,
+    inner: Option<DrainOnDrop<B>>,
+    request: RequestContext,
     /// What may still come; none where there is no bound.
     left: Option<u64>,
     cut: BodyCut,
-    leave: ExpectContinue,
+    expect_continue: ExpectContinue,
 }
 
 /// Whether a body was cut at its bound.
@@ -37,37 +43,46 @@ impl BodyCut {
     }
 }
 
-impl<B: Body> RequestBody<B> {
-    /// Wraps the body of a request with these headers, of `max_bytes` at most.
-    ///
-    /// # Errors
-    /// Where the headers give its length, and that is over the bound.
+impl<B> RequestBody<B>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Send,
+{
+    /// Wraps the body of a request with these headers, of which the guest may read
+    /// `max_bytes` at most.
     pub(crate) fn new(
         inner: B,
         headers: &HeaderMap,
         max_bytes: Option<u64>,
-        span: ServerSpan,
-    ) -> Result<Self, HandleError> {
-        if max_bytes.is_some_and(|max| inner.size_hint().lower() > max) {
-            return Err(HandleError::BodyTooLarge);
-        }
-        Ok(Self {
-            // An empty one, as most are, needs no watching.
-            cut: BodyCut(
-                max_bytes
-                    .filter(|_| !inner.is_end_stream())
-                    .map(|_| Arc::default()),
-            ),
-            leave: ExpectContinue::asked_by(headers),
-            inner: Some(inner),
-            span,
+        request: RequestContext,
+    ) -> Self {
+        let max_unread = max_unread(request.framing().version);
+        // An empty one, as most are, needs no watching.
+        let watched = max_bytes.filter(|_| !inner.is_end_stream());
+        Self {
+            cut: BodyCut(watched.map(|_| Arc::default())),
+            expect_continue: ExpectContinue::asked_by(headers),
+            inner: Some(DrainOnDrop::new(inner, headers, max_unread)),
+            request,
             left: max_bytes,
-        })
+        }
+    }
+
+    /// Checks the length that the headers give.
+    ///
+    /// # Errors
+    /// Where it is over the bound.
+    pub(crate) fn check_length(&self) -> Result<(), HandleError> {
+        let length = self.inner.as_ref().map_or(0, |it| it.size_hint().lower());
+        match self.left {
+            Some(max) if length > max => Err(HandleError::BodyTooLarge),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Tells, later on, whether its client may send it.
-    pub(crate) fn leave(&self) -> ExpectContinue {
-        self.leave.clone()
+    pub(crate) fn expect_continue(&self) -> ExpectContinue {
+        self.expect_continue.clone()
     }
 
     /// Tells, later on, whether it was cut.
@@ -92,8 +107,9 @@ where
             return Poll::Ready(None);
         };
         let polled = Pin::new(inner).poll_frame(context);
-        self.leave.give();
-        self.span.set_awaits_request(polled.is_pending());
+        // A read of the body makes hyper send `100 Continue`.
+        self.expect_continue.give();
+        self.request.set_awaits_request(polled.is_pending());
         let Poll::Ready(Some(Ok(frame))) = polled else {
             return polled.map_err(Into::into);
         };
@@ -103,13 +119,13 @@ where
                 if let Some(happened) = &self.cut.0 {
                     happened.store(true, Ordering::Relaxed);
                 }
-                self.span.fail(&HandleError::BodyTooLarge);
+                self.request.fail(&HandleError::BodyTooLarge);
                 self.inner = None;
                 return Poll::Ready(Some(Err(Error::HttpRequestBodySize(None))));
             };
             self.left = Some(left);
         }
-        self.span.count_request_bytes(bytes);
+        self.request.count_request_bytes(bytes);
         Poll::Ready(Some(Ok(frame)))
     }
 

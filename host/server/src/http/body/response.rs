@@ -1,4 +1,5 @@
-//! The response body of a guest that may still be running.
+//! A response body on its way to the client: it runs the guest that writes it, holds
+//! it to its length, and ends the server span.
 //!
 //! The guest is polled where its body is polled, so that a client that does
 //! not read holds back the guest that writes for it. A guest that trapped
@@ -8,273 +9,301 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Response, StatusCode, Version};
-use http_body::{Body, Frame};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
 use tokio::task::unconstrained;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use wasmtime_wasi_http::Error;
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
 use crate::error::HandleError;
 use crate::http::admission::InstancePermit;
+use crate::http::linger::LingerTasks;
 use crate::http::response_rules;
-use crate::request::framing::{BodyLength, RequestFraming};
-use crate::request::server_span::ServerSpan;
-use crate::sandbox::call::{GuestEnd, Progress};
+use crate::request::context::RequestContext;
+use crate::request::framing::BodyLength;
+use crate::sandbox::call::GuestCall;
 
-/// What a guest may still do when its answer is out.
-pub(crate) struct Lingering {
-    /// How long it may.
-    pub(crate) linger: Duration,
-    /// Where it goes on; shutting down waits for these.
-    pub(crate) tasks: TaskTracker,
-    /// Its place among the instances, kept until it is gone.
-    pub(crate) place: InstancePermit,
-    /// The time for draining is over, and with it the guest's.
-    pub(crate) stopped: Arc<CancellationToken>,
-    /// The span that records why the guest was cut off.
-    pub(crate) span: ServerSpan,
+/// The body of a response. The request ends with it: with its last byte, with an
+/// error, or where hyper drops it because the client has left.
+pub(crate) struct ResponseBody {
+    content: Content,
+    /// Bytes that were handed to the connection.
+    bytes: u64,
+    request: RequestContext,
 }
 
-/// How far a guest's body has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Course {
-    /// It goes on.
-    Open,
-    /// It ended as it should.
+enum Content {
+    /// The guest writes it.
+    Guest(Box<GuestContent>),
+    /// The host's own.
+    Host(Full<Bytes>),
+    /// The client has all of it.
     Finished,
-    /// It broke off: nothing makes it whole any more.
-    Failed,
+    /// It broke off. The next poll gives the error, unless one gave it before.
+    Aborted(Option<HandleError>),
 }
 
-/// A body and the guest that writes it.
-pub(crate) struct GuestBody {
-    inner: HyperOutgoingBody,
-    guest: Progress,
-    course: Course,
-    /// What the client is promised.
+/// What a guest writes, and the guest.
+struct GuestContent {
+    body: HyperOutgoingBody,
+    call: GuestCall,
+    /// Held until the guest is gone.
+    permit: InstancePermit,
+    /// Where the guest goes on after the response.
+    linger: Arc<LingerTasks>,
+    /// What the client was promised.
     length: BodyLength,
     /// There is no body, and hyper does not know: on HTTP/2 it looks neither at
     /// the method nor at the status. On HTTP/1.1 it does, and would remove the
     /// `content-length` from a 304 whose body says that it is at its end.
-    ends_with_head: bool,
-    handed_over: u64,
-    afterlife: Option<Lingering>,
+    ends_with_headers: bool,
 }
 
-impl GuestBody {
-    /// Puts a guest behind the answer that it is writing.
-    pub(crate) fn behind(
-        response: Response<HyperOutgoingBody>,
-        length: BodyLength,
-        guest: Progress,
-        asked: RequestFraming,
-        afterlife: Lingering,
-    ) -> Response<Self> {
-        let is_reset = response.status() == StatusCode::RESET_CONTENT;
-        response.map(|inner| Self {
-            inner,
-            guest,
-            course: Course::Open,
-            length,
-            ends_with_head: length == BodyLength::Absent
-                && (is_reset || asked.version == Version::HTTP_2),
-            handed_over: 0,
-            afterlife: Some(afterlife),
-        })
-    }
+/// The next piece of a body.
+type Polled = Poll<Option<Result<Frame<Bytes>, HandleError>>>;
 
-    /// Whether the client has, or is about to have, all that it was promised.
-    pub(crate) fn is_complete(&self) -> bool {
-        match (self.course, self.length) {
-            (Course::Finished, _) | (Course::Open, BodyLength::Absent) => true,
-            (Course::Open, BodyLength::Bytes(all)) => self.handed_over == all,
-            (Course::Open, BodyLength::Open) | (Course::Failed, _) => false,
+impl GuestContent {
+    /// Whether the client has, or is about to have, all that it was promised after
+    /// `sent` bytes.
+    fn is_complete(&self, sent: u64) -> bool {
+        match self.length {
+            BodyLength::Absent => true,
+            BodyLength::Bytes(all) => sent == all,
+            BodyLength::Open => false,
         }
     }
 
-    /// Whether its length is not said beforehand.
-    pub(crate) fn is_open_ended(&self) -> bool {
-        self.length == BodyLength::Open
-    }
-
-    /// Whether the client was promised more than it has.
-    fn lacks_bytes(&self) -> bool {
-        matches!(self.length, BodyLength::Bytes(all) if self.handed_over < all)
-    }
-
-    pub(crate) fn bytes(&self) -> u64 {
-        self.handed_over
+    /// Whether the client was promised more than `sent` bytes.
+    fn lacks_bytes(&self, sent: u64) -> bool {
+        matches!(self.length, BodyLength::Bytes(all) if sent < all)
     }
 
     /// Why a body is dropped that is not complete: its client has left, unless
     /// it is the host that goes.
-    pub(crate) fn why_dropped(&self) -> HandleError {
-        match &self.afterlife {
-            Some(afterlife) if afterlife.stopped.is_cancelled() => HandleError::Unavailable,
-            Some(_) | None => HandleError::Cancelled,
+    fn why_dropped(&self) -> HandleError {
+        match self.linger.stopped().is_cancelled() {
+            true => HandleError::Unavailable,
+            false => HandleError::Cancelled,
         }
     }
 
-    /// Whether a client that was promised so much would be given more.
-    fn is_too_much(&self, more: u64) -> bool {
-        matches!(self.length, BodyLength::Bytes(all) if self.handed_over + more > all)
+    /// Lets the guest go on after the response, unless it has ended.
+    fn finish(self, request: &RequestContext) {
+        if !self.call.has_ended() {
+            self.linger.spawn(self.call, self.permit, request.clone());
+        }
     }
 
-    /// The next of the body, by way of its guest.
-    fn poll_next(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, HandleError>>> {
-        if let Progress::Running(guest) = &mut self.guest
-            && let Poll::Ready(end) = guest.as_mut().poll(context)
-        {
-            self.guest = Progress::Ended(end);
-        }
-        match self.poll_inner(context) {
-            Poll::Ready(Some(Ok(mut frame))) => {
-                if let Some(data) = frame.data_ref() {
-                    let bytes = data.len() as u64;
-                    // hyper would send all of it on HTTP/2, and on HTTP/1.1 as
-                    // much as was promised, as if that were all.
-                    if self.is_too_much(bytes) {
-                        return Poll::Ready(Some(Err(HandleError::BodyAborted)));
-                    }
-                    self.handed_over += bytes;
-                    return Poll::Ready(Some(Ok(frame)));
+    /// The next piece, by way of the guest, after `sent` bytes.
+    fn poll_next(&mut self, sent: u64, context: &mut Context<'_>) -> Polled {
+        let has_ended = self.call.poll_end(context).is_ready();
+        let error = match self.poll_body(has_ended, context) {
+            Poll::Ready(Some(Ok(mut frame))) => match frame.data_ref() {
+                // hyper would send all of it on HTTP/2, and on HTTP/1.1 as
+                // much as was promised, as if that were all.
+                Some(data) if self.is_too_much(sent, data.len()) => HandleError::BodyAborted,
+                Some(_) => return Poll::Ready(Some(Ok(frame))),
+                None if self.lacks_bytes(sent) => HandleError::BodyAborted,
+                None => {
+                    let trailers = frame.trailers_mut();
+                    let has_trailers = trailers.is_some_and(|trailers| {
+                        response_rules::mend_trailers(trailers);
+                        !trailers.is_empty()
+                    });
+                    return Poll::Ready(has_trailers.then_some(Ok(frame)));
                 }
-                if self.lacks_bytes() {
-                    return Poll::Ready(Some(Err(HandleError::BodyAborted)));
-                }
-                self.course = Course::Finished;
-                let trailers = frame.trailers_mut();
-                if trailers.is_some_and(|trailers| {
-                    response_rules::mend_trailers(trailers);
-                    !trailers.is_empty()
-                }) {
-                    return Poll::Ready(Some(Ok(frame)));
-                }
-                self.detach();
-                Poll::Ready(None)
-            }
-            Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(HandleError::BodyAborted))),
-            // A client that counts would wait for the rest, or take it for whole.
-            Poll::Ready(None) if self.lacks_bytes() => {
-                Poll::Ready(Some(Err(HandleError::BodyAborted)))
-            }
-            Poll::Ready(None) => {
-                self.course = Course::Finished;
-                self.detach();
-                Poll::Ready(None)
-            }
-            Poll::Pending => match &mut self.guest {
-                Progress::Running(_) => Poll::Pending,
-                // What a trapped guest holds is kept with its end: were the
-                // body finished, it would have said so by now.
-                Progress::Ended(end) => match end.failure.take() {
-                    Some(failure) => Poll::Ready(Some(Err(failure))),
-                    None => Poll::Ready(Some(Err(HandleError::BodyAborted))),
-                },
             },
-        }
+            // A client that counts would wait for the rest, or take it for whole.
+            Poll::Ready(None) if self.lacks_bytes(sent) => HandleError::BodyAborted,
+            Poll::Ready(None) => return Poll::Ready(None),
+            Poll::Ready(Some(Err(_))) => HandleError::BodyAborted,
+            Poll::Pending if !has_ended => return Poll::Pending,
+            // What a trapped guest holds is kept with its end: were the
+            // body finished, it would have said so by now.
+            Poll::Pending => self.call.take_failure().unwrap_or(HandleError::BodyAborted),
+        };
+        Poll::Ready(Some(Err(error)))
+    }
+
+    fn is_too_much(&self, sent: u64, more: usize) -> bool {
+        matches!(self.length, BodyLength::Bytes(all) if sent + more as u64 > all)
     }
 
     /// What the guest has written. Once it has ended, "not yet" means "never":
     /// then tokio must not say it only because the task has used up its turn.
-    fn poll_inner(
+    fn poll_body(
         &mut self,
+        has_ended: bool,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let inner = &mut self.inner;
-        match self.guest {
-            Progress::Running(_) => Pin::new(inner).poll_frame(context),
-            Progress::Ended(_) => {
-                let next = poll_fn(|context| Pin::new(&mut *inner).poll_frame(context));
-                pin!(unconstrained(next)).poll(context)
-            }
+        let body = &mut self.body;
+        if !has_ended {
+            return Pin::new(body).poll_frame(context);
         }
-    }
-
-    /// Lets the guest go on for its time after the answer.
-    fn detach(&mut self) {
-        let Some(Lingering {
-            linger,
-            tasks,
-            place,
-            stopped,
-            span,
-        }) = self.afterlife.take()
-        else {
-            return;
-        };
-        let ended = Progress::Ended(GuestEnd::default());
-        let Progress::Running(mut guest) = std::mem::replace(&mut self.guest, ended) else {
-            return;
-        };
-        // Bodies are dropped outside of a runtime only when it is gone.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            tasks.spawn_on(
-                async move {
-                    tokio::select! {
-                        biased;
-                        ended = tokio::time::timeout(linger, &mut guest) => {
-                            if ended.is_err() {
-                                tracing::debug!(?linger, "a guest was ended after its answer");
-                            }
-                        }
-                        () = stopped.cancelled() => span.cut_off(&HandleError::Unavailable),
-                    }
-                    // It tells what it left open, and only then its place is free.
-                    drop(guest);
-                    drop(place);
-                },
-                &runtime,
-            );
-        }
+        let next = poll_fn(|context| Pin::new(&mut *body).poll_frame(context));
+        pin!(unconstrained(next)).poll(context)
     }
 }
 
-impl Body for GuestBody {
+impl ResponseBody {
+    /// Puts a guest behind the response whose body it writes.
+    pub(crate) fn guest(
+        response: Response<HyperOutgoingBody>,
+        length: BodyLength,
+        call: GuestCall,
+        permit: InstancePermit,
+        linger: Arc<LingerTasks>,
+        request: RequestContext,
+    ) -> Response<Self> {
+        let is_reset = response.status() == StatusCode::RESET_CONTENT;
+        let is_http2 = request.framing().version == Version::HTTP_2;
+        response.map(|body| Self {
+            content: Content::Guest(Box::new(GuestContent {
+                body,
+                call,
+                permit,
+                linger,
+                length,
+                ends_with_headers: length == BodyLength::Absent && (is_reset || is_http2),
+            })),
+            bytes: 0,
+            request,
+        })
+    }
+
+    /// The body of a response of the host's own.
+    pub(crate) fn host(body: Bytes, request: RequestContext) -> Self {
+        Self {
+            bytes: body.len() as u64,
+            content: Content::Host(Full::new(body)),
+            request,
+        }
+    }
+
+    /// Whether the connection's end is the body's.
+    pub(crate) fn is_open_ended(&self) -> bool {
+        matches!(&self.content, Content::Guest(guest) if guest.length == BodyLength::Open)
+    }
+
+    /// Whether the guest waits for more of the request's body.
+    pub(crate) fn awaits_request(&self) -> bool {
+        self.request.awaits_request()
+    }
+
+    /// Ends the body where it stands, with the guest behind it and the request. One that
+    /// is complete ends well: its guest goes on for its time after the response.
+    pub(crate) fn abort(&mut self, error: HandleError) {
+        if self.is_complete() {
+            self.finish();
+        } else if !matches!(self.content, Content::Aborted(_)) {
+            self.end_failed(&error);
+            self.content = Content::Aborted(Some(error));
+        }
+    }
+
+    /// Whether the client has all, or is about to have it.
+    fn is_complete(&self) -> bool {
+        match &self.content {
+            Content::Guest(guest) => guest.is_complete(self.bytes),
+            Content::Host(_) | Content::Finished => true,
+            Content::Aborted(_) => false,
+        }
+    }
+
+    /// Lets the guest go on: nothing more of its body comes.
+    fn finish(&mut self) {
+        if let Content::Guest(_) = self.content
+            && let Content::Guest(guest) = std::mem::replace(&mut self.content, Content::Finished)
+        {
+            guest.finish(&self.request);
+        }
+    }
+
+    fn end_failed(&mut self, error: &HandleError) {
+        self.request.fail(error);
+        // The guest goes first: what it left open is recorded on the span.
+        self.content = Content::Aborted(None);
+        self.request.end(self.bytes);
+    }
+}
+
+impl Body for ResponseBody {
     type Data = Bytes;
     type Error = HandleError;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, HandleError>>> {
-        if self.course == Course::Finished || self.length == BodyLength::Absent {
-            return Poll::Ready(None);
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Polled {
+        let this = &mut *self;
+        let polled = match &mut this.content {
+            Content::Guest(guest) if guest.length == BodyLength::Absent => Poll::Ready(None),
+            Content::Guest(guest) => {
+                let polled = guest.poll_next(this.bytes, context);
+                if let Poll::Ready(Some(Ok(frame))) = &polled {
+                    match frame.data_ref() {
+                        Some(data) => this.bytes += data.len() as u64,
+                        // Trailers are the last.
+                        None => this.finish(),
+                    }
+                }
+                polled
+            }
+            Content::Host(body) => Pin::new(body)
+                .poll_frame(context)
+                .map_err(|never| match never {}),
+            Content::Finished => Poll::Ready(None),
+            Content::Aborted(error) => return Poll::Ready(error.take().map(Err)),
+        };
+        match &polled {
+            Poll::Ready(None) => {
+                this.finish();
+                this.request.end(this.bytes);
+            }
+            Poll::Ready(Some(Err(error))) => this.end_failed(error),
+            Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
         }
-        let next = self.poll_next(context);
-        if matches!(next, Poll::Ready(Some(Err(_)))) {
-            self.course = Course::Failed;
-        }
-        next
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
-        self.course == Course::Finished || self.ends_with_head
+        match &self.content {
+            Content::Guest(guest) => guest.ends_with_headers,
+            Content::Host(body) => body.is_end_stream(),
+            Content::Finished => true,
+            Content::Aborted(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Guest(_) | Content::Aborted(_) => SizeHint::default(),
+            Content::Host(body) => body.size_hint(),
+            Content::Finished => SizeHint::with_exact(0),
+        }
     }
 }
 
-impl Drop for GuestBody {
+impl Drop for ResponseBody {
     /// hyper drops a body both when the client has all of it and when the
     /// client has left: the one lets the guest go on, the other ends it.
     fn drop(&mut self) {
         if self.is_complete() {
-            self.detach();
+            self.finish();
+            return self.request.end(self.bytes);
         }
+        let error = match &self.content {
+            Content::Guest(guest) => guest.why_dropped(),
+            _ => HandleError::Cancelled,
+        };
+        self.end_failed(&error);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use http_body_util::BodyExt;
-    use tokio::sync::mpsc;
+    use tokio::sync::{Semaphore, mpsc};
 
     use super::*;
     use crate::turn;
@@ -299,19 +328,19 @@ mod tests {
         let (sender, receiver) = mpsc::channel(1);
         sender.send(Bytes::from_static(b"all")).await.unwrap();
         drop(sender);
-        let mut body = GuestBody {
-            inner: Written(receiver).boxed_unsync(),
-            guest: Progress::Ended(GuestEnd::default()),
-            course: Course::Open,
+        let permits = Arc::new(Semaphore::new(1));
+        let mut guest = GuestContent {
+            body: Written(receiver).boxed_unsync(),
+            call: GuestCall::ended(),
+            permit: permits.try_acquire_owned().unwrap(),
+            linger: Arc::new(LingerTasks::new(std::time::Duration::ZERO)),
             length: BodyLength::Open,
-            ends_with_head: false,
-            handed_over: 0,
-            afterlife: None,
+            ends_with_headers: false,
         };
         let mut next = async || {
             poll_fn(|context| {
                 turn::use_up(context);
-                match Pin::new(&mut body).poll_frame(context) {
+                match guest.poll_next(0, context) {
                     Poll::Ready(next) => Poll::Ready(next.transpose()),
                     Poll::Pending => panic!("a guest that has ended writes no more"),
                 }

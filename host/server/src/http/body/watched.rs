@@ -13,17 +13,17 @@ use crate::http::watchdog::ConnectionMonitor;
 pub(crate) struct WatchedBody<B> {
     inner: B,
     /// None once it was read to its end.
-    activity: Option<Arc<ConnectionMonitor>>,
+    monitor: Option<Arc<ConnectionMonitor>>,
 }
 
 impl<B: Body> WatchedBody<B> {
-    pub(crate) fn new(inner: B, activity: &Arc<ConnectionMonitor>) -> Self {
+    pub(crate) fn new(inner: B, monitor: &Arc<ConnectionMonitor>) -> Self {
         // Most requests have none, and cost nothing.
-        let activity = (!inner.is_end_stream()).then(|| {
-            activity.body_begins();
-            Arc::clone(activity)
+        let monitor = (!inner.is_end_stream()).then(|| {
+            monitor.body_begins();
+            Arc::clone(monitor)
         });
-        Self { inner, activity }
+        Self { inner, monitor }
     }
 }
 
@@ -42,8 +42,8 @@ impl<B: Body<Data = Bytes> + Unpin> Body for WatchedBody<B> {
             Poll::Ready(Some(Ok(_))) => self.inner.is_end_stream(),
             Poll::Ready(Some(Err(_))) | Poll::Pending => false,
         };
-        if is_read && let Some(activity) = self.activity.take() {
-            activity.body_ends(true);
+        if is_read && let Some(monitor) = self.monitor.take() {
+            monitor.body_ends(true);
         }
         polled
     }
@@ -59,8 +59,8 @@ impl<B: Body<Data = Bytes> + Unpin> Body for WatchedBody<B> {
 
 impl<B> Drop for WatchedBody<B> {
     fn drop(&mut self) {
-        if let Some(activity) = self.activity.take() {
-            activity.body_ends(false);
+        if let Some(monitor) = self.monitor.take() {
+            monitor.body_ends(false);
         }
     }
 }

@@ -15,8 +15,9 @@ use http::StatusCode;
 use opentelemetry::metrics::{BoundHistogram, BoundUpDownCounter, UpDownCounter};
 use opentelemetry::{KeyValue, StringValue};
 
-use super::{AtEnd, Measured};
-use crate::request::info::{RequestInfo, Scheme};
+use crate::request::info::RequestInfo;
+use crate::request::metrics::at_end::{AtEnd, Measured};
+use crate::request::peer::Scheme;
 
 /// Series that are kept bound, of each kind. To look through them all takes
 /// less than to find one by its attributes, and they stay for ever.
@@ -176,8 +177,9 @@ mod tests {
     use opentelemetry::trace::SpanContext;
 
     use crate::config::trusted_proxies::TrustedProxies;
-    use crate::request::info::{Peer, RequestInfo, Scheme};
+    use crate::request::info::RequestInfo;
     use crate::request::metrics::ServerMetrics;
+    use crate::request::peer::{Peer, Scheme};
     use fanlight_telemetry::config::known_methods::KnownMethods;
     use fanlight_telemetry::{Telemetry, TelemetryConfig, TextFormat};
 

@@ -3,18 +3,20 @@
 use std::cell::Cell;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use http::{HeaderName, Request};
+use http::{HeaderMap, HeaderName, Request};
 
 use super::*;
 use crate::config::RequestLimits;
 use crate::config::captured_headers::CapturedHeaders;
-use crate::request::info::Peer;
+use crate::request::context::RequestContext;
 use crate::request::metrics::ServerMetrics;
+use crate::request::peer::{Peer, Scheme};
+use crate::request::tracer::ServerTracer;
 use fanlight_telemetry::{Telemetry, TelemetryConfig};
 
 /// The span of a request, by a sampler that records all or none, with the response
 /// header `x-team` captured.
-fn span(sampler: &str) -> ServerSpan {
+fn request(sampler: &str) -> RequestContext {
     let vars = [
         ("OTEL_TRACES_EXPORTER", "console"),
         ("OTEL_METRICS_EXPORTER", "none"),
@@ -33,11 +35,11 @@ fn span(sampler: &str) -> ServerSpan {
         address: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
         scheme: Scheme::Http,
     };
-    tracer.start(&Request::new(()), peer)
+    RequestContext::start(&tracer, &Request::new(()), peer)
 }
 
-fn told(span: &ServerSpan) -> Vec<String> {
-    let state = span.shared.lock();
+fn captured(request: &RequestContext) -> Vec<String> {
+    let state = request.span().lock();
     let keys = state.host.iter().map(|it| it.key.as_str().to_owned());
     keys.filter(|key| key.starts_with("http.response."))
         .collect()
@@ -52,9 +54,9 @@ fn headers_of_an_answer_are_told_where_the_request_is_recorded() {
         ("always_on", vec!["http.response.header.x-team".to_owned()]),
         ("always_off", vec![]),
     ] {
-        let span = span(sampler);
-        span.set_response_headers(&headers);
-        assert_eq!(told(&span), wanted, "{sampler}");
+        let request = request(sampler);
+        request.set_response(StatusCode::OK, &headers);
+        assert_eq!(captured(&request), wanted, "{sampler}");
     }
 }
 
@@ -62,7 +64,7 @@ fn headers_of_an_answer_are_told_where_the_request_is_recorded() {
 fn attributes_that_nobody_would_see_are_not_even_made() {
     for (sampler, wanted) in [("always_on", 1), ("always_off", 0)] {
         let made = Cell::new(0);
-        span(sampler).set_host_attributes(|| {
+        request(sampler).span().add_host_attributes_with(|| {
             made.set(made.get() + 1);
             Vec::new()
         });

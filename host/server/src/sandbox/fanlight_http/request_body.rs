@@ -88,7 +88,7 @@ fn take(
     };
     let max = usize::try_from(max).unwrap_or(usize::MAX).min(MAX_BYTES);
     let (bytes, rest) = begin(body, max);
-    let rest = rest.map(|rest| with_leave(rest, &state.leave));
+    let rest = rest.map(|rest| with_leave(rest, &state.expect_continue));
     let rest = match rest {
         Some(rest) => Some(state.table().push(HostIncomingBody::new(rest))?),
         None => None,
@@ -101,7 +101,7 @@ fn consume(state: &mut State, request: &Request) -> wasmtime::Result<Result<Inco
     let Some(body) = state.request_body.take() else {
         return Ok(Err(()));
     };
-    let body = with_leave(body, &state.leave);
+    let body = with_leave(body, &state.expect_continue);
     Ok(Ok(state.table().push(HostIncomingBody::new(body))?))
 }
 

@@ -56,7 +56,7 @@ mod bindings {
 /// Where it is there already.
 pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
     outgoing_response::add_to_linker::<State, Answers>(linker, |state| AnswerView {
-        asked: state.asked,
+        request: state.telemetry.request().framing(),
         http: state.http(),
     })
 }
@@ -70,7 +70,7 @@ impl HasData for Answers {
 
 /// A request's HTTP, borrowed for a call.
 struct AnswerView<'a> {
-    asked: RequestFraming,
+    request: RequestFraming,
     http: WasiHttpCtxView<'a>,
 }
 
@@ -105,7 +105,7 @@ impl outgoing_response::Host for AnswerView<'_> {
         *response.status_mut() = status;
         *response.headers_mut() = fields.into();
         // An answer that has no body may well tell the length of one that has.
-        let is_as_long_as_said = match BodyLength::of(&response, self.asked) {
+        let is_as_long_as_said = match BodyLength::of(&response, self.request) {
             Some(BodyLength::Bytes(said)) => said == bytes,
             Some(BodyLength::Absent | BodyLength::Open) => true,
             None => false,
