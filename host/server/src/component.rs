@@ -1,5 +1,6 @@
 //! What is served: where it comes from, how it is replaced, and how that ended.
 
+pub(crate) mod history;
 pub(crate) mod outcome;
 pub(crate) mod probe;
 pub(crate) mod reload;

@@ -9,6 +9,7 @@ pub(crate) mod engine;
 pub(crate) mod epoch_ticker;
 pub(crate) mod fanlight_http;
 pub(crate) mod handle_memory;
+pub(crate) mod imports;
 pub(crate) mod linked_component;
 pub(crate) mod linker;
 pub(crate) mod load_error;

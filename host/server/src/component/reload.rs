@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use crate::component::history::{History, HistoryEntry};
 use crate::component::outcome::{Concluded, Outcome, Refusal, ReloadOutcome};
 use crate::component::probe::Probe;
 use crate::component::reload_trace::{Ending, SwapTrace};
@@ -45,6 +46,9 @@ struct Shared {
     /// Held while it is decided what is served next.
     deciding: Mutex<()>,
     last_refusal: Mutex<Option<Refusal>>,
+    history: Mutex<History>,
+    /// Counts the entries of the history.
+    recorded: watch::Sender<u64>,
 }
 
 impl Reloader {
@@ -68,6 +72,8 @@ impl Reloader {
                 turn: tokio::sync::Mutex::default(),
                 deciding: Mutex::default(),
                 last_refusal: Mutex::default(),
+                history: Mutex::default(),
+                recorded: watch::Sender::new(0),
             }),
             tasks: TaskTracker::new(),
             _ended: ended.clone().drop_guard(),
@@ -105,6 +111,16 @@ impl Reloader {
     pub(crate) fn view(&self) -> (SlotView, Option<Refusal>) {
         let last_refusal = lock(&self.shared.last_refusal).clone();
         (self.shared.slot.view(), last_refusal)
+    }
+
+    /// The last swaps, rollbacks and refusals, the newest first.
+    pub(crate) fn history(&self) -> Vec<HistoryEntry> {
+        lock(&self.shared.history).entries()
+    }
+
+    /// Changes with each entry of the history.
+    pub(crate) fn recorded(&self) -> watch::Receiver<u64> {
+        self.shared.recorded.subscribe()
     }
 
     /// The digest of what is served.
@@ -266,6 +282,7 @@ impl Shared {
         exchange: Result<Exchange, SwapError>,
     ) -> Concluded {
         let context = trace.context().clone();
+        let source = asked.to_string();
         let mut labels = vec![KeyValue::new("fanlight.swap.source", asked.kind())];
         let swapped = match exchange {
             Ok(exchange) => {
@@ -327,6 +344,8 @@ impl Shared {
             }
         };
         self.swaps.add(1, &labels);
+        lock(&self.history).record(&swapped, source, context.clone());
+        self.recorded.send_modify(|count| *count += 1);
         Concluded {
             swapped,
             trace: Some(context),

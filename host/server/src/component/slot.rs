@@ -15,6 +15,7 @@ use tokio::sync::futures::Notified;
 
 use crate::sandbox::compiler::Compiler;
 use crate::sandbox::engine::{EngineConfig, TickingEngine};
+use crate::sandbox::imports::Import;
 use crate::sandbox::linked_component::LinkedComponent;
 use crate::sandbox::load_error::LoadError;
 use crate::sandbox::scheduler::FairScheduler;
@@ -95,6 +96,11 @@ impl LoadedComponent {
     /// The version as a shared value.
     pub(crate) fn version_value(&self) -> StringValue {
         Arc::clone(&self.linked.identity.version).into()
+    }
+
+    /// The interfaces that it imports.
+    pub(crate) fn imports(&self) -> &[Import] {
+        &self.linked.imports
     }
 
     pub(crate) fn scheduler(&self) -> &Arc<FairScheduler> {

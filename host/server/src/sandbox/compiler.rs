@@ -18,6 +18,7 @@ use wasmtime_wasi_http::p2::bindings::ProxyPre;
 use crate::config::MemoryBounds;
 use crate::sandbox::compile_cache::CompileCache;
 use crate::sandbox::engine::{EngineConfig, MAX_PER_MODULE, TickingEngine};
+use crate::sandbox::imports::imports;
 use crate::sandbox::linked_component::{LinkedComponent, places};
 use crate::sandbox::linker;
 use crate::sandbox::load_error::{self, LoadError};
@@ -216,6 +217,7 @@ impl Compiler {
         Ok(LinkedComponent {
             pre,
             identity: compiled.identity,
+            imports: imports(&compiled.component),
             places,
             scheduler: Arc::clone(&self.scheduler),
         })

@@ -8,6 +8,7 @@ use wasmtime::component::Component;
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
 use crate::sandbox::engine::TABLES_PER_SLOT;
+use crate::sandbox::imports::Import;
 use crate::sandbox::metadata::Identity;
 use crate::sandbox::scheduler::FairScheduler;
 use crate::sandbox::store::State;
@@ -17,6 +18,8 @@ use crate::sandbox::store::State;
 pub(crate) struct LinkedComponent {
     pub(crate) pre: ProxyPre<State>,
     pub(crate) identity: Identity,
+    /// The interfaces that it imports.
+    pub(crate) imports: Arc<[Import]>,
     /// The places that an instance takes.
     pub(crate) places: u32,
     /// Its guests take turns by this.
