@@ -108,11 +108,11 @@ pub fn baggage(data: &[u8]) {
     }
 }
 
-/// Each line is a header, `name: value`. B3's and Jaeger's formats find the same
+/// Each line is a header, `name: value`. Both encodings of B3 find the same
 /// caller in headers that the host wrote from it.
 pub fn propagators_of_others(data: &[u8]) {
     let given = named_headers(data);
-    for list in ["b3", "b3multi", "jaeger", "jaeger,b3,tracecontext,baggage"] {
+    for list in ["b3", "b3multi", "b3,tracecontext,baggage"] {
         let propagators = propagators(list);
         let taken = propagators.extract(&given);
         assert!(taken.carried.baggage.members().len() <= baggage::MAX_MEMBERS);

@@ -8,7 +8,6 @@
 pub(crate) mod b3;
 pub mod baggage;
 pub(crate) mod ids;
-pub(crate) mod jaeger;
 #[cfg(test)]
 mod tests;
 pub mod trace_context;
@@ -36,7 +35,6 @@ enum Propagator {
     Baggage,
     B3,
     B3Multi,
-    Jaeger,
 }
 
 /// The trace that a request belongs to, by its headers.
@@ -67,8 +65,8 @@ pub enum Caller {
 pub struct PropagatedContext {
     /// The W3C Baggage that came in.
     pub baggage: Baggage,
-    /// The caller wants this trace kept at any cost: B3 and Jaeger have a flag
-    /// for it, which is handed on.
+    /// The caller wants this trace kept at any cost: B3 has a flag for it, which is
+    /// handed on.
     pub debug: bool,
 }
 
@@ -106,7 +104,10 @@ impl Propagators {
                 Some(known) if list.contains(&known) => {}
                 Some(known) => list.push(known),
                 None if name.eq_ignore_ascii_case("none") => none = true,
-                None => warnings.push(format!("OTEL_PROPAGATORS={name}: not supported; left out")),
+                None => warnings.push(format!(
+                    "OTEL_PROPAGATORS={name}: not supported; left out. Supported are tracecontext, \
+                     baggage, b3, b3multi and none"
+                )),
             }
         }
         match (none, list.is_empty()) {
@@ -138,13 +139,6 @@ impl Propagators {
                 }
                 // Both read both encodings, as the specification has it.
                 Propagator::B3 | Propagator::B3Multi => crate::propagation::b3::extract(headers),
-                Propagator::Jaeger => {
-                    crate::propagation::jaeger::extract_baggage(
-                        headers,
-                        &mut extracted.carried.baggage,
-                    );
-                    crate::propagation::jaeger::extract(headers)
-                }
             };
             let Some(Found { caller, debug }) = found else {
                 continue;
@@ -177,7 +171,6 @@ impl Propagators {
                 }
                 Propagator::Baggage => carried.baggage.inject(headers),
                 Propagator::B3 | Propagator::B3Multi => crate::propagation::b3::clear(headers),
-                Propagator::Jaeger => crate::propagation::jaeger::inject(context, carried, headers),
             }
         }
         // Written after the last clearing: the two share their names.
@@ -203,7 +196,6 @@ impl Propagator {
             ("baggage", Self::Baggage),
             ("b3", Self::B3),
             ("b3multi", Self::B3Multi),
-            ("jaeger", Self::Jaeger),
         ]
         .into_iter()
         .find_map(|(known, it)| known.eq_ignore_ascii_case(name).then_some(it))
@@ -241,7 +233,7 @@ impl Caller {
 }
 
 /// The later of two contexts of one span, with what only the earlier one has:
-/// B3 and Jaeger have no place for a trace's state, nor for the random flag.
+/// B3 has no place for a trace's state, nor for the random flag.
 fn joined(earlier: &SpanContext, later: &SpanContext) -> SpanContext {
     let state = if *later.trace_state() == TraceState::NONE {
         earlier.trace_state()
