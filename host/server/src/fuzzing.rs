@@ -20,7 +20,9 @@ use crate::request::info::{Peer, RequestInfo, Scheme, request_attributes};
 use fanlight_telemetry::config::known_methods::KnownMethods;
 use fanlight_telemetry::metrics::guest;
 use fanlight_telemetry::propagation::trace_context::extract;
-use fanlight_telemetry::propagation::{self, Caller, Propagators, baggage, format_traceparent};
+use fanlight_telemetry::propagation::{
+    self, Caller, Propagators, baggage, format_traceparent, trace_state,
+};
 
 /// Each line is a `traceparent` header. One that is taken is written back the
 /// same, but for the flags that version 00 does not have.
@@ -64,9 +66,9 @@ pub fn tracestate(data: &[u8]) {
     let Some(context) = extract(&headers) else {
         unreachable!("a bad tracestate costs the tracestate alone");
     };
-    check_tracestate(&context.trace_state().header());
+    check_tracestate(&trace_state::header(context.trace_state()));
     if let Ok(text) = std::str::from_utf8(data) {
-        check_tracestate(&propagation::tracestate([text]).header());
+        check_tracestate(&trace_state::header(&propagation::tracestate([text])));
     }
 }
 
@@ -83,7 +85,10 @@ fn check_tracestate(taken: &str) {
         assert!(is_tracestate_key(key), "{key:?}");
         assert!(is_tracestate_value(value), "{value:?}");
     }
-    assert_eq!(propagation::tracestate([taken]).header(), taken);
+    assert_eq!(
+        trace_state::header(&propagation::tracestate([taken])),
+        taken
+    );
 }
 
 /// Each line is a `baggage` header. What is taken is within the limits, and

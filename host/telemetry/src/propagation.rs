@@ -11,6 +11,7 @@ pub(crate) mod ids;
 #[cfg(test)]
 mod tests;
 pub mod trace_context;
+pub mod trace_state;
 
 use std::sync::Arc;
 
@@ -19,7 +20,8 @@ use opentelemetry::trace::{SpanContext, TraceFlags, TraceState};
 
 use crate::propagation::baggage::Baggage;
 pub use crate::propagation::ids::bytes_of;
-pub use crate::propagation::trace_context::{RANDOM, format_traceparent, tracestate};
+pub use crate::propagation::trace_context::{RANDOM, format_traceparent};
+pub use crate::propagation::trace_state::tracestate;
 
 /// The name of the response header that tells a client its trace.
 pub static TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");

@@ -3,7 +3,7 @@
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 
 use crate::guest_api::bindings::fanlight::telemetry::tracing as wit;
-use fanlight_telemetry::propagation::{RANDOM, bytes_of, tracestate};
+use fanlight_telemetry::propagation::{RANDOM, bytes_of, trace_state, tracestate};
 
 /// Reads a context that a guest names; none where an id is no id.
 pub(crate) fn span_context(context: &wit::SpanContext) -> Option<SpanContext> {
@@ -46,7 +46,7 @@ pub(crate) fn wit_context(context: &SpanContext) -> wit::SpanContext {
         trace_id: context.trace_id().to_string(),
         span_id: context.span_id().to_string(),
         trace_flags: flags,
-        trace_state: context.trace_state().header(),
+        trace_state: trace_state::header(context.trace_state()),
         is_remote: context.is_remote(),
     }
 }

@@ -71,6 +71,12 @@ fn what_goes_out_is_the_headers_of_the_formats_in_the_list() {
             "a=1,b=2",
             &["traceparent: 00-$T-$S-03", "tracestate: a=1,b=2"],
         ),
+        (
+            "tracecontext",
+            0x01,
+            "foo@@bar=1,b=2",
+            &["traceparent: 00-$T-$S-01", "tracestate: foo@@bar=1,b=2"],
+        ),
         ("b3", 0x03, "a=1", &["b3: $T-$S-1"]),
         ("b3", 0x02, "", &["b3: $T-$S-0"]),
         (
