@@ -1,17 +1,16 @@
-//! Writes telemetry to standard output: one JSON object a line for each span,
-//! log record and point of a metric, with the resource left out.
+//! Writes telemetry to standard output: one request of OTLP a line, in JSON.
 //!
-//! For eyes and `jq`; the specification leaves the form to us.
-
-pub(crate) mod lines;
+//! The format is that of the specification's OTLP File Exporter, which the Collector's
+//! `otlpjsonfile` receiver reads.
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
 use tokio::sync::Mutex;
 
-pub(crate) use crate::console::lines::ConsoleLines;
+use crate::otlp::json;
 
 /// The longest that a write is waited for, where exports have no end.
 const LONGEST_WRITE: Duration = Duration::from_secs(10);
@@ -44,17 +43,18 @@ impl Console {
         }
     }
 
-    /// Writes a request's lines, off the runtime's own threads: the reader of the
+    /// Writes a request as a line, off the runtime's own threads: the reader of the
     /// pipe may be slow.
     ///
     /// # Errors
     /// Where the reader has closed it, or did not read in time. As long as an earlier
     /// write still waits for the reader, none is tried.
-    pub(crate) async fn write(&self, request: &impl ConsoleLines) -> Result<(), ConsoleError> {
+    pub(crate) async fn write(&self, request: &impl Serialize) -> Result<(), ConsoleError> {
         let output = Arc::clone(&self.output).try_lock_owned();
         let mut output = output.map_err(|_| ConsoleError::Blocked)?;
-        let mut text = Vec::new();
-        request.lines(&mut text).map_err(ConsoleError::Broken)?;
+        let encoded = json::encode(request);
+        let mut text = encoded.map_err(|error| ConsoleError::Broken(error.into()))?;
+        text.push(b'\n');
         // In one write: that of another signal goes before it or behind.
         let written = tokio::task::spawn_blocking(move || {
             output.write_all(&text).and_then(|()| output.flush())

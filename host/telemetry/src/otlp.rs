@@ -31,7 +31,6 @@ use self::http::HttpTransport;
 use crate::config::signal::{Protocol, SignalConfig};
 use crate::export::closing::Closing;
 use crate::otlp::grpc::GrpcTransport;
-pub(crate) use crate::otlp::json::not_finite;
 pub(crate) use crate::otlp::request::{EncodedRequest, EncodedTraces, OtlpRequest, Rejection};
 use crate::otlp::retry::Backoff;
 pub(crate) use crate::otlp::split::{MAX_REQUEST_BYTES, split};

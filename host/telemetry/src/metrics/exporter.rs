@@ -161,9 +161,11 @@ mod tests {
         assert!(exported.is_err(), "nobody was there");
         let written = String::from_utf8(written.lock().await.clone()).unwrap();
         let line: serde_json::Value = serde_json::from_str(&written).unwrap();
+        let metric = &line["resourceMetrics"][0]["scopeMetrics"][0]["metrics"][0];
+        let point = &metric["sum"]["dataPoints"][0];
         assert_eq!(
-            (&line["metric"], &line["value"]),
-            (&"orders".into(), &3.into())
+            (&metric["name"], &point["asInt"]),
+            (&"orders".into(), &"3".into())
         );
     }
 }

@@ -15,14 +15,11 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 use prost::Message;
 use serde::Serialize;
 
-use crate::console::ConsoleLines;
 use crate::otlp::split::Split;
 use crate::otlp::words;
 
 /// A request to export a signal.
-pub(crate) trait OtlpRequest:
-    Message + Clone + Default + Serialize + ConsoleLines + Split
-{
+pub(crate) trait OtlpRequest: Message + Clone + Default + Serialize + Split {
     /// The method's path in gRPC.
     const METHOD: &'static str;
     /// The answer to it.
