@@ -43,10 +43,6 @@ const USER_AGENT: &str = concat!("fanlight-otlp-exporter-rust/", env!("CARGO_PKG
 /// The longest time for which nothing is sent because a backend asks for it.
 const MAX_THROTTLE: Duration = Duration::from_secs(60);
 
-/// The most bytes of a backend's own words that are kept: enough for a reason, and
-/// no page of HTML.
-const MAX_WORDS: usize = 512;
-
 /// A signal's way to its backend.
 pub(crate) struct OtlpClient {
     transport: Transport,
@@ -253,24 +249,6 @@ impl OtlpClient {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// A backend's own words as the log may have them: in one line, without control
-/// characters, and no more than a few hundred bytes.
-fn words(text: &str) -> String {
-    let text = text.trim();
-    let cut = &text[..text.floor_char_boundary(MAX_WORDS)];
-    let mut words = String::with_capacity(cut.len());
-    for character in cut.chars() {
-        match character {
-            control if control.is_control() => words.extend(control.escape_default()),
-            other => words.push(other),
-        }
-    }
-    if cut.len() < text.len() {
-        words.push_str("...");
-    }
-    words
 }
 
 /// An error and its causes: what transports say by themselves is no more than

@@ -17,7 +17,7 @@ use crate::config::client_tls::ClientTls;
 use crate::config::signal::{Compression, SignalConfig};
 use crate::otlp::chain;
 use crate::otlp::encoded::EncodedCodec;
-use crate::otlp::words;
+use crate::otlp::request::backend_text;
 
 /// The time without a word from the backend after which it is asked whether it
 /// still hears. Only while a request is open: servers take more for abuse.
@@ -108,7 +108,7 @@ fn failure(status: &Status) -> OtlpError {
             },
         };
     }
-    let message = match words(status.message()) {
+    let message = match backend_text(status.message()) {
         reason if reason.is_empty() => status.code().to_string(),
         reason => format!("{}: {reason}", status.code()),
     };

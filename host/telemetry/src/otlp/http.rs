@@ -19,7 +19,7 @@ use crate::config::client_tls::ClientTls;
 use crate::config::signal::{Compression, Protocol, SignalConfig};
 use crate::otlp::chain;
 use crate::otlp::json;
-use crate::otlp::words;
+use crate::otlp::request::backend_text;
 
 /// What is read of an answer, in bytes: it says what was left out, or why nothing
 /// was taken.
@@ -244,7 +244,7 @@ fn reason(form: Form, body: &Bytes) -> String {
         Form::Text => None,
     };
     let text = || str::from_utf8(body).ok().map(str::to_owned);
-    words(&message.or_else(text).unwrap_or_default())
+    backend_text(&message.or_else(text).unwrap_or_default())
 }
 
 /// Seconds, or a date (RFC 9110, 10.2.3).

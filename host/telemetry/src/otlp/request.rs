@@ -16,7 +16,11 @@ use prost::Message;
 use serde::Serialize;
 
 use crate::otlp::split::Split;
-use crate::otlp::words;
+use crate::sanitize::one_line;
+
+/// The most bytes of a backend's text that are kept: enough for a reason, and no page
+/// of HTML.
+const MAX_BACKEND_TEXT: usize = 512;
 
 /// A request to export a signal.
 pub(crate) trait OtlpRequest: Message + Clone + Default + Serialize + Split {
@@ -88,6 +92,12 @@ impl EncodedRequest for EncodedTraces {
     }
 }
 
+/// A text of a backend's as the log may have it: one line, with control characters
+/// escaped, and no more than a few hundred bytes.
+pub(crate) fn backend_text(text: &str) -> String {
+    one_line(text.trim(), MAX_BACKEND_TEXT)
+}
+
 /// What a backend left out of a request that it took, and its reason; without
 /// items, a warning of its.
 #[derive(Debug, PartialEq, Eq)]
@@ -100,7 +110,7 @@ impl Rejection {
     /// None where nothing was rejected and there is no message.
     fn new(items: i64, message: &str) -> Option<Self> {
         let items = u64::try_from(items).unwrap_or(0);
-        let message = words(message);
+        let message = backend_text(message);
         (items > 0 || !message.is_empty()).then_some(Self { items, message })
     }
 
