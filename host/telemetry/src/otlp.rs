@@ -21,10 +21,11 @@ pub(crate) mod stock_exporter;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use self::http::HttpTransport;
@@ -212,7 +213,7 @@ impl OtlpClient {
             let wait = backoff.next(after);
             if wait >= self.timeout.saturating_sub(begun.elapsed()) {
                 // Who is told to wait longer than there is time says why at once.
-                *self.throttled() = after.map(|it| Instant::now() + it.min(MAX_THROTTLE));
+                *self.throttled.lock() = after.map(|it| Instant::now() + it.min(MAX_THROTTLE));
                 return Err(error);
             }
             tokio::select! {
@@ -232,7 +233,7 @@ impl OtlpClient {
 
     async fn wait_where_throttled(&self) -> Result<(), OtlpError> {
         let now = Instant::now();
-        let Some(until) = self.throttled().filter(|until| *until > now) else {
+        let Some(until) = self.throttled.lock().filter(|until| *until > now) else {
             return Ok(());
         };
         tokio::select! {
@@ -242,12 +243,6 @@ impl OtlpClient {
                 after: Some(until - now),
             }),
         }
-    }
-
-    fn throttled(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.throttled
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

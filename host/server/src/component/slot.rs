@@ -5,11 +5,12 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use opentelemetry::StringValue;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
@@ -205,7 +206,7 @@ impl ComponentSlot {
     }
 
     pub(crate) fn view(&self) -> SlotView {
-        let previous = self.lock();
+        let previous = self.previous.lock();
         SlotView {
             current: InUse::of(self.current()),
             previous: previous.clone().map(InUse::of),
@@ -224,13 +225,13 @@ impl ComponentSlot {
 
     /// Serves a candidate from now on, and gives back what was served before.
     pub(crate) fn swap(&self, candidate: Arc<LoadedComponent>) -> Arc<LoadedComponent> {
-        let mut previous = self.lock();
+        let mut previous = self.previous.lock();
         self.exchange(&mut previous, candidate)
     }
 
     /// Exchanges the component and the one before it, as a new generation.
     pub(crate) fn roll_back(&self) -> Option<Exchanged> {
-        let mut previous = self.lock();
+        let mut previous = self.previous.lock();
         let wanted = previous.take()?;
         let now = self.candidate(wanted.linked.clone(), wanted.source.clone());
         let before = self.exchange(&mut previous, Arc::clone(&now));
@@ -249,10 +250,6 @@ impl ComponentSlot {
             self.places_changed.notify_waiters();
         }
         before
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Arc<LoadedComponent>>> {
-        self.previous.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -5,10 +5,11 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -143,7 +144,7 @@ impl Tls {
     /// Reads the files again and serves their content from now on. The log reports
     /// the outcome; files that cannot be served change nothing.
     pub fn renew(&self) {
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut read = self.read.lock();
         *read = self.files.stamps();
         let certificate = self.files.certificate.display();
         match self.files.read(&self.provider) {
@@ -159,7 +160,7 @@ impl Tls {
     }
 
     fn is_as_read(&self, stamps: &Stamps) -> bool {
-        *self.read.lock().unwrap_or_else(PoisonError::into_inner) == *stamps
+        *self.read.lock() == *stamps
     }
 }
 

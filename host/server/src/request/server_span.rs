@@ -11,13 +11,14 @@ mod tests;
 pub(crate) mod tracer;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 use opentelemetry::trace::{Event, SpanContext, Status};
 use opentelemetry::{KeyValue, StringValue};
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::error::HandleError;
 use crate::request::failure_log;
@@ -354,7 +355,7 @@ impl ServerSpan {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         // A panic under the lock would be a defect; the span is still worth having.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// The value of `error.type`: the failure's word, or a status from 500 (RFC 9110 §15).

@@ -6,8 +6,9 @@
 //! answer of a proxy is no reason to pause.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use crate::export::log::ExportHealth;
 use crate::sanitize::Printable;
@@ -30,7 +31,7 @@ impl UnsupportedSignalBackoff {
     }
 
     fn is_open_at(&self, now: Instant) -> bool {
-        let refused = *self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let refused = *self.refused.lock();
         refused.is_none_or(|at| now.saturating_duration_since(at) >= ASK_AGAIN)
     }
 
@@ -65,7 +66,7 @@ impl UnsupportedSignalBackoff {
     }
 
     fn replace(&self, refused: Option<Instant>) -> Option<Instant> {
-        let mut state = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.refused.lock();
         std::mem::replace(&mut *state, refused)
     }
 }

@@ -7,8 +7,9 @@
 //! end is announced, it keeps failures for the one line that accounts for the end.
 
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use crate::export::closing::Closing;
 use crate::sanitize::Printable;
@@ -73,15 +74,11 @@ impl ExportHealth {
     /// What went wrong since the end was announced; nothing for the default endpoint
     /// where no collector listened.
     pub(crate) fn trouble_at_the_end(&self) -> Option<String> {
-        let state = self.lock();
+        let state = self.state.lock();
         if state.absence_is_expected && state.at_the_end.is_none() {
             return None;
         }
         Some(state.at_the_end.clone().unwrap_or_default())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps trouble for the account of the end, once that is announced.
@@ -104,7 +101,7 @@ impl ExportHealth {
 
     /// Records an export that worked.
     pub(crate) fn succeeded(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.absence_is_expected = false;
         if state.is_told {
             tracing::info!(
@@ -122,7 +119,7 @@ impl ExportHealth {
 
     /// Records items that the backend rejected from a request, and why.
     pub(crate) fn rejected(&self, items: u64, reason: &str) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.rejected += items;
         if self.is_kept(&mut state, &reason) {
             return;
@@ -145,7 +142,7 @@ impl ExportHealth {
 
     /// Logs the warning of a backend that took everything.
     pub(crate) fn warned(&self, warning: &str) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let due = state
             .last_warning_line
             .is_none_or(|last| last.elapsed() >= LOG_INTERVAL);
@@ -162,7 +159,7 @@ impl ExportHealth {
 
     /// Records that no collector listened, and the items lost by it.
     pub(crate) fn unreachable(&self, error: &dyn fmt::Display, failed: Failed) {
-        let state = self.lock();
+        let state = self.state.lock();
         if state.absence_is_expected {
             let lost = failed.lost;
             tracing::debug!(signal = self.signal, %error, lost, "export failed");
@@ -174,7 +171,7 @@ impl ExportHealth {
 
     /// Records an export that does not work for now, and is tried again.
     pub(crate) fn retrying(&self, error: &dyn fmt::Display) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if self.is_kept(&mut state, error) {
             return;
         }
@@ -191,7 +188,7 @@ impl ExportHealth {
 
     /// Records an export that failed, and its items.
     pub(crate) fn failed(&self, error: &dyn fmt::Display, failed: Failed) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if self.is_kept(&mut state, error) {
             return;
         }

@@ -9,9 +9,10 @@ mod tests;
 
 use std::collections::VecDeque;
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -149,7 +150,7 @@ impl<T: Item> ExportQueue<T> {
         }
         let bytes = item.estimated_bytes();
         let (was_empty, full_batch) = {
-            let mut pending = self.lock();
+            let mut pending = self.pending.lock();
             if pending.bytes + pending.under_way.bytes + bytes > self.config.max_bytes
                 || pending.len() >= self.config.max_items
             {
@@ -173,12 +174,12 @@ impl<T: Item> ExportQueue<T> {
 
     /// Items that wait or are under way.
     pub(crate) fn len(&self) -> usize {
-        self.lock().len()
+        self.pending.lock().len()
     }
 
     /// Takes a batch of `at_most` items out, which is under way until it is released.
     fn take_batch(&self, at_most: usize) -> Vec<T> {
-        let mut pending = self.lock();
+        let mut pending = self.pending.lock();
         let mut batch = Vec::with_capacity(at_most.min(pending.items.len()));
         let mut bytes = 0;
         while batch.len() < at_most
@@ -200,12 +201,7 @@ impl<T: Item> ExportQueue<T> {
     }
 
     fn release(&self) {
-        self.lock().under_way = UnderWay::default();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Pending<T>> {
-        // Nothing that can panic runs under the lock; a poisoned one is as good.
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+        self.pending.lock().under_way = UnderWay::default();
     }
 }
 
@@ -225,11 +221,11 @@ impl<T: Item> Batches for ExportQueue<T> {
     }
 
     fn is_empty(&self) -> bool {
-        self.lock().items.is_empty()
+        self.pending.lock().items.is_empty()
     }
 
     async fn export_all(&self, sink: &T::Sink) {
-        let mut left = self.lock().items.len();
+        let mut left = self.pending.lock().items.len();
         while left > 0 {
             let batch = self.take_batch(left.min(self.config.max_batch));
             left = left.saturating_sub(batch.len().max(1));
@@ -237,7 +233,7 @@ impl<T: Item> Batches for ExportQueue<T> {
             self.release();
         }
         // What was added to a batch that was here already woke no task.
-        if self.lock().is_batch(self.config.max_batch) {
+        if self.pending.lock().is_batch(self.config.max_batch) {
             self.full_batch.notify_one();
         }
     }

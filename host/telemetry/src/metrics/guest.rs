@@ -16,12 +16,13 @@ pub(crate) mod point;
 pub(crate) mod prometheus;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_sdk::metrics::Temporality;
+use parking_lot::{Mutex, RwLock};
 
 pub use crate::metrics::guest::buckets::Buckets;
 pub use crate::metrics::guest::exponential::{ExponentialHistogram, MAX_BUCKETS, SCALES};
@@ -175,14 +176,14 @@ impl GuestPoints {
             pushes_deltas: has_deltas && self.temporality != Temporality::Cumulative,
             series: Mutex::default(),
         });
-        let mut metrics = self.metrics.write().unwrap_or_else(PoisonError::into_inner);
+        let mut metrics = self.metrics.write();
         metrics.push(Arc::clone(&metric));
         metric
     }
 
     /// All metrics, those of a library one after the other.
     fn metrics(&self) -> Vec<Arc<GuestMetric>> {
-        let metrics = self.metrics.read().unwrap_or_else(PoisonError::into_inner);
+        let metrics = self.metrics.read();
         let mut metrics = metrics.clone();
         metrics.sort_by(|a, b| {
             let key = |metric: &GuestMetric| {
@@ -203,7 +204,7 @@ impl GuestMetric {
 
     /// Joins a point of a guest's to its series.
     pub fn join(&self, key: SeriesKey, point: &Point) {
-        let mut all = self.lock();
+        let mut all = self.series.lock();
         let series = all.entry(key).or_insert_with(|| Series {
             total: point.zero(),
             delta: self.pushes_deltas.then(|| Delta {
@@ -219,11 +220,6 @@ impl GuestMetric {
                 None => delta.pending = Some(point.clone()),
             }
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<SeriesKey, Series>> {
-        // Nothing that can panic runs under the lock; a poisoned one is as good.
-        self.series.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -260,7 +256,7 @@ mod tests {
         let (a, b) = (KeyValue::new("a", 1), KeyValue::new("b", 2));
         metric.join(SeriesKey::new(vec![a.clone(), b.clone()]), &one());
         metric.join(SeriesKey::new(vec![b, a]), &one());
-        let series = metric.lock();
+        let series = metric.series.lock();
         let totals: Vec<_> = series.values().map(|series| &series.total).collect();
         assert_eq!(totals, [&Point::Sum(Number::I64(2))]);
     }

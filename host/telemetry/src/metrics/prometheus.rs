@@ -11,7 +11,9 @@ pub(crate) mod naming;
 pub(crate) mod sdk;
 pub(crate) mod text;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::metrics::guest::GuestPoints;
 use crate::metrics::prometheus::exemplars::Exemplars;
@@ -44,10 +46,7 @@ impl PrometheusText {
     /// Where the exemplars of one of the host's histograms are kept.
     pub(crate) fn exemplars(&self, instrument: &'static str, bounds: &'static [f64]) -> Exemplars {
         let exemplars = Exemplars::new(instrument, bounds);
-        let mut all = self
-            .exemplars
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.exemplars.lock();
         all.push(exemplars.clone());
         exemplars
     }
@@ -64,15 +63,12 @@ impl PrometheusText {
     fn rendered(&self, format: TextFormat) -> anyhow::Result<String> {
         let mut families = self.reader.families()?;
         families.append(&mut self.guest_points.families());
-        let all = self
-            .exemplars
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let all = self.exemplars.lock();
         for exemplars in &*all {
             exemplars.add_to(&mut families);
         }
         drop(all);
-        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut names = self.names.lock();
         let families = names.merged(families);
         drop(names);
         Ok(format.write(&families))

@@ -12,10 +12,11 @@ mod tests;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use opentelemetry::InstrumentationScope;
 use opentelemetry_sdk::trace::SpanData;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::export::counters::Exported;
@@ -200,7 +201,7 @@ impl SpanQueue {
 
     fn push_written(&self, scope: &InstrumentationScope, span: &[u8]) {
         let max_batch = self.config.max_batch;
-        let mut shard = lock(&self.shards[thread_number() % self.shards.len()]);
+        let mut shard = self.shards[thread_number() % self.shards.len()].lock();
         let open = shard.part_for(scope, span.len(), max_batch);
         let (library, before, capacity) = match open {
             Some(at) => {
@@ -247,7 +248,7 @@ impl SpanQueue {
     /// before, where there is room for what it has beyond them. That is returned as
     /// well.
     fn buffer(&self, bytes: usize) -> (Vec<u8>, usize) {
-        let Some(spare) = lock(&self.spare).pop() else {
+        let Some(spare) = self.spare.lock().pop() else {
             return Default::default();
         };
         let beyond = spare.capacity().saturating_sub(bytes);
@@ -282,7 +283,7 @@ impl SpanQueue {
 
     /// Keeps a buffer for a part to come.
     pub(crate) fn reuse(&self, mut buffer: Vec<u8>) {
-        let mut spare = lock(&self.spare);
+        let mut spare = self.spare.lock();
         if spare.len() < SPARE_BUFFERS && buffer.capacity() <= PART_BYTES {
             buffer.clear();
             spare.push(buffer);
@@ -298,7 +299,7 @@ impl SpanQueue {
     pub(crate) fn take(&self) -> Vec<Part> {
         let shards = self.shards.iter();
         let taken = shards.flat_map(|shard| {
-            let mut shard = lock(shard);
+            let mut shard = shard.lock();
             let parts = shard.take();
             for part in &parts {
                 self.waiting.subtract(part.written());
@@ -359,11 +360,6 @@ impl Batches for SpanQueue {
             sink.export(self, parts).await;
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing that can panic runs under a lock; a poisoned one is as good.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 thread_local! {

@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::Arc;
 
 use opentelemetry::InstrumentationScope;
 use opentelemetry::metrics::MeterProvider;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
+use parking_lot::RwLock;
 
 use crate::guest_api::GuestLimits;
 use crate::guest_api::attributes::cut;
@@ -101,7 +102,7 @@ impl Instruments {
         // Every instance opens its own anew: nearly always it is there, under a
         // lock that others share, and its name and unit obeyed the rules when
         // it was made.
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.read();
         let found = known.find(&scope, &lower_case(&name));
         if let Some(opened) = found.and_then(|found| found.as_kind(&unit, bounds.as_deref())) {
             return Ok(opened);
@@ -109,7 +110,7 @@ impl Instruments {
         drop(known);
         check(&name, &unit, bounds.as_deref())?;
         let key = lower_case(&name).into_owned();
-        let mut known = self.write();
+        let mut known = self.known.write();
         // Another thread may have made it by now.
         if let Some(instrument) = known.find_mut(&scope, &key) {
             return match instrument.as_kind(&unit, bounds.as_deref()) {
@@ -153,7 +154,7 @@ impl Instruments {
         let bounds = (what.kind.shape == Shape::Histogram).then_some(&*what.bounds);
         check(&what.name, &what.unit, bounds)?;
         let key = lower_case(&what.name).into_owned();
-        let mut known = self.write();
+        let mut known = self.known.write();
         if let Some(instrument) = known.find_mut(&what.scope, &key) {
             return instrument.as_points(what);
         }
@@ -187,10 +188,6 @@ impl Instruments {
             },
         );
         Ok((metric, owner))
-    }
-
-    fn write(&self) -> RwLockWriteGuard<'_, Known> {
-        self.known.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,11 +1,12 @@
 //! Starts server spans: what is the same for every request of a server.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex};
 
 use http::Request;
 use opentelemetry::InstrumentationScope;
 use opentelemetry::trace::{SpanContext, SpanKind, Status};
+use parking_lot::Mutex;
 
 use super::{HOST_ATTRIBUTES, ServerSpan, Shared, State};
 use crate::config::RequestLimits;

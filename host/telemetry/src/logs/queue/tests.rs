@@ -94,7 +94,7 @@ impl Item for Said {
 
 impl Sink<Said> for Meanwhile {
     async fn export(&self, batch: Vec<Said>) {
-        let coming = self.coming.lock().unwrap().pop_front();
+        let coming = self.coming.lock().pop_front();
         for _ in 0..coming.unwrap_or_default() {
             self.queue.push(Said);
         }

@@ -68,7 +68,7 @@ impl GuestPoints {
 impl GuestMetric {
     /// Each series with what is to be pushed, and since when that is.
     fn to_push(&self, started: SystemTime) -> Vec<(SeriesKey, SystemTime, Point)> {
-        let mut all = self.lock();
+        let mut all = self.series.lock();
         let points = all.iter_mut().filter_map(|(key, series)| {
             let Some(delta) = &mut series.delta else {
                 return Some((key.clone(), started, series.total.clone()));
@@ -110,6 +110,7 @@ impl Request {
     pub(crate) fn settled(self) {
         for (metric, key) in self.deltas {
             if let Some(delta) = metric
+                .series
                 .lock()
                 .get_mut(&key)
                 .and_then(|series| series.delta.as_mut())

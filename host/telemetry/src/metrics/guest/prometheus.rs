@@ -23,7 +23,7 @@ fn family(metric: &GuestMetric) -> Option<Family> {
     let what = metric.what();
     let shape = what.kind.shape;
     let (name, unit) = family_name(&what.name, &what.unit, shape)?;
-    let series = metric.lock();
+    let series = metric.series.lock();
     let series = series.iter().map(|(key, series)| Series {
         labels: labels(key.attributes(), &what.scope),
         value: match &series.total {
