@@ -9,9 +9,10 @@ use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
 use crate::config::resource;
-use crate::export::closing::Closing;
 use crate::export::pipeline::ExportPipeline;
 use crate::logs::queue::BatchConfig;
+use crate::otlp::closing::Closing;
+use crate::otlp::error::ExporterError;
 use crate::trace::batch::SpanSink;
 use crate::trace::queue::SpanQueue;
 use crate::{GUEST_SCOPE, HOST_SCOPE, Telemetry, TelemetryConfig};
@@ -38,7 +39,7 @@ impl SpanEncoding {
     ///
     /// # Errors
     /// Where its configuration is refused.
-    pub fn new() -> anyhow::Result<Self> {
+    pub fn new() -> Result<Self, ExporterError> {
         let vars = [("OTEL_TRACES_EXPORTER".to_owned(), "none".to_owned())];
         let config = TelemetryConfig::from_vars(vars, "benchmark");
         let traces = &config.traces;

@@ -19,7 +19,6 @@ pub mod trace;
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use opentelemetry::metrics::{Meter, MeterProvider as _};
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider, Temporality};
@@ -29,19 +28,19 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 pub use crate::config::TelemetryConfig;
-pub use crate::config::client_tls::ClientTls;
+pub use crate::config::client_tls::{ClientTls, ClientTlsError};
 pub use crate::config::resource::ServiceIdentity;
 pub use crate::config::signal::{Compression, Protocol, SignalConfig};
 pub use crate::export::counters::Dropped;
 pub use crate::logs::host_log::{HostLog, RECORD_ONLY, RECORD_TARGET};
 pub use crate::logs::queue::BatchConfig;
 use crate::logs::queue::ExportQueue;
-pub use crate::metrics::prometheus::PrometheusText;
 pub use crate::metrics::prometheus::exemplars::{Exemplars, SeriesExemplars};
 pub use crate::metrics::prometheus::text::TextFormat;
+pub use crate::metrics::prometheus::{PrometheusText, RenderError};
+pub use crate::otlp::error::ExporterError;
 
 use crate::config::known_methods::KnownMethods;
-use crate::export::closing::Closing;
 use crate::export::counters::Exported;
 use crate::export::pipeline::ExportPipeline;
 use crate::export::shutdown::Export;
@@ -49,6 +48,7 @@ use crate::logs::exporter::{LogQueueProcessor, LogSink, ScopedLogRecord};
 use crate::logs::queue::FlushRequest;
 use crate::metrics::exporter::{LastExport, MetricExporter};
 use crate::metrics::guest::GuestPoints;
+use crate::otlp::closing::Closing;
 use crate::propagation::Propagators;
 use crate::sanitize::Printable;
 use crate::trace::batch::SpanSink;
@@ -83,13 +83,29 @@ pub struct Telemetry {
     config: TelemetryConfig,
 }
 
+/// Why telemetry cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The runtime of its own cannot be made.
+    #[error("cannot start the telemetry runtime")]
+    Runtime(#[source] std::io::Error),
+    /// A signal's exporter cannot be made.
+    #[error("{signal}")]
+    Exporter {
+        /// The signal.
+        signal: &'static str,
+        /// Why its exporter cannot be made.
+        source: ExporterError,
+    },
+}
+
 impl Telemetry {
     /// Builds exporters and starts the tasks that feed them.
     ///
     /// # Errors
     /// Where an endpoint is no address, a file for TLS cannot be used, or the
     /// runtime cannot be made.
-    pub fn init(config: &TelemetryConfig) -> anyhow::Result<Self> {
+    pub fn init(config: &TelemetryConfig) -> Result<Self, TelemetryError> {
         for warning in &config.warnings {
             tracing::warn!("{}", Printable(warning));
         }
@@ -98,7 +114,7 @@ impl Telemetry {
             .thread_name("telemetry")
             .enable_all()
             .build()
-            .context("cannot start the telemetry runtime")?;
+            .map_err(TelemetryError::Runtime)?;
         let own = OwnRuntime {
             ended: CancellationToken::new(),
             closing: Closing::default(),
@@ -116,7 +132,7 @@ impl Telemetry {
         let output = |signal, config: &SignalConfig, timeout, counts: &Arc<Exported>| {
             let closing = own.closing.clone();
             ExportPipeline::new(signal, config, timeout, Arc::clone(counts), closing)
-                .context(signal)
+                .map_err(|source| TelemetryError::Exporter { signal, source })
         };
         let mut exported = |signal, output: &ExportPipeline, counts: &Arc<Exported>| {
             exports.push(Export::new(signal, output, Arc::clone(counts)));

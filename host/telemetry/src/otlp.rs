@@ -6,10 +6,12 @@
 //!
 //! The stock exporters are not used: they read the process's environment by
 //! themselves, give an error as text alone, encode a batch again for each attempt,
-//! and do not say which items a backend rejected. `stock_exporter` compares what
+//! and do not say which items a backend rejected. The tests of `trace` compare what
 //! both send.
 
+pub(crate) mod closing;
 pub(crate) mod encoded;
+pub(crate) mod error;
 pub(crate) mod grpc;
 pub(crate) mod http;
 pub(crate) mod json;
@@ -17,11 +19,8 @@ pub(crate) mod request;
 pub(crate) mod retry;
 pub(crate) mod split;
 #[cfg(test)]
-pub(crate) mod stock_exporter;
-#[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -30,16 +29,11 @@ use tokio::time::Instant;
 
 use self::http::HttpTransport;
 use crate::config::signal::{Protocol, SignalConfig};
-use crate::export::closing::Closing;
+use crate::otlp::closing::Closing;
+use crate::otlp::error::{ExporterError, OtlpError, Unanswered};
 use crate::otlp::grpc::GrpcTransport;
-pub(crate) use crate::otlp::request::{EncodedRequest, EncodedTraces, OtlpRequest, Rejection};
+use crate::otlp::request::{EncodedRequest, Rejection};
 use crate::otlp::retry::Backoff;
-pub(crate) use crate::otlp::split::{MAX_REQUEST_BYTES, split};
-pub(crate) use crate::trace::encode::write_span;
-pub(crate) use crate::trace::encode::{bytes_field, put_header};
-
-/// Names the exporter to backends, as OTLP asks for.
-const USER_AGENT: &str = concat!("fanlight-otlp-exporter-rust/", env!("CARGO_PKG_VERSION"));
 
 /// The longest time for which nothing is sent because a backend asks for it.
 const MAX_THROTTLE: Duration = Duration::from_secs(60);
@@ -61,46 +55,6 @@ enum Transport {
     Http(HttpTransport),
 }
 
-/// Why a backend did not take a request.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum OtlpError {
-    /// It has no service for this signal: Jaeger takes traces alone.
-    #[error("the backend has no service for this signal: {0}")]
-    NoService(String),
-    /// There is no connection to it.
-    #[error("{0}")]
-    Unreachable(String),
-    /// It may take the request later, but not before `after`.
-    #[error("{message}")]
-    Transient {
-        message: String,
-        after: Option<Duration>,
-    },
-    /// It will never take this request.
-    #[error("{0}")]
-    Permanent(String),
-    /// The time was over before it took the request.
-    #[error("not taken within {0:?}")]
-    Timeout(Duration),
-    /// The request was sent and not answered: the backend may have it.
-    #[error("sent, and not answered: {0}")]
-    Unanswered(String),
-}
-
-/// Whether the last attempt was sent, in part at least, and not answered.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Unanswered(Arc<AtomicBool>);
-
-impl Unanswered {
-    fn set(&self, is_unanswered: bool) {
-        self.0.store(is_unanswered, Ordering::Relaxed);
-    }
-
-    fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
 impl OtlpClient {
     /// Makes a client; it connects when there is something to send. Belongs
     /// into the runtime that it is to live on. `timeout` bounds one `send`, with
@@ -108,7 +62,7 @@ impl OtlpClient {
     ///
     /// # Errors
     /// Where the endpoint is no address, or a file for TLS cannot be used.
-    pub(crate) fn new(config: &SignalConfig, timeout: Duration) -> anyhow::Result<Self> {
+    pub(crate) fn new(config: &SignalConfig, timeout: Duration) -> Result<Self, ExporterError> {
         // Both transports take the process's cryptography; the first one decides.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let transport = match config.protocol {
@@ -244,39 +198,4 @@ impl OtlpClient {
             }),
         }
     }
-}
-
-/// An error and its causes: what transports say by themselves is no more than
-/// "transport error".
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = match is_without_tls(cause) {
-            true => "it does not speak TLS; an address without TLS begins with http://".to_owned(),
-            false => cause.to_string(),
-        };
-        if !text.ends_with(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
-}
-
-/// Whether what came in place of TLS was something else, which rustls calls a corrupt
-/// message.
-fn is_without_tls(cause: &(dyn std::error::Error + 'static)) -> bool {
-    let inner = cause.downcast_ref::<std::io::Error>();
-    let inner = inner.and_then(std::io::Error::get_ref);
-    let tls = inner
-        .and_then(|error| error.downcast_ref::<rustls::Error>())
-        .or_else(|| cause.downcast_ref::<rustls::Error>());
-    matches!(
-        tls,
-        Some(rustls::Error::InvalidMessage(
-            rustls::InvalidMessage::InvalidContentType
-        ))
-    )
 }

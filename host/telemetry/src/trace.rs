@@ -5,3 +5,5 @@ pub(crate) mod encode;
 pub mod limits;
 pub(crate) mod queue;
 pub mod span;
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
 use crate::sandbox::compiler::Compiler;
-use crate::sandbox::engine::{EngineConfig, TickingEngine};
+use crate::sandbox::engine::{EngineConfig, EngineError, TickingEngine};
 use crate::sandbox::linked_component::LinkedComponent;
 use crate::sandbox::load_error::LoadError;
 use crate::sandbox::scheduler::FairScheduler;
@@ -158,14 +158,25 @@ impl InUse {
     }
 }
 
+/// Why there is no component to serve.
+#[derive(Debug, thiserror::Error)]
+pub enum SlotError {
+    /// There is no engine for it.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The component cannot be loaded.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+}
+
 impl ComponentSlot {
     /// Makes an engine and loads the first component. Compiling takes up to
     /// seconds and holds the calling thread.
     ///
     /// # Errors
     /// Where the engine or one instance cannot be made, or the file cannot be
-    /// served; a [`LoadError`] says which.
-    pub fn load(path: &Path, config: &EngineConfig) -> anyhow::Result<Self> {
+    /// served.
+    pub fn load(path: &Path, config: &EngineConfig) -> Result<Self, SlotError> {
         let bytes = std::fs::read(path).map_err(|source| LoadError::Read {
             path: path.to_owned(),
             source,

@@ -21,6 +21,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::component::watch::Stamp;
 use crate::http::io::WatchedIo;
+use crate::request::failure_log::chain;
 
 /// How often the files are looked at. Change events do not cross the border of
 /// every container, and a certificate is not replaced in a hurry.
@@ -153,8 +154,7 @@ impl Tls {
                 tracing::info!("serving the certificate anew that is in {certificate}");
             }
             Err(error) => {
-                let error = anyhow::Error::new(error);
-                tracing::warn!("the old certificate is kept: {error:#}");
+                tracing::warn!("the old certificate is kept: {}", chain(&error));
             }
         }
     }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::export::closing::Closing;
+use crate::otlp::closing::Closing;
 use crate::sanitize::Printable;
 
 /// The least time between two lines about one signal.

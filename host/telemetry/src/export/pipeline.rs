@@ -7,12 +7,13 @@ use std::time::Duration;
 use crate::config::signal::SignalConfig;
 use crate::console::{Console, ConsoleError};
 use crate::export::backoff::UnsupportedSignalBackoff;
-use crate::export::closing::Closing;
 use crate::export::counters::Exported;
 use crate::export::log::{ExportHealth, Failed};
-use crate::otlp::{
-    EncodedRequest, EncodedTraces, OtlpClient, OtlpError, OtlpRequest, Rejection, split,
-};
+use crate::otlp::OtlpClient;
+use crate::otlp::closing::Closing;
+use crate::otlp::error::{ExporterError, OtlpError};
+use crate::otlp::request::{EncodedRequest, EncodedTraces, OtlpRequest, Rejection};
+use crate::otlp::split::split;
 
 /// A signal's way out of the process.
 pub(crate) struct ExportPipeline {
@@ -68,7 +69,7 @@ impl ExportPipeline {
         timeout: Duration,
         counts: Arc<Exported>,
         closing: Closing,
-    ) -> anyhow::Result<Self> {
+    ) -> Result<Self, ExporterError> {
         let timeout = timeout.min(config.timeout);
         let mut backend = match config.enabled {
             true => Some(OtlpClient::new(config, timeout)?),

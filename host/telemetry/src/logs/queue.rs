@@ -17,7 +17,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::export::counters::Exported;
-use crate::otlp::MAX_REQUEST_BYTES;
+use crate::otlp::split::MAX_REQUEST_BYTES;
 
 /// How items are gathered before they are sent.
 #[derive(Clone, Copy, Debug)]

@@ -13,6 +13,7 @@ pub(crate) mod text;
 
 use std::sync::Arc;
 
+use opentelemetry_sdk::error::OTelSdkError;
 use parking_lot::Mutex;
 
 use crate::metrics::guest::GuestPoints;
@@ -28,6 +29,17 @@ pub struct PrometheusText {
     names: Arc<Mutex<Names>>,
     exemplars: Arc<Mutex<Vec<Exemplars>>>,
     guest_points: Arc<GuestPoints>,
+}
+
+/// Why the metrics cannot be rendered, which would be a defect.
+#[derive(Debug, thiserror::Error)]
+pub enum RenderError {
+    /// The instruments cannot be read.
+    #[error(transparent)]
+    Read(#[from] OTelSdkError),
+    /// The task that renders them has ended without a text.
+    #[error(transparent)]
+    Task(#[from] tokio::task::JoinError),
 }
 
 impl PrometheusText {
@@ -55,12 +67,12 @@ impl PrometheusText {
     ///
     /// # Errors
     /// Where the text cannot be made, which would be a defect.
-    pub async fn render(&self, format: TextFormat) -> anyhow::Result<String> {
+    pub async fn render(&self, format: TextFormat) -> Result<String, RenderError> {
         let text = self.clone();
         tokio::task::spawn_blocking(move || text.rendered(format)).await?
     }
 
-    fn rendered(&self, format: TextFormat) -> anyhow::Result<String> {
+    fn rendered(&self, format: TextFormat) -> Result<String, RenderError> {
         let mut families = self.reader.families()?;
         families.append(&mut self.guest_points.families());
         let all = self.exemplars.lock();

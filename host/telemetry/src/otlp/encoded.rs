@@ -7,7 +7,7 @@ use prost::Message;
 use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
-use crate::otlp::Unanswered;
+use crate::otlp::error::Unanswered;
 
 /// Sends bytes as they are, and decodes answers of the type `A`.
 pub(crate) struct EncodedCodec<A> {

@@ -3,7 +3,6 @@
 use std::error::Error;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use bytes::Bytes;
 use http::uri::PathAndQuery;
 use tonic::codec::CompressionEncoding;
@@ -12,12 +11,11 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
 use tonic::{Code, ConnectError, Request, Status};
 use tonic_types::StatusExt as _;
 
-use super::{OtlpError, OtlpRequest, Rejection, USER_AGENT, Unanswered};
-use crate::config::client_tls::ClientTls;
+use crate::config::client_tls::{ClientTls, ClientTlsError};
 use crate::config::signal::{Compression, SignalConfig};
-use crate::otlp::chain;
 use crate::otlp::encoded::EncodedCodec;
-use crate::otlp::request::backend_text;
+use crate::otlp::error::{ExporterError, OtlpError, Unanswered, chain};
+use crate::otlp::request::{OtlpRequest, Rejection, USER_AGENT, backend_text};
 
 /// The time without a word from the backend after which it is asked whether it
 /// still hears. Only while a request is open: servers take more for abuse.
@@ -35,9 +33,12 @@ pub(crate) struct GrpcTransport {
 }
 
 impl GrpcTransport {
-    pub(crate) fn new(config: &SignalConfig, timeout: Duration) -> anyhow::Result<Self> {
+    pub(crate) fn new(config: &SignalConfig, timeout: Duration) -> Result<Self, ExporterError> {
         let mut endpoint = Channel::from_shared(config.endpoint.clone())
-            .with_context(|| format!("{} is no address", config.shown_endpoint()))?
+            .map_err(|source| ExporterError::Endpoint {
+                endpoint: config.shown_endpoint(),
+                source: Some(source),
+            })?
             .user_agent(USER_AGENT)?
             .connect_timeout(timeout)
             .tcp_keepalive(Some(TCP_KEEPALIVE))
@@ -83,7 +84,7 @@ impl GrpcTransport {
     }
 }
 
-fn tls(files: &ClientTls) -> anyhow::Result<ClientTlsConfig> {
+fn tls(files: &ClientTls) -> Result<ClientTlsConfig, ClientTlsError> {
     let mut tls = ClientTlsConfig::new();
     tls = match files.authorities()? {
         Some(authorities) => tls.ca_certificate(Certificate::from_pem(authorities)),

@@ -6,7 +6,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
-use anyhow::Context as _;
 use bytes::{Bytes, BytesMut};
 use flate2::write::GzEncoder;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -14,12 +13,11 @@ use http_body::{Frame, SizeHint};
 use prost::Message as _;
 use reqwest::{Body, Certificate, Client, Identity, Response, Url, redirect};
 
-use super::{EncodedRequest, OtlpError, OtlpRequest, Rejection, USER_AGENT, Unanswered};
 use crate::config::client_tls::ClientTls;
 use crate::config::signal::{Compression, Protocol, SignalConfig};
-use crate::otlp::chain;
+use crate::otlp::error::{ExporterError, OtlpError, Unanswered, chain};
 use crate::otlp::json;
-use crate::otlp::request::backend_text;
+use crate::otlp::request::{EncodedRequest, OtlpRequest, Rejection, USER_AGENT, backend_text};
 
 /// What is read of an answer, in bytes: it says what was left out, or why nothing
 /// was taken.
@@ -40,11 +38,14 @@ pub(crate) struct HttpTransport {
 }
 
 impl HttpTransport {
-    pub(crate) fn new(config: &SignalConfig, timeout: Duration) -> anyhow::Result<Self> {
+    pub(crate) fn new(config: &SignalConfig, timeout: Duration) -> Result<Self, ExporterError> {
         let url = Url::parse(&config.endpoint)
             .ok()
             .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-            .with_context(|| format!("{} is no address", config.shown_endpoint()))?;
+            .ok_or_else(|| ExporterError::Endpoint {
+                endpoint: config.shown_endpoint(),
+                source: None,
+            })?;
         let mut headers = config.headers.clone();
         let media_type = match config.protocol {
             Protocol::HttpJson => JSON,
@@ -187,7 +188,7 @@ impl Form {
 fn with_tls(
     mut client: reqwest::ClientBuilder,
     files: &ClientTls,
-) -> anyhow::Result<reqwest::ClientBuilder> {
+) -> Result<reqwest::ClientBuilder, ExporterError> {
     if let Some(authorities) = files.authorities()? {
         client = client.tls_certs_only(Certificate::from_pem_bundle(&authorities)?);
     }

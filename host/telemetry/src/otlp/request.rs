@@ -18,6 +18,10 @@ use serde::Serialize;
 use crate::otlp::split::Split;
 use crate::sanitize::one_line;
 
+/// Names the exporter to backends, as OTLP asks for.
+pub(crate) const USER_AGENT: &str =
+    concat!("fanlight-otlp-exporter-rust/", env!("CARGO_PKG_VERSION"));
+
 /// The most bytes of a backend's text that are kept: enough for a reason, and no page
 /// of HTML.
 const MAX_BACKEND_TEXT: usize = 512;

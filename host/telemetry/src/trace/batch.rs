@@ -11,7 +11,8 @@ use opentelemetry_sdk::Resource;
 use prost::Message as _;
 
 use crate::export::pipeline::ExportPipeline;
-use crate::otlp::{EncodedTraces, bytes_field, put_header};
+use crate::otlp::request::EncodedTraces;
+use crate::trace::encode::{bytes_field, put_header};
 use crate::trace::queue::{Part, Room, SpanQueue};
 
 /// The most bytes of spans in a request, unless one span is larger. Collectors

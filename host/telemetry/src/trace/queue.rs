@@ -21,10 +21,10 @@ use tokio::sync::Notify;
 
 use crate::export::counters::Exported;
 use crate::logs::queue::{BatchConfig, Batches};
-use crate::otlp::write_span;
 use crate::sizes;
 use crate::thread_number::thread_number;
 use crate::trace::batch::{Requests, SpanSink};
+use crate::trace::encode::write_span;
 use crate::trace::queue::room::Amount;
 pub(crate) use crate::trace::queue::room::Room;
 

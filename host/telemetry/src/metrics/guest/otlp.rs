@@ -20,7 +20,7 @@ use prost::Message;
 use super::{GuestMetric, GuestPoints, SeriesKey, Shape};
 use crate::metrics::guest::buckets::Buckets;
 use crate::metrics::guest::point::{Number, Point};
-use crate::otlp::MAX_REQUEST_BYTES;
+use crate::otlp::split::MAX_REQUEST_BYTES;
 
 /// A request to export points, and whose they are.
 pub(crate) struct Request {

@@ -16,9 +16,9 @@ use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanExporter as _, SpanLink
 use prost::Message;
 
 use crate::TelemetryConfig;
-use crate::export::closing::Closing;
 use crate::export::pipeline::ExportPipeline;
 use crate::logs::queue::BatchConfig;
+use crate::otlp::closing::Closing;
 use crate::trace::batch::SpanSink;
 use crate::trace::queue::SpanQueue;
 
