@@ -148,7 +148,7 @@ impl ServeArgs {
             Ok(telemetry) => telemetry,
             Err(error) => return failed(&error.into(), BAD_USE),
         };
-        log.connect(&telemetry);
+        log.connect(telemetry.host_logger());
         let served = self
             .serve(slot, &telemetry, requests, tls, access, watch)
             .await;

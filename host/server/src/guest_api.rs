@@ -37,7 +37,7 @@ pub(crate) use crate::guest_api::stdio::{GuestStdio, Stream};
 use crate::guest_api::wasi_otel::{CompletedSpans, Exported};
 use crate::request::server_span::ServerSpan;
 use fanlight_telemetry::trace::limits::{AttributeLimits, SpanLimits};
-use fanlight_telemetry::trace::span::Tracer;
+use fanlight_telemetry::trace::tracer::Tracer;
 use fanlight_telemetry::{Dropped, GUEST_SCOPE, HOST_SCOPE, Telemetry};
 
 pub(crate) mod bindings {

@@ -8,9 +8,9 @@ use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status, TraceFlags, Tr
 use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
+use crate::config::batch::BatchConfig;
 use crate::config::resource;
 use crate::export::pipeline::ExportPipeline;
-use crate::logs::queue::BatchConfig;
 use crate::otlp::closing::Closing;
 use crate::otlp::error::ExporterError;
 use crate::trace::batch::SpanSink;

@@ -4,5 +4,4 @@ pub(crate) mod backoff;
 pub(crate) mod counters;
 pub(crate) mod log;
 pub(crate) mod pipeline;
-pub(crate) mod shutdown;
 pub(crate) mod startup_log;

@@ -1,6 +1,22 @@
 //! Owns the providers, their runtime, and the way of every signal out of the
 //! process. Knows no HTTP request and no component, and nothing global: two
 //! of them live side by side in one process.
+//!
+//! The wings, from the top down. A wing uses those below it and never those above;
+//! `cargo xtask wings` checks that.
+//!
+//! | wing | owns |
+//! |---|---|
+//! | `metrics` | the export of metrics, Prometheus' text, what guests aggregate, telemetry about telemetry |
+//! | `trace` | tracer, spans, their queue and their encoding |
+//! | `logs` | log records, their queue, the host's own log |
+//! | `export` | each signal's pipeline: back-off, counts, the log of its trouble |
+//! | `console` | standard output |
+//! | `otlp` | clients for gRPC and HTTP, OTLP's JSON; knows no signal's queue |
+//! | `config` | the `OTEL_*` variables |
+//! | `sizes` | the memory that telemetry takes while it waits |
+//! | `propagation` | the headers by which a trace goes from service to service |
+//! | `clock`, `sanitize`, `scope`, `thread_number` | what all others may use |
 
 #[cfg(any(test, feature = "benchmarks"))]
 pub mod benchmarks;
@@ -13,14 +29,17 @@ pub mod metrics;
 pub(crate) mod otlp;
 pub mod propagation;
 pub mod sanitize;
+pub(crate) mod scope;
+pub(crate) mod shutdown;
 pub mod sizes;
 pub mod thread_number;
 pub mod trace;
 
 use std::sync::Arc;
 
+use opentelemetry::logs::LoggerProvider as _;
 use opentelemetry::metrics::{Meter, MeterProvider as _};
-use opentelemetry_sdk::logs::SdkLoggerProvider;
+use opentelemetry_sdk::logs::{SdkLogger, SdkLoggerProvider};
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider, Temporality};
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{mpsc, oneshot};
@@ -28,22 +47,23 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 pub use crate::config::TelemetryConfig;
+pub use crate::config::batch::BatchConfig;
 pub use crate::config::client_tls::{ClientTls, ClientTlsError};
+pub use crate::config::protocol::Protocol;
 pub use crate::config::resource::ServiceIdentity;
-pub use crate::config::signal::{Compression, Protocol, SignalConfig};
+pub use crate::config::signal::{Compression, SignalConfig};
 pub use crate::export::counters::Dropped;
 pub use crate::logs::host_log::{HostLog, RECORD_ONLY, RECORD_TARGET};
-pub use crate::logs::queue::BatchConfig;
 use crate::logs::queue::ExportQueue;
 pub use crate::metrics::prometheus::exemplars::{Exemplars, SeriesExemplars};
 pub use crate::metrics::prometheus::text::TextFormat;
 pub use crate::metrics::prometheus::{PrometheusText, RenderError};
 pub use crate::otlp::error::ExporterError;
+pub use crate::scope::{GUEST_SCOPE, HOST_SCOPE};
 
 use crate::config::known_methods::KnownMethods;
-use crate::export::counters::Exported;
+use crate::export::counters::{Exported, SignalCounts};
 use crate::export::pipeline::ExportPipeline;
-use crate::export::shutdown::Export;
 use crate::logs::exporter::{LogQueueProcessor, LogSink, ScopedLogRecord};
 use crate::logs::queue::FlushRequest;
 use crate::metrics::exporter::{LastExport, MetricExporter};
@@ -51,15 +71,11 @@ use crate::metrics::guest::GuestPoints;
 use crate::otlp::closing::Closing;
 use crate::propagation::Propagators;
 use crate::sanitize::Printable;
+use crate::shutdown::Export;
 use crate::trace::batch::SpanSink;
 use crate::trace::limits::AttributeLimits;
 pub(crate) use crate::trace::queue::SpanQueue;
-use crate::trace::span::Tracer;
-
-/// The instrumentation scope of what the host itself says.
-pub const HOST_SCOPE: &str = "fanlight";
-/// The instrumentation scope of what a guest says without naming one.
-pub const GUEST_SCOPE: &str = "fanlight.guest";
+use crate::trace::tracer::Tracer;
 
 /// Traces, metrics and logs on their way out.
 ///
@@ -284,6 +300,12 @@ impl Telemetry {
         &self.guest_points
     }
 
+    /// The logger of the host's own log; none where no logs are exported.
+    pub fn host_logger(&self) -> Option<SdkLogger> {
+        let is_exported = self.config.logs.is_exported();
+        is_exported.then(|| self.loggers.logger(HOST_SCOPE))
+    }
+
     /// The loggers of guests, by scope.
     pub fn logger_provider(&self) -> &SdkLoggerProvider {
         &self.loggers
@@ -361,11 +383,4 @@ impl Drop for OwnRuntime {
             runtime.shutdown_background();
         }
     }
-}
-
-#[derive(Clone, Default)]
-struct SignalCounts {
-    traces: Arc<Exported>,
-    metrics: Arc<Exported>,
-    logs: Arc<Exported>,
 }

@@ -28,7 +28,8 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use self::http::HttpTransport;
-use crate::config::signal::{Protocol, SignalConfig};
+use crate::config::protocol::Protocol;
+use crate::config::signal::SignalConfig;
 use crate::otlp::closing::Closing;
 use crate::otlp::error::{ExporterError, OtlpError, Unanswered};
 use crate::otlp::grpc::GrpcTransport;

@@ -7,6 +7,8 @@
 
 pub(crate) mod b3;
 pub mod baggage;
+pub(crate) mod caller;
+pub(crate) mod header;
 pub(crate) mod ids;
 #[cfg(test)]
 mod tests;
@@ -16,11 +18,14 @@ pub mod trace_state;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName};
-use opentelemetry::trace::{SpanContext, TraceFlags, TraceState};
+use opentelemetry::trace::SpanContext;
 
 use crate::propagation::baggage::Baggage;
+pub use crate::propagation::caller::Caller;
+use crate::propagation::caller::Found;
+pub use crate::propagation::caller::RANDOM;
 pub use crate::propagation::ids::bytes_of;
-pub use crate::propagation::trace_context::{RANDOM, format_traceparent};
+pub use crate::propagation::trace_context::format_traceparent;
 pub use crate::propagation::trace_state::tracestate;
 
 /// The name of the response header that tells a client its trace.
@@ -48,20 +53,6 @@ pub struct Extracted {
     pub carried: PropagatedContext,
 }
 
-/// Who calls, as far as headers tell.
-#[derive(Debug, Default, PartialEq)]
-pub enum Caller {
-    /// No caller is named: the request begins a trace.
-    #[default]
-    Unknown,
-    /// A caller without a span has decided whether the trace is sampled.
-    Decision(TraceFlags),
-    /// A span.
-    Span(SpanContext),
-    /// A span whose service leaves it to this one whether the trace is sampled.
-    Deferring(SpanContext),
-}
-
 /// What goes on with a request beside the context of a span.
 #[derive(Debug, Default, PartialEq)]
 pub struct PropagatedContext {
@@ -70,13 +61,6 @@ pub struct PropagatedContext {
     /// The caller wants this trace kept at any cost: B3 has a flag for it, which is
     /// handed on.
     pub debug: bool,
-}
-
-/// The caller as one format names it.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Found {
-    caller: Caller,
-    debug: bool,
 }
 
 impl Default for Propagators {
@@ -201,76 +185,5 @@ impl Propagator {
         ]
         .into_iter()
         .find_map(|(known, it)| known.eq_ignore_ascii_case(name).then_some(it))
-    }
-}
-
-impl Caller {
-    /// What is known of the caller once a later format has had its say: its
-    /// word, unless it says less of the same than is known.
-    fn followed_by(self, later: Self) -> Self {
-        match (self, later) {
-            // A decision without a span says less than a span does.
-            (known @ (Self::Span(_) | Self::Deferring(_)), Self::Decision(_)) => known,
-            // Nothing said of sampling is no reason to decide anew on a trace
-            // that is decided on.
-            (Self::Span(known), Self::Deferring(later)) if known.trace_id() == later.trace_id() => {
-                Self::Span(known)
-            }
-            (Self::Span(known), Self::Span(later))
-                if known.trace_id() == later.trace_id() && known.span_id() == later.span_id() =>
-            {
-                Self::Span(joined(&known, &later))
-            }
-            (_, later) => later,
-        }
-    }
-
-    fn is_sampled(&self) -> bool {
-        match self {
-            Self::Unknown | Self::Deferring(_) => false,
-            Self::Decision(flags) => flags.is_sampled(),
-            Self::Span(context) => context.is_sampled(),
-        }
-    }
-}
-
-/// The later of two contexts of one span, with what only the earlier one has:
-/// B3 has no place for a trace's state, nor for the random flag.
-fn joined(earlier: &SpanContext, later: &SpanContext) -> SpanContext {
-    let state = if *later.trace_state() == TraceState::NONE {
-        earlier.trace_state()
-    } else {
-        later.trace_state()
-    };
-    let flags = later.trace_flags() | (earlier.trace_flags() & RANDOM);
-    SpanContext::new(
-        later.trace_id(),
-        later.span_id(),
-        flags,
-        true,
-        state.clone(),
-    )
-}
-
-impl Found {
-    fn span(context: SpanContext) -> Self {
-        Self {
-            caller: Caller::Span(context),
-            debug: false,
-        }
-    }
-}
-
-/// A header that is there more than once, where once is the most.
-struct Repeated;
-
-/// The value of a header that may be there once. Of two, nothing shows which is
-/// right.
-fn once<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a [u8]>, Repeated> {
-    let mut values = headers.get_all(name).iter();
-    let value = values.next();
-    match values.next() {
-        None => Ok(value.map(http::HeaderValue::as_bytes)),
-        Some(_) => Err(Repeated),
     }
 }

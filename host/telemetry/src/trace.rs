@@ -7,3 +7,4 @@ pub(crate) mod queue;
 pub mod span;
 #[cfg(test)]
 mod tests;
+pub mod tracer;

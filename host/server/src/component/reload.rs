@@ -23,7 +23,7 @@ use crate::component::slot::{ComponentSlot, LoadedComponent, SlotView, Source};
 use crate::component::source::ComponentSource;
 use crate::component::swap_error::SwapError;
 use fanlight_telemetry::Telemetry;
-use fanlight_telemetry::trace::span::Tracer;
+use fanlight_telemetry::trace::tracer::Tracer;
 
 /// Replaces what a slot holds.
 pub struct Reloader {

@@ -21,7 +21,7 @@ use crate::guest_api::open_spans::SpanHandle;
 use crate::guest_api::scope;
 use fanlight_telemetry::sizes;
 use fanlight_telemetry::trace::limits::{AttributeLimits, MAX_TEXT_BYTES};
-use fanlight_telemetry::trace::span::{Parent, SpanStart};
+use fanlight_telemetry::trace::tracer::{Parent, SpanStart};
 
 /// Where a guest hangs a span.
 enum Above {

@@ -12,7 +12,8 @@ use crate::guest_api::budget::OverBudget;
 use crate::guest_api::current_span::ScopeHandle;
 use crate::request::server_span::{ErrorType, ServerSpan};
 use crate::request::usage::GuestUsage;
-use fanlight_telemetry::trace::span::{Span, Tracer};
+use fanlight_telemetry::trace::span::Span;
+use fanlight_telemetry::trace::tracer::Tracer;
 
 /// Spans by the number that their handles carry.
 pub(crate) struct GuestSpans {

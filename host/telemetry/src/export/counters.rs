@@ -1,7 +1,16 @@
 //! Counts what was not kept: items over a bound, and items that never left.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What became of the items of each signal.
+#[derive(Clone, Default)]
+pub(crate) struct SignalCounts {
+    pub(crate) traces: Arc<Exported>,
+    pub(crate) metrics: Arc<Exported>,
+    pub(crate) logs: Arc<Exported>,
+}
 
 /// What guests said over their bounds, since the process began.
 #[derive(Debug, Default)]

@@ -2,15 +2,15 @@
 //!
 //! It takes what Fanlight says and nothing of what carries it out: were the
 //! exporters heard, each export would make the next one. The layer belongs to
-//! the program, as its log does, and is there before telemetry and after it; a
-//! [`Telemetry`] hears of the log only when the program connects it.
+//! the program, as its log does, and is there before telemetry and after it. Telemetry
+//! gets the log only when the program connects the two.
 
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use opentelemetry::Key;
-use opentelemetry::logs::{AnyValue, LogRecord as _, Logger as _, LoggerProvider as _, Severity};
+use opentelemetry::logs::{AnyValue, LogRecord as _, Logger as _, Severity};
 use opentelemetry::trace::{SpanId, TraceId};
 use opentelemetry_sdk::logs::SdkLogger;
 use parking_lot::Mutex;
@@ -18,8 +18,6 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
-
-use crate::{HOST_SCOPE, Telemetry};
 
 /// The most records that wait for telemetry to begin: a start says some ten.
 const MAX_WAITING: usize = 256;
@@ -63,15 +61,14 @@ impl Default for State {
 }
 
 impl HostLog {
-    /// Hands over the events until now, and from now on each event as it comes. Where
-    /// no logs are exported, nothing is kept.
-    pub fn connect(&self, telemetry: &Telemetry) {
+    /// Hands over the events until now, and from now on each event as it comes.
+    /// Without a logger no event is kept.
+    pub fn connect(&self, logger: Option<SdkLogger>) {
         let mut state = self.state.lock();
-        if !telemetry.config.logs.is_exported() {
+        let Some(logger) = logger else {
             *state = State::Closed;
             return;
-        }
-        let logger = telemetry.loggers.logger(HOST_SCOPE);
+        };
         if let State::Waiting(records) = &mut *state {
             for record in std::mem::take(records) {
                 record.emit(&logger);

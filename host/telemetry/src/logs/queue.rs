@@ -16,41 +16,9 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
+use crate::config::batch::BatchConfig;
 use crate::export::counters::Exported;
 use crate::otlp::split::MAX_REQUEST_BYTES;
-
-/// How items are gathered before they are sent.
-#[derive(Clone, Copy, Debug)]
-pub struct BatchConfig {
-    /// The longest time that an item waits for others.
-    pub schedule_delay: Duration,
-    /// The most items in one export; bounded in bytes alone by default.
-    pub max_batch: usize,
-    /// The most items that wait or are under way; bounded in bytes alone by default.
-    pub max_items: usize,
-    /// The most bytes that wait or are under way: of spans the memory that they
-    /// take, of log records an estimate of it.
-    pub max_bytes: usize,
-    /// How long one export may take.
-    pub export_timeout: Duration,
-}
-
-impl Default for BatchConfig {
-    fn default() -> Self {
-        Self {
-            // The specification says 5 s for spans; whoever has just sent a
-            // request is looking for its trace already.
-            schedule_delay: Duration::from_secs(1),
-            // The specification's 512 are a hundredth of a second at full speed:
-            // few large requests cost sender and backend less.
-            max_batch: usize::MAX,
-            max_items: usize::MAX,
-            max_bytes: 32 * 1024 * 1024,
-            // The specification's 30 s; the exporter's own 10 s come first.
-            export_timeout: Duration::from_secs(30),
-        }
-    }
-}
 
 /// Where a batch goes.
 pub(crate) trait Sink<T>: Send + Sync + 'static {

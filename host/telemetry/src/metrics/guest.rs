@@ -11,6 +11,7 @@ pub(crate) mod buckets;
 pub(crate) mod exponential;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
+pub(crate) mod number;
 pub(crate) mod otlp;
 pub(crate) mod point;
 pub(crate) mod prometheus;
@@ -26,7 +27,8 @@ use parking_lot::{Mutex, RwLock};
 
 pub use crate::metrics::guest::buckets::Buckets;
 pub use crate::metrics::guest::exponential::{ExponentialHistogram, MAX_BUCKETS, SCALES};
-pub use crate::metrics::guest::point::{Histogram, Number, NumberType, Point, Range};
+pub use crate::metrics::guest::number::{Number, NumberType, Range};
+pub use crate::metrics::guest::point::{Histogram, Point};
 
 /// All metrics that guests have aggregated themselves.
 #[derive(Debug)]

@@ -95,7 +95,7 @@ mod tests {
     use opentelemetry_sdk::metrics::{SdkMeterProvider, Temporality};
 
     use super::*;
-    use crate::{GUEST_SCOPE, HOST_SCOPE};
+    use crate::scope::{GUEST_SCOPE, HOST_SCOPE};
 
     fn text_and_meters() -> (PrometheusText, SdkMeterProvider) {
         let resource = Resource::builder_empty().build();

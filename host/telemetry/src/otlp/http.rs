@@ -14,7 +14,8 @@ use prost::Message as _;
 use reqwest::{Body, Certificate, Client, Identity, Response, Url, redirect};
 
 use crate::config::client_tls::ClientTls;
-use crate::config::signal::{Compression, Protocol, SignalConfig};
+use crate::config::protocol::Protocol;
+use crate::config::signal::{Compression, SignalConfig};
 use crate::otlp::error::{ExporterError, OtlpError, Unanswered, chain};
 use crate::otlp::json;
 use crate::otlp::request::{EncodedRequest, OtlpRequest, Rejection, USER_AGENT, backend_text};

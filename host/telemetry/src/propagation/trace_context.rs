@@ -8,16 +8,13 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 
+use crate::propagation::header::once;
 use crate::propagation::ids::{bytes_of, hex, span_id, trace_id};
-use crate::propagation::once;
 use crate::propagation::trace_state::{self, tracestate};
 
 static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 static TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
-/// W3C Trace Context Level 2 §3.2.2.5.2: the right half of the trace's id is
-/// random. The service that begins a trace sets it, and all others pass it on.
-pub const RANDOM: TraceFlags = TraceFlags::new(0x02);
 /// The flags of version 00; all others are sent as zeros.
 const KNOWN_FLAGS: u8 = 0x03;
 

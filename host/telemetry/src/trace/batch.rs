@@ -9,8 +9,11 @@ use opentelemetry_proto::tonic::resource::v1::Resource as ResourceMessage;
 use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
 use opentelemetry_sdk::Resource;
 use prost::Message as _;
+use tokio::sync::Notify;
 
+use crate::config::batch::BatchConfig;
 use crate::export::pipeline::ExportPipeline;
+use crate::logs::queue::Batches;
 use crate::otlp::request::EncodedTraces;
 use crate::trace::encode::{bytes_field, put_header};
 use crate::trace::queue::{Part, Room, SpanQueue};
@@ -19,6 +22,33 @@ use crate::trace::queue::{Part, Room, SpanQueue};
 /// take four times as much, but for JSON a request is in memory as a tree,
 /// which is ten times as large and more.
 const REQUEST_BYTES: usize = 1024 * 1024;
+
+impl Batches for SpanQueue {
+    type Sink = SpanSink;
+
+    fn config(&self) -> &BatchConfig {
+        &self.config
+    }
+
+    fn full_batch(&self) -> &Notify {
+        &self.full_batch
+    }
+
+    fn first_item(&self) -> &Notify {
+        &self.first_item
+    }
+
+    fn is_empty(&self) -> bool {
+        self.waiting.now().spans == 0
+    }
+
+    async fn export_all(&self, sink: &SpanSink) {
+        let mut requests = Requests::new(self.take(), self.config.max_batch);
+        while let Some(parts) = requests.next() {
+            sink.export(self, parts).await;
+        }
+    }
+}
 
 /// Parts, in as many requests as it takes.
 pub(crate) struct Requests {

@@ -19,11 +19,10 @@ use opentelemetry_sdk::trace::SpanData;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use crate::config::batch::BatchConfig;
 use crate::export::counters::Exported;
-use crate::logs::queue::{BatchConfig, Batches};
 use crate::sizes;
 use crate::thread_number::thread_number;
-use crate::trace::batch::{Requests, SpanSink};
 use crate::trace::encode::write_span;
 use crate::trace::queue::room::Amount;
 pub(crate) use crate::trace::queue::room::Room;
@@ -52,11 +51,11 @@ pub(crate) struct SpanQueue {
     held: Amount,
     /// What is written and waits: enough of it is a batch, whatever else is under
     /// way.
-    waiting: Amount,
+    pub(super) waiting: Amount,
     spare: Mutex<Vec<Vec<u8>>>,
-    full_batch: Notify,
-    first_item: Notify,
-    config: BatchConfig,
+    pub(super) full_batch: Notify,
+    pub(super) first_item: Notify,
+    pub(super) config: BatchConfig,
     counts: Arc<Exported>,
     enabled: bool,
 }
@@ -332,33 +331,6 @@ impl SpanQueue {
             self.reuse(part.bytes);
         }
         count
-    }
-}
-
-impl Batches for SpanQueue {
-    type Sink = SpanSink;
-
-    fn config(&self) -> &BatchConfig {
-        &self.config
-    }
-
-    fn full_batch(&self) -> &Notify {
-        &self.full_batch
-    }
-
-    fn first_item(&self) -> &Notify {
-        &self.first_item
-    }
-
-    fn is_empty(&self) -> bool {
-        self.waiting.now().spans == 0
-    }
-
-    async fn export_all(&self, sink: &SpanSink) {
-        let mut requests = Requests::new(self.take(), self.config.max_batch);
-        while let Some(parts) = requests.next() {
-            sink.export(self, parts).await;
-        }
     }
 }
 

@@ -6,7 +6,6 @@
 //! one value a key, so what is exported is what was said last.
 
 pub(crate) mod attribute_index;
-pub(crate) mod tracer;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -16,10 +15,10 @@ use opentelemetry::KeyValue;
 use opentelemetry::trace::{Event, Link, SpanContext, Status};
 use opentelemetry_sdk::trace::SpanData;
 
+use crate::export::counters::Dropped;
+use crate::trace::limits::SpanLimits;
+use crate::trace::queue::SpanQueue;
 pub use crate::trace::span::attribute_index::AttributeIndex;
-pub use crate::trace::span::tracer::Tracer;
-use crate::trace::span::tracer::TracerShared;
-pub use crate::trace::span::tracer::{Parent, SpanStart};
 
 /// A span that has started and not ended yet.
 ///
@@ -33,10 +32,39 @@ struct Recording {
     data: SpanData,
     /// Of the data's attributes.
     keys: AttributeIndex,
-    shared: Arc<TracerShared>,
+    pipeline: Arc<SpanPipeline>,
+}
+
+/// What a tracer's spans have in common: their bounds, and where they go.
+pub(crate) struct SpanPipeline {
+    pub(crate) limits: SpanLimits,
+    /// Where ended spans wait for export.
+    pub(crate) queue: Arc<SpanQueue>,
+    /// Counts what is over the limits.
+    pub(crate) dropped: Arc<Dropped>,
 }
 
 impl Span {
+    /// A span that records in `data`, of which no attribute's key is there twice.
+    pub(crate) fn recording(data: SpanData, pipeline: Arc<SpanPipeline>) -> Self {
+        Self {
+            context: data.span_context.clone(),
+            recording: Some(Box::new(Recording {
+                data,
+                keys: AttributeIndex::default(),
+                pipeline,
+            })),
+        }
+    }
+
+    /// A span that records nothing.
+    pub(crate) fn non_recording(context: SpanContext) -> Self {
+        Self {
+            context,
+            recording: None,
+        }
+    }
+
     /// The identity of the span.
     pub fn context(&self) -> &SpanContext {
         &self.context
@@ -59,11 +87,15 @@ impl Span {
         let Some(recording) = &mut self.recording else {
             return;
         };
-        let limit = recording.shared.limits.attributes;
-        let Recording { data, keys, shared } = &mut **recording;
+        let limit = recording.pipeline.limits.attributes;
+        let Recording {
+            data,
+            keys,
+            pipeline,
+        } = &mut **recording;
         if !keys.put(&mut data.attributes, attribute, limit) {
             data.dropped_attributes_count += 1;
-            shared.dropped.attributes(1);
+            pipeline.dropped.attributes(1);
         }
     }
 
@@ -97,7 +129,7 @@ impl Span {
         let Some(recording) = &mut self.recording else {
             return false;
         };
-        let limit = recording.shared.limits.events.saturating_sub(reserved);
+        let limit = recording.pipeline.limits.events.saturating_sub(reserved);
         let takes = recording.data.events.events.len() < limit;
         if !takes {
             self.lose_event();
@@ -109,7 +141,7 @@ impl Span {
     pub fn lose_event(&mut self) {
         if let Some(recording) = &mut self.recording {
             recording.data.events.dropped_count += 1;
-            recording.shared.dropped.events(1);
+            recording.pipeline.dropped.events(1);
         }
     }
 
@@ -126,7 +158,7 @@ impl Span {
     pub fn lose_link(&mut self) {
         if let Some(recording) = &mut self.recording {
             recording.data.links.dropped_count += 1;
-            recording.shared.dropped.links(1);
+            recording.pipeline.dropped.links(1);
         }
     }
 
@@ -142,7 +174,7 @@ impl Span {
         let Some(recording) = &mut self.recording else {
             return;
         };
-        if recording.data.links.links.len() < recording.shared.limits.links {
+        if recording.data.links.links.len() < recording.pipeline.limits.links {
             recording.data.links.links.push(link);
         } else {
             self.lose_link();
@@ -175,14 +207,14 @@ impl Span {
             return;
         };
         let Recording {
-            mut data, shared, ..
+            mut data, pipeline, ..
         } = *recording;
         // An end before the start comes from a guest's own clock.
         data.end_time = time.max(data.start_time);
-        let over = shared.limits.enforce(&mut data);
+        let over = pipeline.limits.enforce(&mut data);
         if over > 0 {
-            shared.dropped.attributes(u64::from(over));
+            pipeline.dropped.attributes(u64::from(over));
         }
-        shared.queue.push(&data);
+        pipeline.queue.push(&data);
     }
 }

@@ -16,8 +16,8 @@ use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanExporter as _, SpanLink
 use prost::Message;
 
 use crate::TelemetryConfig;
+use crate::config::batch::BatchConfig;
 use crate::export::pipeline::ExportPipeline;
-use crate::logs::queue::BatchConfig;
 use crate::otlp::closing::Closing;
 use crate::trace::batch::SpanSink;
 use crate::trace::queue::SpanQueue;

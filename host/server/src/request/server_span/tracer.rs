@@ -19,7 +19,8 @@ use fanlight_telemetry::clock::RequestClock;
 use fanlight_telemetry::config::known_methods::KnownMethods;
 use fanlight_telemetry::propagation::{Caller, Extracted, Propagators};
 use fanlight_telemetry::trace::limits::MAX_TEXT_BYTES;
-use fanlight_telemetry::trace::span::{AttributeIndex, Parent, SpanStart, Tracer};
+use fanlight_telemetry::trace::span::AttributeIndex;
+use fanlight_telemetry::trace::tracer::{Parent, SpanStart, Tracer};
 use fanlight_telemetry::{HOST_SCOPE, Telemetry};
 
 /// Starts server spans, and has their requests counted.

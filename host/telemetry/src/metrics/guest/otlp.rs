@@ -19,7 +19,8 @@ use prost::Message;
 
 use super::{GuestMetric, GuestPoints, SeriesKey, Shape};
 use crate::metrics::guest::buckets::Buckets;
-use crate::metrics::guest::point::{Number, Point};
+use crate::metrics::guest::number::Number;
+use crate::metrics::guest::point::Point;
 use crate::otlp::split::MAX_REQUEST_BYTES;
 
 /// A request to export points, and whose they are.

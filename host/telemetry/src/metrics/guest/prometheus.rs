@@ -88,7 +88,7 @@ fn powers_of_two(histogram: &ExponentialHistogram) -> Vec<(f64, u64)> {
 mod tests {
     use super::*;
     use crate::metrics::guest::buckets;
-    use crate::metrics::guest::point::Range;
+    use crate::metrics::guest::number::Range;
 
     #[test]
     fn a_histogram_by_a_factor_has_its_bounds_at_powers_of_two() {

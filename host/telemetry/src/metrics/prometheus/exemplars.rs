@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use opentelemetry::trace::SpanContext;
-use opentelemetry::{InstrumentationScope, KeyValue, SpanId, TraceId};
+use opentelemetry::{InstrumentationScope, KeyValue};
 use parking_lot::Mutex;
 
-use crate::HOST_SCOPE;
-use crate::metrics::prometheus::family::{Family, Label, Value};
+use crate::metrics::prometheus::family::{Exemplar, Family, Label, Value};
 use crate::metrics::prometheus::naming::labels;
+use crate::scope::HOST_SCOPE;
 
 /// The most series of a histogram that have exemplars: some 100 KiB of 15 buckets.
 const MAX_SERIES: usize = 64;
@@ -30,15 +30,6 @@ pub struct SeriesExemplars {
     bounds: &'static [f64],
     /// One more than there are bounds.
     buckets: Vec<Mutex<Option<Exemplar>>>,
-}
-
-/// A value, and the span in which it was measured.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Exemplar {
-    pub(crate) trace_id: TraceId,
-    pub(crate) span_id: SpanId,
-    pub(crate) value: f64,
-    pub(crate) at: SystemTime,
 }
 
 impl Exemplars {

@@ -4,6 +4,7 @@ use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status};
 use opentelemetry_sdk::trace::{SpanEvents, SpanLinks};
 
 use super::*;
+use crate::trace::batch::Requests;
 
 fn span(library: &str, bytes: usize) -> SpanData {
     SpanData {

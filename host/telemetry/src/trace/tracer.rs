@@ -13,10 +13,11 @@ use opentelemetry_sdk::trace::{
     SpanEvents, SpanLinks,
 };
 
-use super::{AttributeIndex, Recording, Span};
+use crate::export::counters::Dropped;
 use crate::propagation::RANDOM;
 use crate::trace::limits::SpanLimits;
-use crate::{Dropped, SpanQueue};
+use crate::trace::queue::SpanQueue;
+use crate::trace::span::{Span, SpanPipeline};
 
 /// Where a new span hangs.
 pub enum Parent<'a> {
@@ -53,15 +54,13 @@ pub struct SpanStart<'a> {
 /// Starts spans: asks the sampler, makes the ids.
 #[derive(Clone)]
 pub struct Tracer {
-    shared: Arc<TracerShared>,
+    shared: Arc<Shared>,
+    pipeline: Arc<SpanPipeline>,
 }
 
-pub(crate) struct TracerShared {
+struct Shared {
     sampler: Box<dyn ShouldSample>,
     ids: RandomIdGenerator,
-    pub(crate) limits: SpanLimits,
-    pub(crate) queue: Arc<SpanQueue>,
-    pub(crate) dropped: Arc<Dropped>,
 }
 
 impl Tracer {
@@ -72,9 +71,11 @@ impl Tracer {
         dropped: Arc<Dropped>,
     ) -> Self {
         Self {
-            shared: Arc::new(TracerShared {
+            shared: Arc::new(Shared {
                 sampler,
                 ids: RandomIdGenerator::default(),
+            }),
+            pipeline: Arc::new(SpanPipeline {
                 limits,
                 queue,
                 dropped,
@@ -84,17 +85,17 @@ impl Tracer {
 
     /// Whether a sampled span goes anywhere: where none does, none records.
     pub fn is_exporting(&self) -> bool {
-        self.shared.queue.is_enabled()
+        self.pipeline.queue.is_enabled()
     }
 
     /// The limits on what spans hold.
     pub fn limits(&self) -> &SpanLimits {
-        &self.shared.limits
+        &self.pipeline.limits
     }
 
     /// Counts of what was dropped.
     pub fn dropped(&self) -> &Arc<Dropped> {
-        &self.shared.dropped
+        &self.pipeline.dropped
     }
 
     /// Starts a span.
@@ -153,39 +154,30 @@ impl Tracer {
         // A record-only span would be seen by local processors alone; there are none.
         // Where no exporter takes spans the decision is handed on, and that is all.
         if decision != SamplingDecision::RecordAndSample || !self.is_exporting() {
-            return Span {
-                context,
-                recording: None,
-            };
+            return Span::non_recording(context);
         }
-        let limit = self.shared.limits.attributes;
+        let limit = self.pipeline.limits.attributes;
         let over = attributes.len().saturating_sub(limit);
         if over > 0 {
             attributes.truncate(limit);
-            self.shared.dropped.attributes(over as u64);
+            self.pipeline.dropped.attributes(over as u64);
         }
-        let mut span = Span {
-            recording: Some(Box::new(Recording {
-                data: SpanData {
-                    span_context: context.clone(),
-                    parent_span_id,
-                    parent_span_is_remote: parent_is_remote,
-                    span_kind: start.kind,
-                    name: start.name,
-                    start_time: start.time,
-                    end_time: start.time,
-                    attributes,
-                    dropped_attributes_count: u32::try_from(over).unwrap_or(u32::MAX),
-                    events: SpanEvents::default(),
-                    links: SpanLinks::default(),
-                    status: Status::Unset,
-                    instrumentation_scope: start.scope,
-                },
-                keys: AttributeIndex::default(),
-                shared: Arc::clone(&self.shared),
-            })),
-            context,
+        let data = SpanData {
+            span_context: context,
+            parent_span_id,
+            parent_span_is_remote: parent_is_remote,
+            span_kind: start.kind,
+            name: start.name,
+            start_time: start.time,
+            end_time: start.time,
+            attributes,
+            dropped_attributes_count: u32::try_from(over).unwrap_or(u32::MAX),
+            events: SpanEvents::default(),
+            links: SpanLinks::default(),
+            status: Status::Unset,
+            instrumentation_scope: start.scope,
         };
+        let mut span = Span::recording(data, Arc::clone(&self.pipeline));
         for attribute in samplers {
             span.set_attribute(attribute);
         }
@@ -197,7 +189,7 @@ impl Tracer {
 
     /// Queues a span that a guest has made by itself, if spans are exported.
     pub fn export(&self, span: SpanData) {
-        self.shared.queue.push(&span);
+        self.pipeline.queue.push(&span);
     }
 
     /// A context that is handed on but records nothing, below `parent`, whose
@@ -231,7 +223,7 @@ mod tests {
     use opentelemetry_sdk::trace::Sampler;
 
     use super::*;
-    use crate::BatchConfig;
+    use crate::config::batch::BatchConfig;
 
     /// Of a server whose traces go nowhere.
     fn silent(sampler: Sampler) -> Tracer {
