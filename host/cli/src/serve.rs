@@ -230,7 +230,7 @@ impl ServeArgs {
             }
             None => None,
         };
-        telemetry.announce();
+        telemetry.log_destinations();
         let scrapes = match scrapes {
             Some((listener, metrics)) => {
                 let address = listener.local_addr()?;

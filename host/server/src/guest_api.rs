@@ -126,7 +126,7 @@ impl GuestSignals {
         Self {
             instruments: Instruments::new(
                 telemetry.meter_provider().clone(),
-                Arc::clone(telemetry.guest_points()),
+                Arc::clone(telemetry.guest_metrics()),
                 &limits,
                 Arc::clone(&dropped),
             ),

@@ -30,7 +30,7 @@ pub(crate) enum ConsoleError {
     #[error("{0}")]
     Broken(io::Error),
     /// Its reader does not read for now.
-    #[error("nobody reads it")]
+    #[error("its reader does not read")]
     Blocked,
 }
 

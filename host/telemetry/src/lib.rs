@@ -64,15 +64,15 @@ pub use crate::scope::{GUEST_SCOPE, HOST_SCOPE};
 use crate::config::known_methods::KnownMethods;
 use crate::export::counters::{Exported, SignalCounts};
 use crate::export::pipeline::ExportPipeline;
-use crate::logs::exporter::{LogQueueProcessor, LogSink, ScopedLogRecord};
+use crate::logs::exporter::{LogExporter, LogQueueProcessor, ScopedLogRecord};
 use crate::logs::queue::FlushRequest;
 use crate::metrics::exporter::{LastExport, MetricExporter};
-use crate::metrics::guest::GuestPoints;
+use crate::metrics::guest::GuestMetricStore;
 use crate::otlp::closing::Closing;
 use crate::propagation::Propagators;
 use crate::sanitize::Printable;
 use crate::shutdown::Export;
-use crate::trace::batch::SpanSink;
+use crate::trace::batch::SpanExporter;
 use crate::trace::limits::AttributeLimits;
 pub(crate) use crate::trace::queue::SpanQueue;
 use crate::trace::tracer::Tracer;
@@ -88,7 +88,7 @@ pub struct Telemetry {
     tracer: Tracer,
     meters: SdkMeterProvider,
     loggers: SdkLoggerProvider,
-    guest_points: Arc<GuestPoints>,
+    guest_metrics: Arc<GuestMetricStore>,
     prometheus: Option<PrometheusText>,
     flushes: Vec<mpsc::Sender<FlushRequest>>,
     last_metrics: Arc<LastExport>,
@@ -145,13 +145,13 @@ impl Telemetry {
         let dropped = Arc::new(Dropped::default());
         let mut flushes = Vec::new();
         let mut exports = Vec::new();
-        let output = |signal, config: &SignalConfig, timeout, counts: &Arc<Exported>| {
+        let pipeline = |signal, config: &SignalConfig, timeout, counts: &Arc<Exported>| {
             let closing = own.closing.clone();
             ExportPipeline::new(signal, config, timeout, Arc::clone(counts), closing)
                 .map_err(|source| TelemetryError::Exporter { signal, source })
         };
-        let mut exported = |signal, output: &ExportPipeline, counts: &Arc<Exported>| {
-            exports.push(Export::new(signal, output, Arc::clone(counts)));
+        let mut exported = |signal, pipeline: &ExportPipeline, counts: &Arc<Exported>| {
+            exports.push(Export::new(signal, pipeline, Arc::clone(counts)));
         };
 
         let spans = Arc::new(SpanQueue::new(
@@ -161,12 +161,16 @@ impl Telemetry {
         ));
         if config.traces.is_exported() {
             let timeout = config.span_batch.export_timeout;
-            let output = output("traces", &config.traces, timeout, &counts.traces)?;
-            exported("traces", &output, &counts.traces);
+            let pipeline = pipeline("traces", &config.traces, timeout, &counts.traces)?;
+            exported("traces", &pipeline, &counts.traces);
             let (sender, receiver) = mpsc::channel(1);
             flushes.push(sender);
-            let sink = SpanSink::new(output, &resource);
-            runtime.spawn(crate::logs::queue::run(Arc::clone(&spans), sink, receiver));
+            let exporter = SpanExporter::new(pipeline, &resource);
+            runtime.spawn(crate::logs::queue::run(
+                Arc::clone(&spans),
+                exporter,
+                receiver,
+            ));
         }
 
         let records = Arc::new(ExportQueue::new(
@@ -177,32 +181,33 @@ impl Telemetry {
         let mut loggers = SdkLoggerProvider::builder().with_resource(resource.clone());
         if config.logs.is_exported() {
             let timeout = config.log_batch.export_timeout;
-            let output = output("logs", &config.logs, timeout, &counts.logs)?;
-            exported("logs", &output, &counts.logs);
+            let pipeline = pipeline("logs", &config.logs, timeout, &counts.logs)?;
+            exported("logs", &pipeline, &counts.logs);
             let (sender, receiver) = mpsc::channel(1);
             flushes.push(sender);
-            let sink = LogSink::new(output.gated(), &resource);
+            let exporter = LogExporter::new(pipeline.with_unsupported_backoff(), &resource);
             runtime.spawn(crate::logs::queue::run(
                 Arc::clone(&records),
-                sink,
+                exporter,
                 receiver,
             ));
             loggers = loggers.with_log_processor(LogQueueProcessor(Arc::clone(&records)));
         }
 
-        let guest_points = Arc::new(GuestPoints::new(config.temporality, &resource));
+        let guest_metrics = Arc::new(GuestMetricStore::new(config.temporality, &resource));
         let mut meters = SdkMeterProvider::builder().with_resource(resource);
         let last_metrics = Arc::new(LastExport::default());
         if config.metrics.is_exported() {
             let timeout = config.metric_timeout;
-            let mut output = output("metrics", &config.metrics, timeout, &counts.metrics)?.gated();
-            exported("metrics", &output, &counts.metrics);
+            let mut pipeline = pipeline("metrics", &config.metrics, timeout, &counts.metrics)?
+                .with_unsupported_backoff();
+            exported("metrics", &pipeline, &counts.metrics);
             if config.temporality == Temporality::Cumulative {
-                output = output.making_up();
+                pipeline = pipeline.with_cumulative_values();
             }
             let exporter = MetricExporter {
-                output: Arc::new(output),
-                guest_points: Arc::clone(&guest_points),
+                pipeline: Arc::new(pipeline),
+                guest_metrics: Arc::clone(&guest_metrics),
                 temporality: config.temporality,
                 runtime: runtime.clone(),
                 ended: own.ended.clone(),
@@ -217,7 +222,7 @@ impl Telemetry {
         }
         let mut prometheus = None;
         if config.prometheus {
-            let points = Arc::clone(&guest_points);
+            let points = Arc::clone(&guest_metrics);
             let (text, reader) = PrometheusText::new(points);
             meters = meters.with_reader(reader);
             prometheus = Some(text);
@@ -235,7 +240,7 @@ impl Telemetry {
             ),
             meters,
             loggers: loggers.build(),
-            guest_points,
+            guest_metrics,
             prometheus,
             flushes,
             last_metrics,
@@ -296,8 +301,8 @@ impl Telemetry {
     }
 
     /// The points that guests have aggregated themselves.
-    pub fn guest_points(&self) -> &Arc<GuestPoints> {
-        &self.guest_points
+    pub fn guest_metrics(&self) -> &Arc<GuestMetricStore> {
+        &self.guest_metrics
     }
 
     /// The logger of the host's own log; none where no logs are exported.
@@ -314,7 +319,7 @@ impl Telemetry {
     /// Logs where each signal goes, and soon after whether no collector listens at a
     /// default endpoint. Later than the start itself, so that a start that fails
     /// before serving logs its failure alone.
-    pub fn announce(&self) {
+    pub fn log_destinations(&self) {
         for (signal, way) in crate::export::startup_log::summary(&self.config) {
             tracing::info!("{signal}: {way}");
         }

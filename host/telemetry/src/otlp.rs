@@ -36,18 +36,18 @@ use crate::otlp::grpc::GrpcTransport;
 use crate::otlp::request::{EncodedRequest, Rejection};
 use crate::otlp::retry::Backoff;
 
-/// The longest time for which nothing is sent because a backend asks for it.
+/// The longest pause that a backend can ask for.
 const MAX_THROTTLE: Duration = Duration::from_secs(60);
 
-/// A signal's way to its backend.
+/// Sends a signal's requests to its backend.
 pub(crate) struct OtlpClient {
     transport: Transport,
     timeout: Duration,
-    /// The endpoint is the default and no collector has listened yet.
+    /// Whether the endpoint is the default and no collector has listened there yet.
     absence_is_expected: AtomicBool,
-    /// Until when the backend asked for nothing more to be sent.
+    /// The end of a pause that the backend asked for.
     throttled: Mutex<Option<Instant>>,
-    /// From its announcement on there is no time to wait for a backend.
+    /// Once it has started, the client does not wait for a backend.
     closing: Closing,
 }
 
@@ -57,9 +57,8 @@ enum Transport {
 }
 
 impl OtlpClient {
-    /// Makes a client; it connects when there is something to send. Belongs
-    /// into the runtime that it is to live on. `timeout` bounds one `send`, with
-    /// all its attempts.
+    /// Makes a client, which connects for the first request. Call it within the runtime
+    /// that the client uses. `timeout` bounds one `send`, with all its attempts.
     ///
     /// # Errors
     /// Where the endpoint is no address, or a file for TLS cannot be used.
@@ -81,16 +80,16 @@ impl OtlpClient {
         })
     }
 
-    /// Waits for nothing and tries little once that is announced, and ends at its
-    /// deadline.
+    /// Once `closing` has started, the client makes a few attempts without waiting, and
+    /// ends them at the deadline.
     pub(crate) fn closed_by(&mut self, closing: Closing) {
         self.closing = closing;
     }
 
-    /// Sends a request, again where that may help; returns what the backend rejected
-    /// from it. Where the backend asked for more time than the request before had, it
-    /// waits for that first. It calls `trouble` once where it goes on after a few
-    /// attempts.
+    /// Sends a request, and sends it again after a failure that may pass; returns the
+    /// items that the backend rejected. If the backend asked for a pause that was longer
+    /// than the previous request's time, the client waits for its end first. It calls
+    /// `trouble` once if it goes on after a few attempts.
     ///
     /// # Errors
     /// Where the backend did not take it.
@@ -103,14 +102,14 @@ impl OtlpClient {
         trouble: impl Fn(&OtlpError),
     ) -> Result<Option<Rejection>, OtlpError> {
         self.wait_where_throttled().await?;
-        let begun = Instant::now();
+        let started_at = Instant::now();
         let unanswered = Unanswered::default();
         let attempts = self.attempts(request, trouble, &unanswered);
         let sent = tokio::select! {
-            // Nothing is begun after it.
+            // After the deadline no attempt starts.
             biased;
             () = self.closing.deadline() => {
-                let millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+                let millis = u64::try_from(started_at.elapsed().as_millis()).unwrap_or(u64::MAX);
                 Err(OtlpError::Timeout(Duration::from_millis(millis)))
             }
             sent = tokio::time::timeout(self.timeout, attempts) => {
@@ -137,28 +136,28 @@ impl OtlpClient {
             Transport::Grpc(_) => request.protobuf(),
             Transport::Http(http) => http.encode(request)?,
         };
-        let begun = Instant::now();
+        let started_at = Instant::now();
         let mut backoff = Backoff::default();
-        let mut is_told = false;
+        let mut is_reported = false;
         loop {
-            let answer = match &self.transport {
+            let response = match &self.transport {
                 Transport::Grpc(grpc) => grpc.send::<O::Request>(body.clone(), unanswered).await,
                 Transport::Http(http) => http.send::<O::Request>(body.clone(), unanswered).await,
             };
-            if !matches!(answer, Err(OtlpError::Unreachable(_))) {
+            if !matches!(response, Err(OtlpError::Unreachable(_))) {
                 self.absence_is_expected.store(false, Ordering::Relaxed);
             }
-            let error = match answer {
+            let error = match response {
                 Err(error @ (OtlpError::Unreachable(_) | OtlpError::Transient { .. })) => error,
-                answer => return answer,
+                response => return response,
             };
             if backoff.had_a_few() {
                 if self.gives_up(&error) {
                     return Err(error);
                 }
-                if !is_told {
+                if !is_reported {
                     trouble(&error);
-                    is_told = true;
+                    is_reported = true;
                 }
             }
             let after = match &error {
@@ -166,14 +165,14 @@ impl OtlpClient {
                 _ => None,
             };
             let wait = backoff.next(after);
-            if wait >= self.timeout.saturating_sub(begun.elapsed()) {
-                // Who is told to wait longer than there is time says why at once.
+            if wait >= self.timeout.saturating_sub(started_at.elapsed()) {
+                // The pause is longer than the time that is left: fail at once.
                 *self.throttled.lock() = after.map(|it| Instant::now() + it.min(MAX_THROTTLE));
                 return Err(error);
             }
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
-                () = self.closing.announced(), if after.is_none() => {}
+                () = self.closing.started(), if after.is_none() => {}
             }
         }
     }
@@ -183,7 +182,7 @@ impl OtlpClient {
     fn gives_up(&self, error: &OtlpError) -> bool {
         let is_absent = matches!(error, OtlpError::Unreachable(_));
         let is_expected = is_absent && self.absence_is_expected.load(Ordering::Relaxed);
-        is_expected || self.closing.is_announced()
+        is_expected || self.closing.has_started()
     }
 
     async fn wait_where_throttled(&self) -> Result<(), OtlpError> {
@@ -193,7 +192,7 @@ impl OtlpClient {
         };
         tokio::select! {
             () = tokio::time::sleep_until(until) => Ok(()),
-            () = self.closing.announced() => Err(OtlpError::Transient {
+            () = self.closing.started() => Err(OtlpError::Transient {
                 message: "the backend asked for nothing to be sent for now".to_owned(),
                 after: Some(until - now),
             }),

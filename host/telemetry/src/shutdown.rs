@@ -18,18 +18,20 @@ impl Telemetry {
     /// log says how much they did.
     pub async fn shutdown(self) {
         let timeout = self.config.flush_timeout;
-        let begun = Instant::now();
-        let deadline = begun + timeout;
+        let started_at = Instant::now();
+        let deadline = started_at + timeout;
         let before: Vec<_> = self.exports.iter().map(Export::account).collect();
         // Requests end a little earlier than the whole, so that what became of them is
         // known when the account is made.
         let reserve = (timeout / 10).min(Duration::from_millis(500));
-        self.runtime.closing.announce(deadline - reserve);
+        self.runtime.closing.start(deadline - reserve);
         let queues = self.flush_queues();
         tokio::pin!(queues);
         // Metrics go once, and last: their counts are those of what has left. A
         // backend that keeps spans waiting leaves them half of the time.
-        let are_flushed = timeout_at(begun + timeout / 2, &mut queues).await.is_ok();
+        let are_flushed = timeout_at(started_at + timeout / 2, &mut queues)
+            .await
+            .is_ok();
         self.last_metrics.is_next.store(true, Ordering::Relaxed);
         let meters = self.meters.clone();
         // The reader's shutdown waits for its thread, which waits for the runtime: it
@@ -92,12 +94,12 @@ pub(crate) struct Export {
 impl Export {
     pub(crate) fn new(
         signal: &'static str,
-        output: &ExportPipeline,
+        pipeline: &ExportPipeline,
         counts: Arc<Exported>,
     ) -> Self {
         Self {
             signal,
-            health: output.health(),
+            health: pipeline.health(),
             counts,
         }
     }

@@ -24,8 +24,8 @@ pub struct BatchConfig {
 impl Default for BatchConfig {
     fn default() -> Self {
         Self {
-            // The specification says 5 s for spans; whoever has just sent a
-            // request is looking for its trace already.
+            // The specification says 5 s for spans; a developer who has just
+            // sent a request is looking for its trace already.
             schedule_delay: Duration::from_secs(1),
             // The specification's 512 are a hundredth of a second at full speed:
             // few large requests cost sender and backend less.

@@ -4,7 +4,7 @@
 //! lost, and a recovery once if it logged a failure since the last one. With the
 //! default endpoint, one line at start says that no collector listens; it does not
 //! repeat that until a collector has listened, but logs any other failure. Once the
-//! end is announced, it keeps failures for the one line that accounts for the end.
+//! end has started, it keeps failures for the one line that accounts for the end.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -40,7 +40,7 @@ struct State {
     rejected: u64,
     last_rejection_line: Option<Instant>,
     last_warning_line: Option<Instant>,
-    /// The latest trouble since the end was announced.
+    /// The latest trouble since the end started.
     at_the_end: Option<String>,
 }
 
@@ -66,12 +66,12 @@ impl ExportHealth {
         }
     }
 
-    /// Leaves failures to the account of the end once that is announced.
+    /// Keeps failures for the account of the end, once the end has started.
     pub(crate) fn closed_by(&mut self, closing: Closing) {
         self.closing = closing;
     }
 
-    /// What went wrong since the end was announced; nothing for the default endpoint
+    /// The failures since the end started; nothing for the default endpoint
     /// where no collector listened.
     pub(crate) fn trouble_at_the_end(&self) -> Option<String> {
         let state = self.state.lock();
@@ -81,9 +81,9 @@ impl ExportHealth {
         Some(state.at_the_end.clone().unwrap_or_default())
     }
 
-    /// Keeps trouble for the account of the end, once that is announced.
+    /// Keeps trouble for the account of the end, once the end has started.
     fn is_kept(&self, state: &mut State, trouble: &dyn fmt::Display) -> bool {
-        let is_kept = self.closing.is_announced();
+        let is_kept = self.closing.has_started();
         if is_kept {
             tracing::debug!(signal = self.signal, error = %trouble, "export failed at the end");
             state.at_the_end = Some(trouble.to_string());
@@ -297,7 +297,7 @@ mod tests {
         let mut health = ExportHealth::new("traces", "http://backend:4317", false);
         let closing = Closing::default();
         health.closed_by(closing.clone());
-        closing.announce(tokio::time::Instant::now());
+        closing.start(tokio::time::Instant::now());
         let trouble = || {
             health.retrying(&"busy");
             health.failed(&"no answer", ONE);

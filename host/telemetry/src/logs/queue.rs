@@ -21,7 +21,7 @@ use crate::export::counters::Exported;
 use crate::otlp::split::MAX_REQUEST_BYTES;
 
 /// Where a batch goes.
-pub(crate) trait Sink<T>: Send + Sync + 'static {
+pub(crate) trait BatchExporter<T>: Send + Sync + 'static {
     /// Sends a batch, and counts its outcome.
     fn export(&self, batch: Vec<T>) -> impl Future<Output = ()> + Send;
 }
@@ -29,7 +29,7 @@ pub(crate) trait Sink<T>: Send + Sync + 'static {
 /// Something that waits for export.
 pub(crate) trait Item: Sized + Send + 'static {
     /// Where it goes.
-    type Sink: Sink<Self>;
+    type Exporter: BatchExporter<Self>;
 
     /// The memory it takes, about.
     fn estimated_bytes(&self) -> usize;
@@ -38,7 +38,7 @@ pub(crate) trait Item: Sized + Send + 'static {
 /// A queue that one task empties.
 pub(crate) trait Batches: Send + Sync + 'static {
     /// Where its batches go.
-    type Sink: Send + Sync + 'static;
+    type Exporter: Send + Sync + 'static;
 
     fn config(&self) -> &BatchConfig;
 
@@ -53,7 +53,7 @@ pub(crate) trait Batches: Send + Sync + 'static {
 
     /// Exports what waits now. What comes meanwhile is for the next time, which
     /// is at once where it is a batch.
-    fn export_all(&self, sink: &Self::Sink) -> impl Future<Output = ()> + Send;
+    fn export_all(&self, exporter: &Self::Exporter) -> impl Future<Output = ()> + Send;
 }
 
 /// Items that are not exported yet.
@@ -174,7 +174,7 @@ impl<T: Item> ExportQueue<T> {
 }
 
 impl<T: Item> Batches for ExportQueue<T> {
-    type Sink = T::Sink;
+    type Exporter = T::Exporter;
 
     fn config(&self) -> &BatchConfig {
         &self.config
@@ -192,12 +192,12 @@ impl<T: Item> Batches for ExportQueue<T> {
         self.pending.lock().items.is_empty()
     }
 
-    async fn export_all(&self, sink: &T::Sink) {
+    async fn export_all(&self, exporter: &T::Exporter) {
         let mut left = self.pending.lock().items.len();
         while left > 0 {
             let batch = self.take_batch(left.min(self.config.max_batch));
             left = left.saturating_sub(batch.len().max(1));
-            sink.export(batch).await;
+            exporter.export(batch).await;
             self.release();
         }
         // What was added to a batch that was here already woke no task.
@@ -213,7 +213,7 @@ pub(crate) type FlushRequest = oneshot::Sender<()>;
 /// Sends what the queue holds until the channel of flush requests closes.
 pub(crate) async fn run<Q: Batches>(
     queue: Arc<Q>,
-    sink: Q::Sink,
+    exporter: Q::Exporter,
     mut flushes: mpsc::Receiver<FlushRequest>,
 ) {
     let started = Instant::now();
@@ -226,7 +226,7 @@ pub(crate) async fn run<Q: Batches>(
                 None => return,
             },
         };
-        queue.export_all(&sink).await;
+        queue.export_all(&exporter).await;
         if let Some(done) = flush {
             // The caller may have stopped waiting.
             let _ = done.send(());

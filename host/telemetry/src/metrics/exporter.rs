@@ -1,4 +1,4 @@
-//! Hands what the SDK's periodic reader has read to the signal's output.
+//! Hands what the SDK's periodic reader has read to the signal's pipeline.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,15 +15,15 @@ use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use crate::export::pipeline::{ExportPipeline, OutputError};
-use crate::metrics::guest::GuestPoints;
+use crate::export::pipeline::{ExportPipeline, PipelineError};
+use crate::metrics::guest::GuestMetricStore;
 
 /// Exports metrics from the reader's own thread.
 #[derive(Debug)]
 pub(crate) struct MetricExporter {
-    pub(crate) output: Arc<ExportPipeline>,
+    pub(crate) pipeline: Arc<ExportPipeline>,
     /// What guests have aggregated themselves goes the same way.
-    pub(crate) guest_points: Arc<GuestPoints>,
+    pub(crate) guest_metrics: Arc<GuestMetricStore>,
     pub(crate) temporality: Temporality,
     pub(crate) runtime: Handle,
     /// Is cancelled when the runtime ends: its sockets and timers wake no task
@@ -47,25 +47,25 @@ impl PushMetricExporter for MetricExporter {
             let request = ExportMetricsServiceRequest::from(metrics);
             let is_last = self.last.is_next.load(Ordering::Relaxed);
             let mut outcome = match is_last {
-                true => self.output.send_last(request).await,
-                false => self.output.send(request).await,
+                true => self.pipeline.send_last(request).await,
+                false => self.pipeline.send(request).await,
             };
-            for mut request in self.guest_points.requests() {
+            for mut request in self.guest_metrics.requests() {
                 let body = request.take_body();
                 // What was refused for good says nothing of the next one.
-                if let Err(OutputError::Unavailable(_)) = outcome {
+                if let Err(PipelineError::Unavailable(_)) = outcome {
                     match is_last {
-                        true => self.output.give_up(&body).await,
-                        false => self.output.pass_over(&body).await,
+                        true => self.pipeline.write_and_count_lost(&body).await,
+                        false => self.pipeline.write_to_console(&body).await,
                     }
                     continue;
                 }
                 let sent = match is_last {
-                    true => self.output.send_last(body).await,
-                    false => self.output.send_kept(body).await,
+                    true => self.pipeline.send_last(body).await,
+                    false => self.pipeline.send_kept(body).await,
                 };
                 // What is refused for good is not to be sent again (OTLP).
-                if let Ok(()) | Err(OutputError::Refused(_)) = sent {
+                if let Ok(()) | Err(PipelineError::Refused(_)) = sent {
                     request.settled();
                 }
                 if sent.is_err() {
@@ -134,10 +134,10 @@ mod tests {
 
     #[tokio::test]
     async fn standard_output_has_what_guests_aggregated_where_the_backend_is_away() {
-        let (output, written) = ExportPipeline::to_memory_alone(Arc::default());
+        let (pipeline, written) = ExportPipeline::to_memory_alone(Arc::default());
         let resource = opentelemetry_sdk::Resource::builder_empty().build();
-        let guest_points = GuestPoints::new(Temporality::Cumulative, &resource);
-        let metric = guest_points.add(MetricDescription {
+        let guest_metrics = GuestMetricStore::new(Temporality::Cumulative, &resource);
+        let metric = guest_metrics.add(MetricDescription {
             name: "orders".to_owned(),
             description: String::new(),
             unit: String::new(),
@@ -150,8 +150,8 @@ mod tests {
         });
         metric.join(SeriesKey::new(Vec::new()), &Point::Sum(Number::I64(3)));
         let exporter = MetricExporter {
-            output: Arc::new(output),
-            guest_points: Arc::new(guest_points),
+            pipeline: Arc::new(pipeline),
+            guest_metrics: Arc::new(guest_metrics),
             temporality: Temporality::Cumulative,
             runtime: Handle::current(),
             ended: CancellationToken::new(),

@@ -32,7 +32,7 @@ pub use crate::metrics::guest::point::{Histogram, Point};
 
 /// All metrics that guests have aggregated themselves.
 #[derive(Debug)]
-pub struct GuestPoints {
+pub struct GuestMetricStore {
     metrics: RwLock<Vec<Arc<GuestMetric>>>,
     temporality: Temporality,
     /// Of all that leaves from here.
@@ -151,7 +151,7 @@ struct Delta {
     under_way: Option<Point>,
 }
 
-impl GuestPoints {
+impl GuestMetricStore {
     /// Makes it, for a backend that wants this temporality.
     pub fn new(temporality: Temporality, resource: &opentelemetry_sdk::Resource) -> Self {
         Self {
@@ -229,9 +229,9 @@ impl GuestMetric {
 mod tests {
     use super::*;
 
-    pub(crate) fn points(temporality: Temporality) -> GuestPoints {
+    pub(crate) fn points(temporality: Temporality) -> GuestMetricStore {
         let resource = opentelemetry_sdk::Resource::builder_empty().build();
-        GuestPoints::new(temporality, &resource)
+        GuestMetricStore::new(temporality, &resource)
     }
 
     pub(crate) fn counter(name: &str) -> MetricDescription {

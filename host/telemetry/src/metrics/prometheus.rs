@@ -16,7 +16,7 @@ use std::sync::Arc;
 use opentelemetry_sdk::error::OTelSdkError;
 use parking_lot::Mutex;
 
-use crate::metrics::guest::GuestPoints;
+use crate::metrics::guest::GuestMetricStore;
 use crate::metrics::prometheus::exemplars::Exemplars;
 use crate::metrics::prometheus::family::Names;
 use crate::metrics::prometheus::sdk::SdkReader;
@@ -28,7 +28,7 @@ pub struct PrometheusText {
     reader: SdkReader,
     names: Arc<Mutex<Names>>,
     exemplars: Arc<Mutex<Vec<Exemplars>>>,
-    guest_points: Arc<GuestPoints>,
+    guest_metrics: Arc<GuestMetricStore>,
 }
 
 /// Why the metrics cannot be rendered, which would be a defect.
@@ -44,13 +44,13 @@ pub enum RenderError {
 
 impl PrometheusText {
     /// Makes it, and the reader that belongs to the meter provider.
-    pub(crate) fn new(guest_points: Arc<GuestPoints>) -> (Self, SdkReader) {
+    pub(crate) fn new(guest_metrics: Arc<GuestMetricStore>) -> (Self, SdkReader) {
         let reader = SdkReader::default();
         let text = Self {
             reader: reader.clone(),
             names: Arc::default(),
             exemplars: Arc::default(),
-            guest_points,
+            guest_metrics,
         };
         (text, reader)
     }
@@ -74,7 +74,7 @@ impl PrometheusText {
 
     fn rendered(&self, format: TextFormat) -> Result<String, RenderError> {
         let mut families = self.reader.families()?;
-        families.append(&mut self.guest_points.families());
+        families.append(&mut self.guest_metrics.families());
         let all = self.exemplars.lock();
         for exemplars in &*all {
             exemplars.add_to(&mut families);
@@ -99,7 +99,7 @@ mod tests {
 
     fn text_and_meters() -> (PrometheusText, SdkMeterProvider) {
         let resource = Resource::builder_empty().build();
-        let points = Arc::new(GuestPoints::new(Temporality::Cumulative, &resource));
+        let points = Arc::new(GuestMetricStore::new(Temporality::Cumulative, &resource));
         let (text, reader) = PrometheusText::new(points);
         let meters = SdkMeterProvider::builder().with_reader(reader);
         (text, meters.build())

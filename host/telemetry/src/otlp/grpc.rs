@@ -72,12 +72,12 @@ impl GrpcTransport {
         *request.metadata_mut() = self.metadata.clone();
         let path = PathAndQuery::from_static(R::METHOD);
         let codec = EncodedCodec::<R::Response>::new(unanswered.clone());
-        let answer = client.unary(request, path, codec).await;
-        // What the transport says by itself is no answer.
-        if answer.as_ref().err().and_then(Error::source).is_none() {
+        let response = client.unary(request, path, codec).await;
+        // What the transport says by itself is no response.
+        if response.as_ref().err().and_then(Error::source).is_none() {
             unanswered.set(false);
         }
-        match answer {
+        match response {
             Ok(response) => Ok(R::rejected(response.into_inner())),
             Err(status) => Err(failure(&status)),
         }

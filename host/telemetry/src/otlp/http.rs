@@ -20,10 +20,10 @@ use crate::otlp::error::{ExporterError, OtlpError, Unanswered, chain};
 use crate::otlp::json;
 use crate::otlp::request::{EncodedRequest, OtlpRequest, Rejection, USER_AGENT, backend_text};
 
-/// What is read of an answer, in bytes: it says what was left out, or why nothing
+/// What is read of a response, in bytes: it says what was left out, or why nothing
 /// was taken.
 const MAX_ANSWER: usize = 64 * 1024;
-/// How long the next part of an answer's body is waited for: the status has said
+/// How long the next part of a response's body is waited for: the status has said
 /// already whether the request was taken.
 const MAX_PAUSE: Duration = Duration::from_secs(2);
 const PROTOBUF: &str = "application/x-protobuf";
@@ -105,7 +105,7 @@ impl HttpTransport {
             unanswered: unanswered.clone(),
         });
         let sent = request.headers(self.headers.clone()).body(body).send();
-        let answer = sent.await.map_err(|error| {
+        let response = sent.await.map_err(|error| {
             let nobody_there = error.is_connect();
             let message = chain(&error.without_url());
             match nobody_there {
@@ -117,13 +117,13 @@ impl HttpTransport {
             }
         })?;
         unanswered.set(false);
-        let (status, headers) = (answer.status(), answer.headers().clone());
+        let (status, headers) = (response.status(), response.headers().clone());
         let form = Form::of(&headers, self.protocol);
-        let body = read(answer).await;
+        let body = read(response).await;
         if !status.is_success() {
             return Err(failure(status, &headers, form, &body));
         }
-        // It has taken the request: an answer that cannot be read changes nothing.
+        // It has taken the request: a response that cannot be read changes nothing.
         Ok(match form {
             Form::Json => Rejection::from_json(&body),
             Form::Protobuf => R::Response::decode(body).ok().and_then(R::rejected),
@@ -159,7 +159,7 @@ impl http_body::Body for SentBody {
     }
 }
 
-/// The form of an answer's body.
+/// The form of a response's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     Protobuf,
@@ -202,9 +202,9 @@ fn with_tls(
 }
 
 /// The body, or the part that arrived: no more than its bound, nor what breaks off.
-async fn read(mut answer: Response) -> Bytes {
+async fn read(mut response: Response) -> Bytes {
     let mut body = BytesMut::new();
-    while let Ok(Ok(Some(part))) = tokio::time::timeout(MAX_PAUSE, answer.chunk()).await {
+    while let Ok(Ok(Some(part))) = tokio::time::timeout(MAX_PAUSE, response.chunk()).await {
         let room = MAX_ANSWER - body.len();
         body.extend_from_slice(&part[..part.len().min(room)]);
         if part.len() > room {

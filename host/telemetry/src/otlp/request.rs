@@ -30,11 +30,11 @@ const MAX_BACKEND_TEXT: usize = 512;
 pub(crate) trait OtlpRequest: Message + Clone + Default + Serialize + Split {
     /// The method's path in gRPC.
     const METHOD: &'static str;
-    /// The answer to it.
+    /// The response to it.
     type Response: Message + Default + 'static;
 
-    /// What an answer says was left out.
-    fn rejected(answer: Self::Response) -> Option<Rejection>;
+    /// What a response says was left out.
+    fn rejected(response: Self::Response) -> Option<Rejection>;
 }
 
 /// A request on its way out: a message, or one that is written already.
@@ -118,14 +118,14 @@ impl Rejection {
         (items > 0 || !message.is_empty()).then_some(Self { items, message })
     }
 
-    /// Reads an answer in JSON, where numbers of 64 bits are texts.
+    /// Reads a response in JSON, where numbers of 64 bits are texts.
     pub(crate) fn from_json(body: &[u8]) -> Option<Self> {
-        let answer: serde_json::Value = serde_json::from_slice(body).ok()?;
+        let response: serde_json::Value = serde_json::from_slice(body).ok()?;
         // ProtoJSON may have the names of Protobuf as well.
         let either = |object: &'_ serde_json::Value, json: &str, protobuf: &str| {
             object.get(json).or_else(|| object.get(protobuf)).cloned()
         };
-        let partial = either(&answer, "partialSuccess", "partial_success")?;
+        let partial = either(&response, "partialSuccess", "partial_success")?;
         let mut members = partial.as_object()?.iter();
         let count = members.find(|(key, _)| key.starts_with("rejected"));
         let count = count.and_then(|(_, it)| it.as_i64().or_else(|| it.as_str()?.parse().ok()));
@@ -139,8 +139,8 @@ impl OtlpRequest for ExportTraceServiceRequest {
     const METHOD: &'static str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
     type Response = ExportTraceServiceResponse;
 
-    fn rejected(answer: Self::Response) -> Option<Rejection> {
-        let partial = answer.partial_success?;
+    fn rejected(response: Self::Response) -> Option<Rejection> {
+        let partial = response.partial_success?;
         Rejection::new(partial.rejected_spans, &partial.error_message)
     }
 }
@@ -149,8 +149,8 @@ impl OtlpRequest for ExportMetricsServiceRequest {
     const METHOD: &'static str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
     type Response = ExportMetricsServiceResponse;
 
-    fn rejected(answer: Self::Response) -> Option<Rejection> {
-        let partial = answer.partial_success?;
+    fn rejected(response: Self::Response) -> Option<Rejection> {
+        let partial = response.partial_success?;
         Rejection::new(partial.rejected_data_points, &partial.error_message)
     }
 }
@@ -159,8 +159,8 @@ impl OtlpRequest for ExportLogsServiceRequest {
     const METHOD: &'static str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
     type Response = ExportLogsServiceResponse;
 
-    fn rejected(answer: Self::Response) -> Option<Rejection> {
-        let partial = answer.partial_success?;
+    fn rejected(response: Self::Response) -> Option<Rejection> {
+        let partial = response.partial_success?;
         Rejection::new(partial.rejected_log_records, &partial.error_message)
     }
 }

@@ -24,7 +24,7 @@ use crate::trace::queue::{Part, Room, SpanQueue};
 const REQUEST_BYTES: usize = 1024 * 1024;
 
 impl Batches for SpanQueue {
-    type Sink = SpanSink;
+    type Exporter = SpanExporter;
 
     fn config(&self) -> &BatchConfig {
         &self.config
@@ -42,10 +42,10 @@ impl Batches for SpanQueue {
         self.waiting.now().spans == 0
     }
 
-    async fn export_all(&self, sink: &SpanSink) {
+    async fn export_all(&self, exporter: &SpanExporter) {
         let mut requests = Requests::new(self.take(), self.config.max_batch);
         while let Some(parts) = requests.next() {
-            sink.export(self, parts).await;
+            exporter.export(self, parts).await;
         }
     }
 }
@@ -88,15 +88,15 @@ impl Requests {
 }
 
 /// Sends spans.
-pub(crate) struct SpanSink {
-    output: ExportPipeline,
+pub(crate) struct SpanExporter {
+    pipeline: ExportPipeline,
     resource: EncodedResource,
 }
 
-impl SpanSink {
-    pub(crate) fn new(output: ExportPipeline, resource: &Resource) -> Self {
+impl SpanExporter {
+    pub(crate) fn new(pipeline: ExportPipeline, resource: &Resource) -> Self {
         Self {
-            output,
+            pipeline,
             resource: EncodedResource::new(resource),
         }
     }
@@ -119,8 +119,8 @@ impl SpanSink {
         for part in parts {
             queue.reuse(part.bytes);
         }
-        // The output has counted and told what went wrong.
-        let _ = self.output.send_spans(request).await;
+        // The pipeline has counted and logged a failure.
+        let _ = self.pipeline.send_spans(request).await;
         queue.give_back(room);
     }
 }
@@ -133,14 +133,14 @@ struct EncodedResource {
 
 impl EncodedResource {
     fn new(resource: &Resource) -> Self {
-        let told = ResourceAttributesWithSchema::from(resource);
+        let converted = ResourceAttributesWithSchema::from(resource);
         let message = ResourceMessage {
-            attributes: told.attributes.0,
+            attributes: converted.attributes.0,
             ..ResourceMessage::default()
         };
         Self {
             before: field(1, &message.encode_to_vec()),
-            after: text_field(3, told.schema_url.as_deref()),
+            after: text_field(3, converted.schema_url.as_deref()),
         }
     }
 

@@ -58,7 +58,7 @@ pub(crate) fn write_span(span: &SpanData, out: &mut Vec<u8>) {
         flags(&span.span_context, span.parent_span_is_remote),
         out,
     );
-    debug_assert_eq!(out.len(), end, "the length was told wrongly");
+    debug_assert_eq!(out.len(), end, "the length is wrong");
 }
 
 fn span_length(span: &SpanData, trace_state: &str) -> usize {

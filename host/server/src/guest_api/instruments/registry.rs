@@ -18,7 +18,7 @@ use crate::guest_api::instruments::validate::check;
 use crate::guest_api::scope;
 use fanlight_telemetry::Dropped;
 use fanlight_telemetry::metrics::guest::{
-    GuestMetric, GuestPoints, MAX_BUCKETS, MetricDescription, Shape,
+    GuestMetric, GuestMetricStore, MAX_BUCKETS, MetricDescription, Shape,
 };
 
 /// The longest description, in bytes.
@@ -27,7 +27,7 @@ const MAX_DESCRIPTION: usize = 1024;
 /// The instruments of all guests.
 pub(crate) struct Instruments {
     meters: SdkMeterProvider,
-    points: Arc<GuestPoints>,
+    points: Arc<GuestMetricStore>,
     limit: usize,
     known: RwLock<Known>,
     pub(crate) series: Series,
@@ -76,7 +76,7 @@ struct Instrument {
 impl Instruments {
     pub(crate) fn new(
         meters: SdkMeterProvider,
-        points: Arc<GuestPoints>,
+        points: Arc<GuestMetricStore>,
         limits: &GuestLimits,
         dropped: Arc<Dropped>,
     ) -> Self {
@@ -275,7 +275,7 @@ mod tests {
             ..GuestLimits::default()
         };
         let resource = Resource::builder_empty().build();
-        let points = Arc::new(GuestPoints::new(Temporality::Cumulative, &resource));
+        let points = Arc::new(GuestMetricStore::new(Temporality::Cumulative, &resource));
         Instruments::new(meters, points, &limits, Arc::default())
     }
 

@@ -17,7 +17,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
 
-use super::{GuestMetric, GuestPoints, SeriesKey, Shape};
+use super::{GuestMetric, GuestMetricStore, SeriesKey, Shape};
 use crate::metrics::guest::buckets::Buckets;
 use crate::metrics::guest::number::Number;
 use crate::metrics::guest::point::Point;
@@ -31,7 +31,7 @@ pub(crate) struct Request {
     deltas: Vec<(Arc<GuestMetric>, SeriesKey)>,
 }
 
-impl GuestPoints {
+impl GuestMetricStore {
     /// What is to be pushed now.
     pub(crate) fn requests(&self) -> Vec<Request> {
         let at = SystemTime::now();

@@ -4,14 +4,14 @@
 //! with bounds at powers of two, which stay where they are while the histogram
 //! grows; over OTLP they leave as fine as they are.
 
-use super::{GuestMetric, GuestPoints};
+use super::{GuestMetric, GuestMetricStore};
 use crate::metrics::guest::buckets::lower_bound;
 use crate::metrics::guest::exponential::ExponentialHistogram;
 use crate::metrics::guest::point::Point;
 use crate::metrics::prometheus::family::{Family, Kind, Series, Source, Value};
 use crate::metrics::prometheus::naming::{family_name, labels};
 
-impl GuestPoints {
+impl GuestMetricStore {
     /// One family for each metric.
     pub(crate) fn families(&self) -> Vec<Family> {
         let metrics = self.metrics();
