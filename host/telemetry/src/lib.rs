@@ -1,6 +1,5 @@
-//! Owns the providers, their runtime, and the way of every signal out of the
-//! process. Knows no HTTP request and no component, and nothing global: two
-//! of them live side by side in one process.
+//! Owns the providers, their runtime, and the export of every signal. Uses no HTTP
+//! request, no component and no global state: one process can have two of them.
 //!
 //! The wings, from the top down. A wing uses those below it and never those above;
 //! `cargo xtask wings` checks that.
@@ -77,13 +76,13 @@ use crate::trace::limits::AttributeLimits;
 pub(crate) use crate::trace::queue::SpanQueue;
 use crate::trace::tracer::Tracer;
 
-/// Traces, metrics and logs on their way out.
+/// Collects and exports traces, metrics and logs.
 ///
 /// # Cancel safety
-/// Dropped without [`Telemetry::shutdown`], it loses what was not exported yet.
+/// A drop without [`Telemetry::shutdown`] loses the items that are not exported yet.
 pub struct Telemetry {
-    /// Export has a runtime of its own, so that a busy serving runtime cannot
-    /// stop it, nor a slow collector the serving one.
+    /// Export has its own runtime, so that a busy serving runtime does not stop export,
+    /// and a slow collector does not slow down serving.
     runtime: OwnRuntime,
     tracer: Tracer,
     meters: SdkMeterProvider,
@@ -92,7 +91,7 @@ pub struct Telemetry {
     prometheus: Option<PrometheusText>,
     flushes: Vec<mpsc::Sender<FlushRequest>>,
     last_metrics: Arc<LastExport>,
-    /// The signals that go anywhere.
+    /// The signals that have an exporter.
     exports: Vec<Export>,
     spans: Arc<SpanQueue>,
     records: Arc<ExportQueue<ScopedLogRecord>>,
@@ -102,7 +101,7 @@ pub struct Telemetry {
 /// Why telemetry cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    /// The runtime of its own cannot be made.
+    /// The telemetry runtime cannot be created.
     #[error("cannot start the telemetry runtime")]
     Runtime(#[source] std::io::Error),
     /// A signal's exporter cannot be made.
@@ -119,8 +118,8 @@ impl Telemetry {
     /// Builds exporters and starts the tasks that feed them.
     ///
     /// # Errors
-    /// Where an endpoint is no address, a file for TLS cannot be used, or the
-    /// runtime cannot be made.
+    /// If an endpoint is no address, a file for TLS cannot be used, or the runtime
+    /// cannot be created.
     pub fn init(config: &TelemetryConfig) -> Result<Self, TelemetryError> {
         for warning in &config.warnings {
             tracing::warn!("{}", Printable(warning));
@@ -257,12 +256,12 @@ impl Telemetry {
         &self.tracer
     }
 
-    /// How traces come in and go on.
+    /// The formats in which trace contexts are read and written.
     pub fn propagators(&self) -> &Propagators {
         &self.config.propagators
     }
 
-    /// The methods of HTTP that are called by their names.
+    /// The HTTP methods that spans and metrics name.
     pub fn known_methods(&self) -> &KnownMethods {
         &self.config.known_methods
     }
@@ -277,8 +276,8 @@ impl Telemetry {
         self.prometheus.clone()
     }
 
-    /// Where exemplars of one of the host's histograms are kept, unless no one
-    /// can scrape them.
+    /// Where one of the host's histograms keeps its exemplars; none if they cannot be
+    /// scraped.
     pub fn exemplars(&self, instrument: &'static str, bounds: &'static [f64]) -> Option<Exemplars> {
         let text = self.prometheus.as_ref();
         text.map(|text| text.exemplars(instrument, bounds))
@@ -289,7 +288,7 @@ impl Telemetry {
         self.config.log_limits
     }
 
-    /// Host and port where Prometheus is to be answered besides the admin port.
+    /// Host and port of the listener for Prometheus that is not the admin port.
     pub fn prometheus_address(&self) -> Option<(&str, u16)> {
         let address = self.config.prometheus_address.as_ref();
         address.map(|(host, port)| (host.as_str(), *port))
@@ -300,7 +299,7 @@ impl Telemetry {
         &self.meters
     }
 
-    /// The points that guests have aggregated themselves.
+    /// The metrics that guests aggregate themselves.
     pub fn guest_metrics(&self) -> &Arc<GuestMetricStore> {
         &self.guest_metrics
     }
@@ -316,9 +315,9 @@ impl Telemetry {
         &self.loggers
     }
 
-    /// Logs where each signal goes, and soon after whether no collector listens at a
-    /// default endpoint. Later than the start itself, so that a start that fails
-    /// before serving logs its failure alone.
+    /// Logs the destination of each signal, and soon after that no collector listens at
+    /// a default endpoint, if so. Call it once the host serves, so that a start that
+    /// fails logs its failure alone.
     pub fn log_destinations(&self) {
         for (signal, way) in crate::export::startup_log::summary(&self.config) {
             tracing::info!("{signal}: {way}");
@@ -330,7 +329,7 @@ impl Telemetry {
     /// Exports what is queued, within the flush timeout.
     ///
     /// # Cancel safety
-    /// What is not exported when it is dropped stays queued.
+    /// Items that are not exported when it is dropped stay queued.
     pub async fn flush(&self) {
         self.flush_until(Instant::now() + self.config.flush_timeout)
             .await;
@@ -341,7 +340,7 @@ impl Telemetry {
         let metrics = tokio::task::spawn_blocking(move || meters.force_flush());
         let all = async {
             self.flush_queues().await;
-            // Trouble is in the log already, by the exporter's own account.
+            // The exporter has logged a failure already.
             let _ = metrics.await;
         };
         if timeout_at(deadline, all).await.is_err() {
@@ -358,8 +357,7 @@ impl Telemetry {
         let mut waits = Vec::new();
         for flushes in &self.flushes {
             let (done, wait) = oneshot::channel();
-            // Behind a batch that is under way and a flush before this one
-            // it waits as well.
+            // It also waits for a batch that is being sent and for an earlier flush.
             if flushes.send(done).await.is_ok() {
                 waits.push(wait);
             }
@@ -370,14 +368,14 @@ impl Telemetry {
     }
 }
 
-/// A runtime that can be dropped anywhere: tokio's own panics where it is
-/// dropped by a future, as happens when the serving runtime itself goes.
+/// A runtime that can be dropped anywhere: tokio's own runtime panics if a future drops
+/// it, as happens when the serving runtime is dropped.
 struct OwnRuntime {
     runtime: Option<Runtime>,
     handle: Handle,
-    /// Tells those who wait on it from other threads that nothing will come.
+    /// Cancelled when the runtime ends, for threads that wait for it.
     ended: CancellationToken,
-    /// The end of export, for those who send.
+    /// The end of export, for the exporters.
     closing: Closing,
 }
 

@@ -1,4 +1,4 @@
-//! Reads and writes the headers by which a trace goes from service to service:
+//! Reads and writes the headers that carry a trace from service to service:
 //! `OTEL_PROPAGATORS`.
 //!
 //! Each format is read strictly: a header that breaks a rule is ignored, and never
@@ -31,7 +31,7 @@ pub use crate::propagation::trace_state::tracestate;
 /// The name of the response header that tells a client its trace.
 pub static TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
 
-/// The formats that are spoken, in the order in which they are read.
+/// The formats in use, in the order in which they are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Propagators(Arc<[Propagator]>);
 
@@ -49,11 +49,11 @@ enum Propagator {
 pub struct Extracted {
     /// The caller that the headers name.
     pub caller: Caller,
-    /// What goes on to whatever the guest calls.
+    /// The context for requests that the guest sends.
     pub carried: PropagatedContext,
 }
 
-/// What goes on with a request beside the context of a span.
+/// The context that a request passes on besides a span's.
 #[derive(Debug, Default, PartialEq)]
 pub struct PropagatedContext {
     /// The W3C Baggage that came in.
@@ -73,8 +73,8 @@ impl Default for Propagators {
 impl Propagators {
     /// Reads the value of `OTEL_PROPAGATORS`: names with commas between them.
     ///
-    /// A name counts once, and in any case. What is not known is warned about
-    /// and left out; where nothing is left that way, the default holds.
+    /// A name counts once, in upper or lower case. A name that is not supported is left
+    /// out with a warning; if no name is left, the default is used.
     pub fn parse(text: Option<&str>, warnings: &mut Vec<String>) -> Self {
         let Some(text) = text else {
             return Self::default();
@@ -109,9 +109,10 @@ impl Propagators {
 
     /// Reads the caller from the headers.
     ///
-    /// Where several formats name one, the last in the list counts: each works
-    /// on what those before it have found, and one that finds nothing valid
-    /// leaves it as it is. Baggage is that of all.
+    /// If several formats name a caller, the last one in the list counts: each format
+    /// may replace or complete the caller that the formats before it found, and a
+    /// format without a valid caller changes nothing. The baggage of all formats is
+    /// joined.
     pub fn extract(&self, headers: &HeaderMap) -> Extracted {
         let mut extracted = Extracted::default();
         for propagator in self.0.iter() {
@@ -132,18 +133,17 @@ impl Propagators {
             extracted.carried.debug |= debug;
             extracted.caller = extracted.caller.followed_by(caller);
         }
-        // It implies sampling: another format's word is not for a caller who
-        // says otherwise.
+        // Debug implies sampling: it is ignored if the caller that counts is not
+        // sampled.
         extracted.carried.debug &= extracted.caller.is_sampled();
         extracted
     }
 
-    /// Names a span as the caller of a request that goes out, with what is
-    /// carried along.
+    /// Names a span as the caller of an outgoing request, with the propagated context.
     ///
-    /// All headers of the formats in the list are written anew: what was there
-    /// under their names is gone. Where the list is empty, none is touched. A
-    /// span that is not sampled is named with its flags, so that it stays so.
+    /// All headers of the formats in the list are replaced. With an empty list, no
+    /// header changes. A span that is not sampled is named with its flags, so that its
+    /// trace stays unsampled.
     pub fn inject(
         &self,
         context: &SpanContext,

@@ -21,6 +21,12 @@ pub struct ClientTls {
     pub client_key: Option<PathBuf>,
 }
 
+/// The contents of a client certificate's files, in PEM.
+pub(crate) struct ClientIdentity {
+    pub(crate) certificate: Vec<u8>,
+    pub(crate) key: Vec<u8>,
+}
+
 /// Why a file for TLS cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientTlsError {
@@ -84,9 +90,12 @@ impl ClientTls {
     }
 
     /// The certificate to show and its key.
-    pub(crate) fn identity(&self) -> Result<Option<(Vec<u8>, Vec<u8>)>, ClientTlsError> {
+    pub(crate) fn identity(&self) -> Result<Option<ClientIdentity>, ClientTlsError> {
         match (&self.client_certificate, &self.client_key) {
-            (Some(certificate), Some(key)) => Ok(Some((certificates(certificate)?, own_key(key)?))),
+            (Some(certificate), Some(key)) => Ok(Some(ClientIdentity {
+                certificate: certificates(certificate)?,
+                key: own_key(key)?,
+            })),
             (None, None) => Ok(None),
             (Some(one), None) => Err(ClientTlsError::WithoutKey(one.clone())),
             (None, Some(one)) => Err(ClientTlsError::WithoutCertificate(one.clone())),
@@ -136,7 +145,7 @@ mod tests {
     #[test]
     fn a_key_without_its_certificate_is_an_error() {
         let tls = tls(&[("OTEL_EXPORTER_OTLP_CLIENT_KEY", "/some.key")]);
-        let error = tls.identity().unwrap_err().to_string();
+        let error = tls.identity().err().unwrap().to_string();
         assert_eq!(error, "/some.key has no client certificate");
     }
 

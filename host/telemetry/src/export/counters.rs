@@ -1,10 +1,10 @@
-//! Counts what was not kept: items over a bound, and items that never left.
+//! Counts items that were dropped at a bound, and the outcomes of export.
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What became of the items of each signal.
+/// The outcomes of each signal's items.
 #[derive(Clone, Default)]
 pub(crate) struct SignalCounts {
     pub(crate) traces: Arc<Exported>,
@@ -12,7 +12,7 @@ pub(crate) struct SignalCounts {
     pub(crate) logs: Arc<Exported>,
 }
 
-/// What guests said over their bounds, since the process began.
+/// Items of guests over their bounds, since the process started.
 #[derive(Debug, Default)]
 pub struct Dropped {
     spans: AtomicU64,

@@ -1,4 +1,4 @@
-//! Tells the log how export goes, without flooding it.
+//! Logs how export goes, with a bound on the number of lines.
 //!
 //! It logs the first failure at once, later ones at most every 30 s with the count
 //! lost, and a recovery once if it logged a failure since the last one. With the
@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use crate::otlp::closing::Closing;
 use crate::sanitize::Printable;
 
-/// The least time between two lines about one signal.
+/// The shortest time between two lines about one signal.
 const LOG_INTERVAL: Duration = Duration::from_secs(30);
 
 /// How the export of one signal goes.
@@ -169,7 +169,7 @@ impl ExportHealth {
         self.failed(error, failed);
     }
 
-    /// Records an export that does not work for now, and is tried again.
+    /// Records an export that fails and will be tried again.
     pub(crate) fn retrying(&self, error: &dyn fmt::Display) {
         let mut state = self.state.lock();
         if self.is_kept(&mut state, error) {

@@ -1,8 +1,8 @@
-//! The way of log records to their exporter, and the task that empties a queue.
+//! The queue of log records, and the task that empties a queue.
 //!
-//! A queue bounded in bytes, filled by requests and emptied by one task on the
-//! telemetry runtime. A request never waits for it: where there is no room,
-//! the item is lost and counted.
+//! The queue is bounded in bytes. Requests fill it, and one task on the telemetry
+//! runtime empties it. A request never waits for it: if the queue is full, the item is
+//! lost and counted.
 
 #[cfg(test)]
 mod tests;
@@ -20,39 +20,39 @@ use crate::config::batch::BatchConfig;
 use crate::export::counters::Exported;
 use crate::otlp::split::MAX_REQUEST_BYTES;
 
-/// Where a batch goes.
+/// Exports batches.
 pub(crate) trait BatchExporter<T>: Send + Sync + 'static {
     /// Sends a batch, and counts its outcome.
     fn export(&self, batch: Vec<T>) -> impl Future<Output = ()> + Send;
 }
 
-/// Something that waits for export.
+/// An item that waits for export.
 pub(crate) trait Item: Sized + Send + 'static {
-    /// Where it goes.
+    /// Exports its batches.
     type Exporter: BatchExporter<Self>;
 
-    /// The memory it takes, about.
+    /// An estimate of its memory.
     fn estimated_bytes(&self) -> usize;
 }
 
 /// A queue that one task empties.
 pub(crate) trait Batches: Send + Sync + 'static {
-    /// Where its batches go.
+    /// Exports its batches.
     type Exporter: Send + Sync + 'static;
 
     fn config(&self) -> &BatchConfig;
 
-    /// Tells that there is a batch to send.
+    /// Notified when there is a batch to send.
     fn full_batch(&self) -> &Notify;
 
-    /// Tells that something waits where nothing did.
+    /// Notified when an item comes into an empty queue.
     fn first_item(&self) -> &Notify;
 
-    /// Whether nothing waits. What is under way does not.
+    /// Whether no item waits. An item that is being sent does not wait.
     fn is_empty(&self) -> bool;
 
-    /// Exports what waits now. What comes meanwhile is for the next time, which
-    /// is at once where it is a batch.
+    /// Exports the items that wait now. Items that come meanwhile wait for the next
+    /// call, which follows at once if they are a batch.
     fn export_all(&self, exporter: &Self::Exporter) -> impl Future<Output = ()> + Send;
 }
 
@@ -95,7 +95,7 @@ impl<T> Pending<T> {
 }
 
 impl<T: Item> ExportQueue<T> {
-    /// Makes a queue; one that is not `enabled` takes nothing and counts nothing.
+    /// Makes a queue; a queue that is not `enabled` takes no item and counts none.
     pub(crate) fn new(config: BatchConfig, enabled: bool, counts: Arc<Exported>) -> Self {
         Self {
             pending: Mutex::new(Pending {
@@ -145,7 +145,7 @@ impl<T: Item> ExportQueue<T> {
         self.pending.lock().len()
     }
 
-    /// Takes a batch of `at_most` items out, which is under way until it is released.
+    /// Takes out a batch of `at_most` items, which takes room until it is released.
     fn take_batch(&self, at_most: usize) -> Vec<T> {
         let mut pending = self.pending.lock();
         let mut batch = Vec::with_capacity(at_most.min(pending.items.len()));
@@ -242,7 +242,7 @@ async fn due(queue: &impl Batches, started: Instant) {
     }
     let delay = queue.config().schedule_delay.as_nanos();
     let since_last = started.elapsed().as_nanos().checked_rem(delay);
-    // No delay is one of nothing.
+    // There is no delay of zero.
     let left = since_last.map_or(0, |since_last| delay - since_last);
     let left = u64::try_from(left).unwrap_or(u64::MAX);
     tokio::time::sleep(Duration::from_nanos(left)).await;

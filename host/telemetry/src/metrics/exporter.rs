@@ -1,4 +1,4 @@
-//! Hands what the SDK's periodic reader has read to the signal's pipeline.
+//! Sends the metrics that the SDK's periodic reader has read to the signal's pipeline.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -22,7 +22,7 @@ use crate::metrics::guest::GuestMetricStore;
 #[derive(Debug)]
 pub(crate) struct MetricExporter {
     pub(crate) pipeline: Arc<ExportPipeline>,
-    /// What guests have aggregated themselves goes the same way.
+    /// The metrics that guests aggregate themselves, which the same pipeline sends.
     pub(crate) guest_metrics: Arc<GuestMetricStore>,
     pub(crate) temporality: Temporality,
     pub(crate) runtime: Handle,
@@ -35,7 +35,7 @@ pub(crate) struct MetricExporter {
 /// The export of metrics at the end.
 #[derive(Debug, Default)]
 pub(crate) struct LastExport {
-    /// Whether what is exported from now on is the last: nothing makes up for it.
+    /// Whether the next export is the last one: no later export has its values.
     pub(crate) is_next: AtomicBool,
     /// Is cancelled when it has ended. The SDK's reader waits for 5 s alone.
     pub(crate) ended: CancellationToken,
@@ -52,7 +52,8 @@ impl PushMetricExporter for MetricExporter {
             };
             for mut request in self.guest_metrics.requests() {
                 let body = request.take_body();
-                // What was refused for good says nothing of the next one.
+                // The backend may take this request though it refused the one before
+                // for good.
                 if let Err(PipelineError::Unavailable(_)) = outcome {
                     match is_last {
                         true => self.pipeline.write_and_count_lost(&body).await,
@@ -64,7 +65,8 @@ impl PushMetricExporter for MetricExporter {
                     true => self.pipeline.send_last(body).await,
                     false => self.pipeline.send_kept(body).await,
                 };
-                // What is refused for good is not to be sent again (OTLP).
+                // OTLP forbids another attempt for a request that the backend refused
+                // for good.
                 if let Ok(()) | Err(PipelineError::Refused(_)) = sent {
                     request.settled();
                 }
@@ -81,7 +83,7 @@ impl PushMetricExporter for MetricExporter {
         }
     }
 
-    // Nothing is kept here.
+    // The exporter keeps no metrics.
     fn force_flush(&self) -> OTelSdkResult {
         Ok(())
     }
@@ -96,7 +98,7 @@ impl PushMetricExporter for MetricExporter {
     }
 }
 
-/// Polls a future with a runtime at hand, on whatever thread that happens.
+/// Polls a future within a runtime's context, on any thread.
 ///
 /// The SDK's reader blocks on export on a thread of its own, where timers and
 /// sockets would find no runtime.

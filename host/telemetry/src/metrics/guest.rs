@@ -1,11 +1,10 @@
-//! Points that guests have aggregated themselves.
+//! Metrics that guests aggregate themselves.
 //!
-//! A guest's instance lives for one request, and what it exports is of that
-//! request alone. Here the points of all of them are joined, and leave with the
-//! metrics of the SDK: the SDK's own streams cannot be made from outside it.
+//! A guest's instance lives for one request, and exports the points of that request
+//! alone. The store joins the points of all instances, and the host exports them with
+//! the SDK's metrics, since the SDK takes no points that are aggregated already.
 //!
-//! How many metrics and series there may be is decided where guests are known:
-//! what comes here is kept.
+//! The caller bounds the number of metrics and series: the store keeps all.
 
 pub(crate) mod buckets;
 pub(crate) mod exponential;
@@ -30,7 +29,7 @@ pub use crate::metrics::guest::exponential::{ExponentialHistogram, MAX_BUCKETS, 
 pub use crate::metrics::guest::number::{Number, NumberType, Range};
 pub use crate::metrics::guest::point::{Histogram, Point};
 
-/// All metrics that guests have aggregated themselves.
+/// Holds all metrics that guests aggregate themselves.
 #[derive(Debug)]
 pub struct GuestMetricStore {
     metrics: RwLock<Vec<Arc<GuestMetric>>>,

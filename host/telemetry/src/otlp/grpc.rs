@@ -90,8 +90,8 @@ fn tls(files: &ClientTls) -> Result<ClientTlsConfig, ClientTlsError> {
         Some(authorities) => tls.ca_certificate(Certificate::from_pem(authorities)),
         None => tls.with_native_roots(),
     };
-    if let Some((certificate, key)) = files.identity()? {
-        tls = tls.identity(Identity::from_pem(certificate, key));
+    if let Some(identity) = files.identity()? {
+        tls = tls.identity(Identity::from_pem(identity.certificate, identity.key));
     }
     Ok(tls)
 }

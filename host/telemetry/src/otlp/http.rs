@@ -193,10 +193,9 @@ fn with_tls(
     if let Some(authorities) = files.authorities()? {
         client = client.tls_certs_only(Certificate::from_pem_bundle(&authorities)?);
     }
-    if let Some((mut identity, key)) = files.identity()? {
-        identity.push(b'\n');
-        identity.extend(key);
-        client = client.identity(Identity::from_pem(&identity)?);
+    if let Some(identity) = files.identity()? {
+        let pem = [identity.certificate, identity.key].join(&b'\n');
+        client = client.identity(Identity::from_pem(&pem)?);
     }
     Ok(client)
 }

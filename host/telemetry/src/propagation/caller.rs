@@ -5,7 +5,7 @@ use opentelemetry::trace::{SpanContext, TraceFlags, TraceState};
 /// W3C Trace Context Level 2 §3.2.2.5.2: the right half of the trace's id is
 /// random. The service that begins a trace sets it, and all others pass it on.
 pub const RANDOM: TraceFlags = TraceFlags::new(0x02);
-/// Who calls, as far as headers tell.
+/// The caller that the headers name.
 #[derive(Debug, Default, PartialEq)]
 pub enum Caller {
     /// No caller is named: the request begins a trace.
@@ -27,14 +27,13 @@ pub(crate) struct Found {
 }
 
 impl Caller {
-    /// What is known of the caller once a later format has had its say: its
-    /// word, unless it says less of the same than is known.
+    /// The caller after a later format: the later one, unless it has less information
+    /// about the same trace.
     pub(crate) fn followed_by(self, later: Self) -> Self {
         match (self, later) {
             // A decision without a span says less than a span does.
             (known @ (Self::Span(_) | Self::Deferring(_)), Self::Decision(_)) => known,
-            // Nothing said of sampling is no reason to decide anew on a trace
-            // that is decided on.
+            // The sampling of the trace is decided already.
             (Self::Span(known), Self::Deferring(later)) if known.trace_id() == later.trace_id() => {
                 Self::Span(known)
             }
@@ -56,8 +55,8 @@ impl Caller {
     }
 }
 
-/// The later of two contexts of one span, with what only the earlier one has:
-/// B3 has no place for a trace's state, nor for the random flag.
+/// The later of two contexts of one span, completed from the earlier one: B3 has no
+/// place for a trace's state, nor for the random flag.
 fn joined(earlier: &SpanContext, later: &SpanContext) -> SpanContext {
     let state = if *later.trace_state() == TraceState::NONE {
         earlier.trace_state()

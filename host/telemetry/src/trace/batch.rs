@@ -1,4 +1,4 @@
-//! What the queue of spans holds becomes requests to export them.
+//! Makes export requests of the spans in the queue.
 
 use std::collections::HashMap;
 
@@ -50,7 +50,7 @@ impl Batches for SpanQueue {
     }
 }
 
-/// Parts, in as many requests as it takes.
+/// Divides parts into requests.
 pub(crate) struct Requests {
     parts: std::iter::Peekable<std::vec::IntoIter<Part>>,
     max_spans: usize,
@@ -109,7 +109,7 @@ impl SpanExporter {
         }
     }
 
-    /// Sends parts as one request, and gives their room back when they have left.
+    /// Sends parts as one request, and gives back their room afterwards.
     pub(crate) async fn export(&self, queue: &SpanQueue, parts: Vec<Part>) {
         let room = Room {
             spans: parts.iter().map(|part| part.spans).sum(),

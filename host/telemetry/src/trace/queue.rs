@@ -1,10 +1,9 @@
-//! The way of ended spans to their exporter.
+//! The queue of ended spans.
 //!
-//! A span is written as OTLP has it when it ends, and what waits here is bytes:
-//! they are bounded by the memory that they take, and the exporter has but to
-//! copy them. Each thread that serves has a shard of its own, so that requests
-//! do not meet at a lock. A request never waits for export: where there is no
-//! room, the span is lost and counted.
+//! A span is encoded as OTLP when it ends, and the queue holds the bytes: their memory
+//! is bounded, and the exporter only copies them. Each serving thread has a shard, so
+//! that requests do not contend for a lock. A request never waits for export: if the
+//! queue is full, the span is lost and counted.
 
 pub(crate) mod room;
 #[cfg(test)]
@@ -60,7 +59,7 @@ pub(crate) struct SpanQueue {
     enabled: bool,
 }
 
-/// What the threads have written that share it.
+/// The spans of the threads that share it.
 #[derive(Debug, Default)]
 struct Shard {
     parts: Vec<Part>,
@@ -148,7 +147,7 @@ impl Shard {
         at
     }
 
-    /// Gives the parts away, and the memory of a map that had many.
+    /// Returns the parts, and frees the memory of a map that had many.
     fn take(&mut self) -> Vec<Part> {
         self.open.clear();
         self.open.shrink_to(KNOWN_LIBRARIES);
@@ -178,7 +177,7 @@ impl SpanQueue {
         }
     }
 
-    /// Whether spans are taken at all.
+    /// Whether the queue takes spans.
     pub(crate) fn is_enabled(&self) -> bool {
         self.enabled
     }
@@ -264,7 +263,7 @@ impl SpanQueue {
         }
     }
 
-    /// Takes room, where there is.
+    /// Takes room, if there is enough.
     fn take_room(&self, room: Room) -> bool {
         let before = self.held.add(room);
         let fits = before.spans < self.config.max_items
@@ -275,7 +274,7 @@ impl SpanQueue {
         fits
     }
 
-    /// Gives the room back of what has left or is lost.
+    /// Gives back the room of spans that were exported or lost.
     pub(crate) fn give_back(&self, room: Room) {
         self.held.subtract(room);
     }
@@ -294,7 +293,7 @@ impl SpanQueue {
         self.held.now().spans
     }
 
-    /// Takes out what waits; it keeps its room until that is given back.
+    /// Takes out the spans that wait; they keep their room until [`Self::give_back`].
     pub(crate) fn take(&self) -> Vec<Part> {
         let shards = self.shards.iter();
         let taken = shards.flat_map(|shard| {
@@ -318,7 +317,7 @@ impl SpanQueue {
 
 #[cfg(any(test, feature = "benchmarks"))]
 impl SpanQueue {
-    /// Forgets what waits, and tells how many spans those were.
+    /// Drops the spans that wait, and returns their number.
     pub(crate) fn discard(&self) -> usize {
         self.done(self.take())
     }
