@@ -1,6 +1,6 @@
-//! What a connection to a backend trusts and shows. A file that was named and
-//! cannot be used ends the start: to go on without it would be to trust others,
-//! or to be another.
+//! The certificates that a connection to a backend trusts and shows. A named file that
+//! cannot be used ends the start: without it the host would trust other authorities, or
+//! have another identity.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -17,16 +17,16 @@ use crate::otlp::encoded::EncodedCodec;
 use crate::otlp::error::{ExporterError, OtlpError, Unanswered, chain};
 use crate::otlp::request::{OtlpRequest, Rejection, USER_AGENT, backend_text};
 
-/// The time without a word from the backend after which it is asked whether it
-/// still hears. Only while a request is open: servers take more for abuse.
+/// The time without data from the backend after which the client sends a ping. Only
+/// while a request is open: servers treat other pings as abuse.
 const PING_AFTER: Duration = Duration::from_secs(10);
-/// The time that it may take to say so. Then the connection counts as gone, and
-/// the next attempt makes another.
+/// The time for the response to a ping. After it the connection is closed, and the next
+/// attempt opens another.
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
-/// The same for the system, which asks between requests as well.
+/// TCP keepalive, which also works between requests.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 
-/// A channel and what goes with each request.
+/// A channel and the metadata of each request.
 pub(crate) struct GrpcTransport {
     client: tonic::client::Grpc<Channel>,
     metadata: MetadataMap,
@@ -73,7 +73,7 @@ impl GrpcTransport {
         let path = PathAndQuery::from_static(R::METHOD);
         let codec = EncodedCodec::<R::Response>::new(unanswered.clone());
         let response = client.unary(request, path, codec).await;
-        // What the transport says by itself is no response.
+        // A status that the transport made is no response.
         if response.as_ref().err().and_then(Error::source).is_none() {
             unanswered.set(false);
         }
@@ -96,8 +96,8 @@ fn tls(files: &ClientTls) -> Result<ClientTlsConfig, ClientTlsError> {
     Ok(tls)
 }
 
-/// OTLP says which codes are worth another attempt. A code that the transport made
-/// up is not among them: no backend has refused the request.
+/// OTLP defines the codes that allow another attempt. A code that the transport made is
+/// different: no backend has refused the request.
 fn failure(status: &Status) -> OtlpError {
     if let Some(cause) = status.source() {
         let message = chain(cause);

@@ -20,16 +20,16 @@ use crate::otlp::error::{ExporterError, OtlpError, Unanswered, chain};
 use crate::otlp::json;
 use crate::otlp::request::{EncodedRequest, OtlpRequest, Rejection, USER_AGENT, backend_text};
 
-/// What is read of a response, in bytes: it says what was left out, or why nothing
-/// was taken.
+/// The most bytes that are read of a response, which says what the backend rejected, or
+/// why it refused the request.
 const MAX_ANSWER: usize = 64 * 1024;
-/// How long the next part of a response's body is waited for: the status has said
-/// already whether the request was taken.
+/// The longest wait for the next part of a response's body: the status says already
+/// whether the backend took the request.
 const MAX_PAUSE: Duration = Duration::from_secs(2);
 const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
 
-/// A client and what goes with each request.
+/// A client and the headers of each request.
 pub(crate) struct HttpTransport {
     client: Client,
     url: Url,
@@ -213,7 +213,7 @@ async fn read(mut response: Response) -> Bytes {
     body.freeze()
 }
 
-/// Which codes are worth another attempt is OTLP's to say.
+/// OTLP defines the codes that allow another attempt.
 fn failure(status: StatusCode, headers: &HeaderMap, form: Form, body: &Bytes) -> OtlpError {
     let message = match reason(form, body) {
         reason if reason.is_empty() => format!("HTTP {status}"),

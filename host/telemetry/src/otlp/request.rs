@@ -1,4 +1,4 @@
-//! What the three requests of OTLP have in common.
+//! The common parts of OTLP's three requests.
 
 use std::borrow::Cow;
 
@@ -33,11 +33,11 @@ pub(crate) trait OtlpRequest: Message + Clone + Default + Serialize + Split {
     /// The response to it.
     type Response: Message + Default + 'static;
 
-    /// What a response says was left out.
+    /// The items that a response reports as rejected.
     fn rejected(response: Self::Response) -> Option<Rejection>;
 }
 
-/// A request on its way out: a message, or one that is written already.
+/// A request to send: a message, or an encoded one.
 pub(crate) trait EncodedRequest: Sync {
     /// The message that it is.
     type Request: OtlpRequest;
@@ -68,7 +68,7 @@ impl<R: OtlpRequest> EncodedRequest for R {
     }
 }
 
-/// Spans in Protobuf: they were written when they ended.
+/// Spans in Protobuf, encoded when they ended.
 #[derive(Clone, Debug)]
 pub(crate) struct EncodedTraces {
     /// An `ExportTraceServiceRequest`.
@@ -84,7 +84,7 @@ impl EncodedRequest for EncodedTraces {
         self.spans
     }
 
-    /// Read back, for those who want something else than Protobuf.
+    /// Decodes the message, for other encodings than Protobuf.
     fn message(&self) -> Cow<'_, ExportTraceServiceRequest> {
         let message = ExportTraceServiceRequest::decode(self.message.clone());
         debug_assert!(message.is_ok(), "spans were written wrongly");
@@ -102,8 +102,8 @@ pub(crate) fn backend_text(text: &str) -> String {
     one_line(text.trim(), MAX_BACKEND_TEXT)
 }
 
-/// What a backend left out of a request that it took, and its reason; without
-/// items, a warning of its.
+/// The items that a backend rejected from a request that it took, and its reason;
+/// without items, a warning of the backend.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Rejection {
     pub(crate) items: u64,

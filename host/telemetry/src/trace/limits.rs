@@ -11,8 +11,8 @@ pub use crate::config::limits::{AttributeLimits, SpanLimits};
 pub const MAX_TEXT_BYTES: usize = 16 * 1024;
 
 impl SpanLimits {
-    /// Cuts what the host itself has said; guests are held to it before. Gives
-    /// back how many attributes of events went.
+    /// Applies the limits to the host's own values; guests' values are within them
+    /// already. Returns the number of events' attributes that were dropped.
     pub(crate) fn enforce(&self, span: &mut SpanData) -> u32 {
         let mut lost = 0_u32;
         cut_values(&mut span.attributes, self.value_length);
@@ -42,7 +42,7 @@ fn cut_values(attributes: &mut [KeyValue], limit: usize) {
 }
 
 fn cut_text(text: &mut StringValue, limit: usize) {
-    // A byte is a character at most: nearly all are seen to be short enough.
+    // A text has at most as many characters as bytes: most are short enough by that.
     if text.as_str().len() > limit {
         let cut = length_of(text.as_str(), limit);
         *text = text.as_str()[..cut].to_owned().into();

@@ -1,9 +1,9 @@
-//! Spans that belong to the host: made here, changed by host and guest, and
-//! handed to the queue of spans when they end.
+//! Spans of the host: host and guest change them, and the span queue takes them when
+//! they end.
 //!
-//! The SDK's own span appends where a key is set twice, drops the latest
-//! attributes at its limit and lets `Ok` stand over a trap. These spans keep
-//! one value a key, so what is exported is what was said last.
+//! The SDK's span appends an attribute whose key is set already, drops the latest
+//! attributes at its limit, and lets `Ok` override a trap. These spans keep the last
+//! value of each key.
 
 pub(crate) mod attribute_index;
 
@@ -22,7 +22,7 @@ pub use crate::trace::span::attribute_index::AttributeIndex;
 
 /// A span that has started and not ended yet.
 ///
-/// A span that is dropped without [`Span::end`] is lost: its owner ends it.
+/// The owner ends a span: one that is dropped without [`Span::end`] is lost.
 pub struct Span {
     context: SpanContext,
     recording: Option<Box<Recording>>,
@@ -70,7 +70,7 @@ impl Span {
         &self.context
     }
 
-    /// Whether anything that is recorded is kept.
+    /// Whether the span records.
     pub fn is_recording(&self) -> bool {
         self.recording.is_some()
     }
@@ -99,9 +99,9 @@ impl Span {
         }
     }
 
-    /// Replaces all attributes, whatever their number: for an owner that keeps
-    /// its own account of them. `dropped` are those that were dropped since the
-    /// start; what was over the limit then is counted already.
+    /// Replaces all attributes, without a limit: for an owner that counts them itself.
+    /// `dropped` is the number of attributes dropped since the start; those over the
+    /// limit at the start are counted already.
     pub fn replace_attributes(&mut self, attributes: Vec<KeyValue>, dropped: u32) {
         if let Some(recording) = &mut self.recording {
             recording.keys = AttributeIndex::default();
@@ -122,9 +122,9 @@ impl Span {
         }
     }
 
-    /// Whether an event would be kept, with room for `reserved` later ones;
-    /// counts the one that would not. Asked before an event is built, which
-    /// may cost a walk of the guest's stack.
+    /// Whether the span would keep an event, with room for `reserved` later ones; if
+    /// not, counts it as dropped. Call it before an event is built, which may cost a
+    /// walk of the guest's stack.
     pub fn takes_event(&mut self, reserved: usize) -> bool {
         let Some(recording) = &mut self.recording else {
             return false;
@@ -181,8 +181,8 @@ impl Span {
         }
     }
 
-    /// Sets the status by the specification's order: `Ok` is final, `Unset`
-    /// says nothing.
+    /// Sets the status in the specification's order: `Ok` is final, `Unset` changes
+    /// nothing.
     pub fn set_status(&mut self, status: Status) {
         let Some(recording) = &mut self.recording else {
             return;
@@ -194,7 +194,7 @@ impl Span {
         }
     }
 
-    /// Sets the status whatever was said before: the host's own word.
+    /// Overrides the status, whatever it was.
     pub fn override_status(&mut self, status: Status) {
         if let Some(recording) = &mut self.recording {
             recording.data.status = status;

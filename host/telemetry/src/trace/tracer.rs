@@ -19,21 +19,21 @@ use crate::trace::limits::SpanLimits;
 use crate::trace::queue::SpanQueue;
 use crate::trace::span::{Span, SpanPipeline};
 
-/// Where a new span hangs.
+/// The parent of a new span.
 pub enum Parent<'a> {
-    /// Nowhere: it begins a trace.
+    /// No parent: the span starts a trace.
     Root,
-    /// Nowhere, and a caller without a span has decided on the trace's sampling.
+    /// No parent, and a caller without a span has decided the trace's sampling.
     Decided(TraceFlags),
-    /// Below a span of this process, whose sampling decision holds.
+    /// A span of this process, whose sampling decision is used.
     Local(&'a SpanContext),
-    /// Below a span of another service.
+    /// A span of another service.
     Remote(&'a SpanContext),
-    /// The same, where the sampling is left to this service.
+    /// A span of another service that leaves the sampling decision to this one.
     Deferring(&'a SpanContext),
 }
 
-/// What is known of a span when it starts.
+/// The data of a span at its start.
 pub struct SpanStart<'a> {
     /// The name of the span.
     pub name: Cow<'static, str>,
@@ -41,7 +41,7 @@ pub struct SpanStart<'a> {
     pub kind: SpanKind,
     /// The parent of the span.
     pub parent: Parent<'a>,
-    /// No key may stand in them twice.
+    /// The attributes, each key once.
     pub attributes: Vec<KeyValue>,
     /// Links that the span starts with.
     pub links: Vec<Link>,
@@ -83,7 +83,7 @@ impl Tracer {
         }
     }
 
-    /// Whether a sampled span goes anywhere: where none does, none records.
+    /// Whether sampled spans are exported; otherwise no span records.
     pub fn is_exporting(&self) -> bool {
         self.pipeline.queue.is_enabled()
     }
@@ -103,7 +103,7 @@ impl Tracer {
         let ids = &self.shared.ids;
         let span_id = ids.new_span_id();
         let (trace_id, parent_span_id, parent_is_remote, random) = match start.parent {
-            // The generator's ids are random from end to end.
+            // All bits of the generator's ids are random.
             Parent::Root | Parent::Decided(_) => {
                 (ids.new_trace_id(), SpanId::INVALID, false, RANDOM)
             }
@@ -128,8 +128,8 @@ impl Tracer {
             (result.decision, result.trace_state)
         };
         let (decision, trace_state) = match start.parent {
-            // Every standard sampler decides for a local child as it did for
-            // the parent, so the parent's flag is the answer.
+            // Every standard sampler decides for a local child as it did for the
+            // parent, so the parent's flag is the decision.
             Parent::Local(parent) => {
                 let decision = if parent.is_sampled() {
                     SamplingDecision::RecordAndSample
@@ -152,7 +152,7 @@ impl Tracer {
         };
         let context = SpanContext::new(trace_id, span_id, sampled | random, false, trace_state);
         // A record-only span would be seen by local processors alone; there are none.
-        // Where no exporter takes spans the decision is handed on, and that is all.
+        // Without an exporter the span only propagates the decision.
         if decision != SamplingDecision::RecordAndSample || !self.is_exporting() {
             return Span::non_recording(context);
         }
@@ -187,13 +187,13 @@ impl Tracer {
         span
     }
 
-    /// Queues a span that a guest has made by itself, if spans are exported.
+    /// Queues a span that a guest made itself, if spans are exported.
     pub fn export(&self, span: SpanData) {
         self.pipeline.queue.push(&span);
     }
 
-    /// A context that is handed on but records nothing, below `parent`, whose
-    /// sampling decision holds.
+    /// A context below `parent` that is propagated and records nothing; it has the
+    /// parent's sampling decision.
     pub fn non_recording(&self, parent: &SpanContext) -> SpanContext {
         SpanContext::new(
             parent.trace_id(),
