@@ -31,7 +31,7 @@ pub(crate) enum Target {
     Tracestate,
     /// The header `baggage`
     Baggage,
-    /// The headers of B3 and Jaeger
+    /// The headers of B3
     PropagatorsOfOthers,
     /// What proxies say of a request's origin
     Forwarded,

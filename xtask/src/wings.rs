@@ -1,4 +1,5 @@
-//! Checks that the wings of `host/server` use one another from the top down.
+//! Checks that the wings of `host/server`, and those of `host/telemetry`, use one another
+//! from the top down.
 //!
 //! Between crates cargo holds the direction of dependencies; between modules of one
 //! crate nothing does. The check reads the sources as text: paths that begin with
@@ -11,42 +12,67 @@ use anyhow::{Context, bail};
 
 use crate::cargo;
 
-/// The sources that are checked.
-const SOURCES: &str = "host/server/src";
-/// From the top down; those of one floor may use each other.
-const FLOORS: [&[&str]; 7] = [
-    &["admin"],
-    &["http"],
-    &["component"],
-    &["sandbox"],
-    &["guest_api"],
-    &["request"],
-    &["config", "error"],
-];
-/// The crate's root, and what benchmarks, fuzzers and tests come in by: above all wings.
-const DOORS: [&str; 4] = ["lib", "benchmarks", "fuzzing", "turn"];
+/// A crate whose wings have an order.
+struct Crate {
+    sources: &'static str,
+    /// From the top down; those of one floor may use each other.
+    floors: &'static [&'static [&'static str]],
+    /// The crate's root, and what benchmarks, fuzzers and tests come in by: above all
+    /// wings.
+    doors: &'static [&'static str],
+}
+
+const SERVER: Crate = Crate {
+    sources: "host/server/src",
+    floors: &[
+        &["admin"],
+        &["http"],
+        &["component"],
+        &["sandbox"],
+        &["guest_api"],
+        &["request"],
+        &["config", "error"],
+    ],
+    doors: &["lib", "benchmarks", "fuzzing", "turn"],
+};
+
+const TELEMETRY: Crate = Crate {
+    sources: "host/telemetry/src",
+    floors: &[
+        &["metrics"],
+        &["trace"],
+        &["logs"],
+        &["export"],
+        &["console"],
+        &["otlp"],
+        &["config"],
+        &["sizes"],
+        &["propagation"],
+        &["clock", "sanitize", "scope", "thread_number"],
+    ],
+    doors: &["lib", "shutdown", "benchmarks"],
+};
 
 /// Checks each wing.
 ///
 /// # Errors
 /// Where a wing uses one above it, or a file belongs to no wing.
 pub(crate) fn check() -> anyhow::Result<()> {
-    let sources = cargo::workspace().join(SOURCES);
-    let mut violations = Vec::new();
-    for file in files(&sources)? {
-        let inside = file.strip_prefix(&sources)?;
-        let text =
-            fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
-        violations.extend(violations_in(inside, &text));
+    let mut count = 0;
+    for of in [&SERVER, &TELEMETRY] {
+        let sources = cargo::workspace().join(of.sources);
+        for file in files(&sources)? {
+            let inside = file.strip_prefix(&sources)?;
+            let text = fs::read_to_string(&file)
+                .with_context(|| format!("cannot read {}", file.display()))?;
+            for violation in of.violations_in(inside, &text) {
+                eprintln!("{}/{violation}", of.sources);
+                count += 1;
+            }
+        }
     }
-    for violation in &violations {
-        eprintln!("{SOURCES}/{violation}");
-    }
-    if !violations.is_empty() {
-        bail!(
-            "{} uses of wings that are above; the order is in {SOURCES}/lib.rs",
-            violations.len()
-        );
+    if count > 0 {
+        bail!("{count} uses of wings that are above; the order is in each crate's lib.rs");
     }
     Ok(())
 }
@@ -71,32 +97,35 @@ fn files(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// A line for each use of a wing above the file's own.
-fn violations_in(file: &Path, text: &str) -> Vec<String> {
-    let module = file.with_extension("");
-    let depth = module.components().count();
-    let own = module.iter().next().unwrap_or_default().to_string_lossy();
-    if DOORS.contains(&&*own) {
-        return Vec::new();
+impl Crate {
+    /// A line for each use of a wing above the file's own.
+    fn violations_in(&self, file: &Path, text: &str) -> Vec<String> {
+        let module = file.with_extension("");
+        let depth = module.components().count();
+        let own = module.iter().next().unwrap_or_default().to_string_lossy();
+        if self.doors.contains(&&*own) {
+            return Vec::new();
+        }
+        let shown = file.display();
+        let Some(own_floor) = self.floor(&own) else {
+            return vec![format!("{shown}: {own} has no floor in xtask/src/wings.rs")];
+        };
+        let code = without_tests(&without_comments(text));
+        let uses = uses(&code, depth).into_iter();
+        let upward =
+            uses.filter(|(_, wing)| self.floor(wing).is_none_or(|floor| floor < own_floor));
+        upward
+            .map(|(line, wing)| match self.floor(&wing) {
+                Some(_) => format!("{shown}:{line}: {own} uses {wing}, which is above it"),
+                None => format!("{shown}:{line}: {own} uses {wing}, which is no wing"),
+            })
+            .collect()
     }
-    let shown = file.display();
-    let Some(own_floor) = floor(&own) else {
-        return vec![format!("{shown}: {own} has no floor in xtask/src/wings.rs")];
-    };
-    let code = without_tests(&without_comments(text));
-    let uses = uses(&code, depth).into_iter();
-    let upward = uses.filter(|(_, wing)| floor(wing).is_none_or(|floor| floor < own_floor));
-    upward
-        .map(|(line, wing)| match floor(&wing) {
-            Some(_) => format!("{shown}:{line}: {own} uses {wing}, which is above it"),
-            None => format!("{shown}:{line}: {own} uses {wing}, which is no wing"),
-        })
-        .collect()
-}
 
-/// Counted from the top.
-fn floor(wing: &str) -> Option<usize> {
-    FLOORS.iter().position(|floor| floor.contains(&wing))
+    /// Counted from the top.
+    fn floor(&self, wing: &str) -> Option<usize> {
+        self.floors.iter().position(|floor| floor.contains(&wing))
+    }
 }
 
 /// The wings that are used, each with its line. A module of depth 1 is a wing itself.
@@ -212,10 +241,10 @@ fn end_of_item(code: &str) -> usize {
 mod tests {
     use std::path::Path;
 
-    use super::{check, violations_in};
+    use super::{SERVER, TELEMETRY, check};
 
     fn violations(file: &str, text: &str) -> Vec<String> {
-        violations_in(Path::new(file), text)
+        SERVER.violations_in(Path::new(file), text)
     }
 
     #[test]
@@ -239,6 +268,17 @@ mod tests {
         );
         let in_code = "fn f() -> crate::http::Io { crate::admin::f() }";
         assert_eq!(violations("request/info.rs", in_code).len(), 2);
+    }
+
+    #[test]
+    fn the_wings_of_telemetry_have_an_order_of_their_own() {
+        let violations = |file, text| TELEMETRY.violations_in(Path::new(file), text);
+        assert!(violations("export/pipeline.rs", "use crate::otlp::OtlpClient;").is_empty());
+        assert_eq!(
+            violations("otlp/grpc.rs", "use crate::export::log::ExportHealth;"),
+            ["otlp/grpc.rs:1: otlp uses export, which is above it"]
+        );
+        assert_eq!(violations("trace/span.rs", "use crate::Dropped;").len(), 1);
     }
 
     #[test]

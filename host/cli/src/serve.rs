@@ -26,6 +26,7 @@ use fanlight_server::LoadError;
 use fanlight_server::Reloader;
 use fanlight_server::RequestLimits;
 use fanlight_server::Server;
+use fanlight_server::SlotError;
 use fanlight_server::Watch;
 use fanlight_server::{Access, Admin, AdminAddress, AdminState, PrometheusListener};
 use fanlight_server::{ComponentSlot, LoadedComponent};
@@ -116,7 +117,7 @@ impl ServeArgs {
             AdminAddress::Bind(address) => match Access::new(address, token) {
                 Ok(access) if self.metrics_public => Some((address, access.with_public_metrics())),
                 Ok(access) => Some((address, access)),
-                Err(error) => return failed(&error, BAD_USE),
+                Err(error) => return failed(&error.into(), BAD_USE),
             },
         };
         let tls = match self.tls.tls() {
@@ -145,9 +146,9 @@ impl ServeArgs {
         config.prometheus &= self.admin != AdminAddress::Off || config.prometheus_address.is_some();
         let telemetry = match Telemetry::init(&config) {
             Ok(telemetry) => telemetry,
-            Err(error) => return failed(&error, BAD_USE),
+            Err(error) => return failed(&error.into(), BAD_USE),
         };
-        log.connect(&telemetry);
+        log.connect(telemetry.host_logger());
         let served = self
             .serve(slot, &telemetry, requests, tls, access, watch)
             .await;
@@ -229,7 +230,7 @@ impl ServeArgs {
             }
             None => None,
         };
-        telemetry.announce();
+        telemetry.log_destinations();
         let scrapes = match scrapes {
             Some((listener, metrics)) => {
                 let address = listener.local_addr()?;
@@ -262,10 +263,12 @@ impl ServeArgs {
     }
 
     /// Names the file in front of what is wrong with it.
-    fn named(&self, error: anyhow::Error) -> anyhow::Error {
-        match error.downcast_ref::<LoadError>() {
-            Some(LoadError::Read { .. }) | None => error,
-            Some(_) => error.context(self.component.display().to_string()),
+    fn named(&self, error: SlotError) -> anyhow::Error {
+        match error {
+            SlotError::Engine(_) | SlotError::Load(LoadError::Read { .. }) => error.into(),
+            SlotError::Load(_) => {
+                anyhow::Error::from(error).context(self.component.display().to_string())
+            }
         }
     }
 

@@ -11,19 +11,19 @@ use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context;
 use bytes::Bytes;
 use http::{StatusCode, Uri};
 use http_body_util::{BodyExt, Empty};
 
 use crate::benchmarks::pieces::{PEER, telemetry, usual_request};
 pub use crate::benchmarks::pieces::{SPANS_A_ROUND, ServerSpans, TraceContext};
-use crate::component::slot::ComponentSlot;
+use crate::component::slot::{ComponentSlot, SlotError};
 use crate::config::RequestLimits;
+use crate::error::HandleError;
 use crate::guest_api::GuestLimits;
 pub use crate::guest_api::benchmarks::{AttributeConversion, SentAttributes};
 use crate::http::handler::Handler;
-use crate::sandbox::engine::EngineConfig;
+use crate::sandbox::engine::{EngineConfig, EngineError};
 use fanlight_telemetry::Telemetry;
 pub use fanlight_telemetry::benchmarks::{SpanBatch, SpanEncoding};
 
@@ -41,7 +41,7 @@ impl Requests {
     ///
     /// # Errors
     /// Where the file cannot be served, or telemetry not be started.
-    pub fn serving(component: &Path) -> anyhow::Result<Self> {
+    pub fn serving(component: &Path) -> Result<Self, SlotError> {
         let limits = RequestLimits {
             max_instances: INSTANCES,
             ..RequestLimits::default()
@@ -55,7 +55,7 @@ impl Requests {
             cache_dir: None,
         };
         let slot = Arc::new(ComponentSlot::load(component, &engine)?);
-        let telemetry = telemetry()?;
+        let telemetry = telemetry().map_err(EngineError::from)?;
         Ok(Self {
             handler: Handler::new(slot, &telemetry, limits, GuestLimits::default()),
             telemetry,
@@ -67,7 +67,7 @@ impl Requests {
     ///
     /// # Errors
     /// Where the body breaks off.
-    pub async fn get(&self, target: &Uri) -> anyhow::Result<(StatusCode, Bytes)> {
+    pub async fn get(&self, target: &Uri) -> Result<(StatusCode, Bytes), HandleError> {
         let no_body = Empty::<Bytes>::new().map_err(no_error);
         let request = usual_request(target.clone(), no_body);
         let begun = self.handler.begin(&request, PEER);
@@ -76,7 +76,7 @@ impl Requests {
             Ok(response) => response.into_parts(),
             Err(never) => match never {},
         };
-        let body = body.collect().await.context("the answer broke off")?;
+        let body = body.collect().await?;
         Ok((head.status, body.to_bytes()))
     }
 

@@ -12,7 +12,7 @@ use wasmtime::{Trap as TrapKind, WasmBacktrace};
 use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
 
 use crate::error::backtrace::backtrace_text;
-use fanlight_telemetry::sanitize::one_line;
+use fanlight_telemetry::sanitize::{one_line, truncated};
 
 /// Why a request was not answered by the guest, or its answer cut short.
 #[derive(Debug, thiserror::Error)]
@@ -317,7 +317,7 @@ impl fmt::Display for ErrorCodeError {
         match &self.0 {
             ErrorCode::InternalError(Some(message)) => {
                 // A guest's own words, as long as it likes.
-                let message = &message[..message.floor_char_boundary(MAX_MESSAGE)];
+                let message = truncated(message, MAX_MESSAGE);
                 write!(f, "{}: {message}", self.name())
             }
             _ => f.write_str(self.name()),

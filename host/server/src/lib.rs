@@ -31,11 +31,12 @@ mod sandbox;
 #[cfg(test)]
 mod turn;
 
+pub use admin::auth::{TokenError, UnprotectedAddress};
 pub use admin::{Access, Admin, AdminAddress, AdminState, AdminToken, PrometheusListener};
 pub use component::outcome::{Outcome, ReloadOutcome};
 pub use component::probe::Probe;
 pub use component::reload::Reloader;
-pub use component::slot::{ComponentSlot, LoadedComponent, Source};
+pub use component::slot::{ComponentSlot, LoadedComponent, SlotError, Source};
 pub use component::source::ComponentSource;
 pub use component::swap_error::SwapError;
 pub use component::watch::{Stamp, Watch};
@@ -46,5 +47,5 @@ pub use error::{Blame, ErrorCodeError, GuestTrap, HandleError, InstantiateError}
 pub use guest_api::GuestLimits;
 pub use http::server::{Readiness, Server, listen};
 pub use http::tls::{Renewal, Tls, TlsError, TlsFiles};
-pub use sandbox::engine::EngineConfig;
+pub use sandbox::engine::{EngineConfig, EngineError};
 pub use sandbox::load_error::LoadError;

@@ -8,11 +8,12 @@ use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status, TraceFlags, Tr
 use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
+use crate::config::batch::BatchConfig;
 use crate::config::resource;
-use crate::export::closing::Closing;
 use crate::export::pipeline::ExportPipeline;
-use crate::logs::queue::BatchConfig;
-use crate::trace::batch::SpanSink;
+use crate::otlp::closing::Closing;
+use crate::otlp::error::ExporterError;
+use crate::trace::batch::SpanExporter;
 use crate::trace::queue::SpanQueue;
 use crate::{GUEST_SCOPE, HOST_SCOPE, Telemetry, TelemetryConfig};
 
@@ -26,7 +27,7 @@ impl Telemetry {
 /// The way of ended spans to a backend: from their ends to a request's bytes.
 pub struct SpanEncoding {
     queue: SpanQueue,
-    sink: SpanSink,
+    exporter: SpanExporter,
 }
 
 /// Spans that have ended.
@@ -38,11 +39,11 @@ impl SpanEncoding {
     ///
     /// # Errors
     /// Where its configuration is refused.
-    pub fn new() -> anyhow::Result<Self> {
+    pub fn new() -> Result<Self, ExporterError> {
         let vars = [("OTEL_TRACES_EXPORTER".to_owned(), "none".to_owned())];
         let config = TelemetryConfig::from_vars(vars, "benchmark");
         let traces = &config.traces;
-        let output = ExportPipeline::new(
+        let pipeline = ExportPipeline::new(
             "traces",
             traces,
             traces.timeout,
@@ -51,7 +52,7 @@ impl SpanEncoding {
         )?;
         Ok(Self {
             queue: SpanQueue::new(BatchConfig::default(), true, Arc::default()),
-            sink: SpanSink::new(output, &resource::resource(&config.resource)),
+            exporter: SpanExporter::new(pipeline, &resource::resource(&config.resource)),
         })
     }
 
@@ -67,7 +68,7 @@ impl SpanEncoding {
             self.queue.push(span);
         }
         let parts = self.queue.take();
-        let request = self.sink.request(&parts).message;
+        let request = self.exporter.request(&parts).message;
         self.queue.done(parts);
         request
     }

@@ -3,12 +3,14 @@
 //! As the specification has it: empty means unset, only `true` in any case is
 //! true, and what does not parse is warned about and ignored.
 
+pub(crate) mod batch;
 pub(crate) mod client_tls;
 pub(crate) mod endpoint;
 pub(crate) mod env;
 pub(crate) mod exporters;
 pub mod known_methods;
 pub(crate) mod limits;
+pub(crate) mod protocol;
 pub(crate) mod resource;
 pub(crate) mod sampler;
 pub(crate) mod signal;
@@ -20,13 +22,13 @@ use opentelemetry::KeyValue;
 use opentelemetry_sdk::metrics::Temporality;
 use opentelemetry_sdk::trace::ShouldSample;
 
+use crate::config::batch::BatchConfig;
 use crate::config::env::Env;
 use crate::config::known_methods::KnownMethods;
+use crate::config::limits::{AttributeLimits, SpanLimits};
 use crate::config::resource::ServiceIdentity;
 use crate::config::signal::{DEFAULT_TIMEOUT, SignalConfig};
-use crate::logs::queue::BatchConfig;
 use crate::propagation::Propagators;
-use crate::trace::limits::{AttributeLimits, SpanLimits};
 
 /// Where telemetry goes and how.
 #[derive(Clone, Debug)]
@@ -120,8 +122,8 @@ impl TelemetryConfig {
             prometheus_address: prometheus_address(env).filter(|_| !disabled),
             logs: SignalConfig::read(env, "LOGS", disabled),
             sampler: sampler::sampler(env),
-            span_batch: batch(env, "BSP"),
-            log_batch: batch(env, "BLRP"),
+            span_batch: BatchConfig::read(env, "BSP"),
+            log_batch: BatchConfig::read(env, "BLRP"),
             metric_interval,
             metric_timeout: env
                 .timeout("OTEL_METRIC_EXPORT_TIMEOUT")
@@ -138,30 +140,6 @@ impl TelemetryConfig {
             known_methods,
             warnings: std::mem::take(&mut env.warnings),
         }
-    }
-}
-
-fn batch(env: &mut Env, processor: &str) -> BatchConfig {
-    let defaults = BatchConfig::default();
-    let queue = env.positive(&format!("OTEL_{processor}_MAX_QUEUE_SIZE"));
-    let name = format!("OTEL_{processor}_MAX_EXPORT_BATCH_SIZE");
-    let batch = env.positive(&name);
-    let max_items = queue.unwrap_or(defaults.max_items);
-    if let Some(batch) = batch.filter(|batch| *batch > max_items) {
-        env.warn(
-            &name,
-            &batch.to_string(),
-            "more than the queue holds; that is used",
-        );
-    }
-    let schedule_delay = env.millis(&format!("OTEL_{processor}_SCHEDULE_DELAY"));
-    let export_timeout = env.timeout(&format!("OTEL_{processor}_EXPORT_TIMEOUT"));
-    BatchConfig {
-        schedule_delay: schedule_delay.unwrap_or(defaults.schedule_delay),
-        max_batch: batch.unwrap_or(defaults.max_batch).min(max_items),
-        max_items,
-        max_bytes: defaults.max_bytes,
-        export_timeout: export_timeout.unwrap_or(defaults.export_timeout),
     }
 }
 

@@ -1,26 +1,25 @@
-//! Writes telemetry to standard output: one JSON object a line for each span,
-//! log record and point of a metric, with the resource left out.
+//! Writes telemetry to standard output: one request of OTLP a line, in JSON.
 //!
-//! For eyes and `jq`; the specification leaves the form to us.
-
-pub(crate) mod lines;
+//! The format is that of the specification's OTLP File Exporter, which the Collector's
+//! `otlpjsonfile` receiver reads.
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
 use tokio::sync::Mutex;
 
-pub(crate) use crate::console::lines::ConsoleLines;
+use crate::otlp::json;
 
-/// The longest that a write is waited for, where exports have no end.
+/// The longest wait for a write, if exports have no timeout.
 const LONGEST_WRITE: Duration = Duration::from_secs(10);
 
 /// Standard output.
 pub(crate) struct Console {
     timeout: Duration,
-    /// Held by a write until it has ended, however long that takes: threads that
-    /// wait for one reader would become ever more.
+    /// A write holds it until it has ended: otherwise the number of threads that wait
+    /// for the reader would grow.
     output: Arc<Mutex<dyn io::Write + Send>>,
 }
 
@@ -31,7 +30,7 @@ pub(crate) enum ConsoleError {
     #[error("{0}")]
     Broken(io::Error),
     /// Its reader does not read for now.
-    #[error("nobody reads it")]
+    #[error("its reader does not read")]
     Blocked,
 }
 
@@ -44,18 +43,19 @@ impl Console {
         }
     }
 
-    /// Writes a request's lines, off the runtime's own threads: the reader of the
+    /// Writes a request as a line, off the runtime's own threads: the reader of the
     /// pipe may be slow.
     ///
     /// # Errors
-    /// Where the reader has closed it, or did not read in time. As long as an earlier
-    /// write still waits for the reader, none is tried.
-    pub(crate) async fn write(&self, request: &impl ConsoleLines) -> Result<(), ConsoleError> {
+    /// If the reader has closed it, or did not read in time. While an earlier write
+    /// waits for the reader, no other is tried.
+    pub(crate) async fn write(&self, request: &impl Serialize) -> Result<(), ConsoleError> {
         let output = Arc::clone(&self.output).try_lock_owned();
         let mut output = output.map_err(|_| ConsoleError::Blocked)?;
-        let mut text = Vec::new();
-        request.lines(&mut text).map_err(ConsoleError::Broken)?;
-        // In one write: that of another signal goes before it or behind.
+        let encoded = json::encode(request);
+        let mut text = encoded.map_err(|error| ConsoleError::Broken(error.into()))?;
+        text.push(b'\n');
+        // In one write, so that the lines of two signals do not mix.
         let written = tokio::task::spawn_blocking(move || {
             output.write_all(&text).and_then(|()| output.flush())
         });
@@ -69,7 +69,7 @@ impl Console {
 
 #[cfg(test)]
 impl Console {
-    /// Writes into memory, and gives what is written.
+    /// Writes into memory, which it returns as well.
     pub(crate) fn in_memory() -> (Self, Arc<Mutex<Vec<u8>>>) {
         let written = Arc::new(Mutex::new(Vec::new()));
         let console = Self {

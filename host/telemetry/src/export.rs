@@ -1,9 +1,7 @@
 //! The way of every signal to its backend: pipelines, back-off, counts of what was lost.
 
 pub(crate) mod backoff;
-pub(crate) mod closing;
 pub(crate) mod counters;
 pub(crate) mod log;
 pub(crate) mod pipeline;
-pub(crate) mod shutdown;
 pub(crate) mod startup_log;

@@ -1,6 +1,21 @@
-//! Owns the providers, their runtime, and the way of every signal out of the
-//! process. Knows no HTTP request and no component, and nothing global: two
-//! of them live side by side in one process.
+//! Owns the providers, their runtime, and the export of every signal. Uses no HTTP
+//! request, no component and no global state: one process can have two of them.
+//!
+//! The wings, from the top down. A wing uses those below it and never those above;
+//! `cargo xtask wings` checks that.
+//!
+//! | wing | owns |
+//! |---|---|
+//! | `metrics` | the export of metrics, Prometheus' text, what guests aggregate, telemetry about telemetry |
+//! | `trace` | tracer, spans, their queue and their encoding |
+//! | `logs` | log records, their queue, the host's own log |
+//! | `export` | each signal's pipeline: back-off, counts, the log of its trouble |
+//! | `console` | standard output |
+//! | `otlp` | clients for gRPC and HTTP, OTLP's JSON; knows no signal's queue |
+//! | `config` | the `OTEL_*` variables |
+//! | `sizes` | the memory that telemetry takes while it waits |
+//! | `propagation` | the headers by which a trace goes from service to service |
+//! | `clock`, `sanitize`, `scope`, `thread_number` | what all others may use |
 
 #[cfg(any(test, feature = "benchmarks"))]
 pub mod benchmarks;
@@ -13,15 +28,17 @@ pub mod metrics;
 pub(crate) mod otlp;
 pub mod propagation;
 pub mod sanitize;
+pub(crate) mod scope;
+pub(crate) mod shutdown;
 pub mod sizes;
 pub mod thread_number;
 pub mod trace;
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use opentelemetry::logs::LoggerProvider as _;
 use opentelemetry::metrics::{Meter, MeterProvider as _};
-use opentelemetry_sdk::logs::SdkLoggerProvider;
+use opentelemetry_sdk::logs::{SdkLogger, SdkLoggerProvider};
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider, Temporality};
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{mpsc, oneshot};
@@ -29,67 +46,81 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 pub use crate::config::TelemetryConfig;
-pub use crate::config::client_tls::ClientTls;
+pub use crate::config::batch::BatchConfig;
+pub use crate::config::client_tls::{ClientTls, ClientTlsError};
+pub use crate::config::protocol::Protocol;
 pub use crate::config::resource::ServiceIdentity;
-pub use crate::config::signal::{Compression, Protocol, SignalConfig};
+pub use crate::config::signal::{Compression, SignalConfig};
 pub use crate::export::counters::Dropped;
 pub use crate::logs::host_log::{HostLog, RECORD_ONLY, RECORD_TARGET};
-pub use crate::logs::queue::BatchConfig;
 use crate::logs::queue::ExportQueue;
-pub use crate::metrics::prometheus::PrometheusText;
 pub use crate::metrics::prometheus::exemplars::{Exemplars, SeriesExemplars};
 pub use crate::metrics::prometheus::text::TextFormat;
+pub use crate::metrics::prometheus::{PrometheusText, RenderError};
+pub use crate::otlp::error::ExporterError;
+pub use crate::scope::{GUEST_SCOPE, HOST_SCOPE};
 
 use crate::config::known_methods::KnownMethods;
-use crate::export::closing::Closing;
-use crate::export::counters::Exported;
+use crate::export::counters::{Exported, SignalCounts};
 use crate::export::pipeline::ExportPipeline;
-use crate::export::shutdown::Export;
-use crate::logs::exporter::{LogQueueProcessor, LogSink, ScopedLogRecord};
+use crate::logs::exporter::{LogExporter, LogQueueProcessor, ScopedLogRecord};
 use crate::logs::queue::FlushRequest;
 use crate::metrics::exporter::{LastExport, MetricExporter};
-use crate::metrics::guest::GuestPoints;
+use crate::metrics::guest::GuestMetricStore;
+use crate::otlp::closing::Closing;
 use crate::propagation::Propagators;
 use crate::sanitize::Printable;
-use crate::trace::batch::SpanSink;
+use crate::shutdown::Export;
+use crate::trace::batch::SpanExporter;
 use crate::trace::limits::AttributeLimits;
 pub(crate) use crate::trace::queue::SpanQueue;
-use crate::trace::span::Tracer;
+use crate::trace::tracer::Tracer;
 
-/// The instrumentation scope of what the host itself says.
-pub const HOST_SCOPE: &str = "fanlight";
-/// The instrumentation scope of what a guest says without naming one.
-pub const GUEST_SCOPE: &str = "fanlight.guest";
-
-/// Traces, metrics and logs on their way out.
+/// Collects and exports traces, metrics and logs.
 ///
 /// # Cancel safety
-/// Dropped without [`Telemetry::shutdown`], it loses what was not exported yet.
+/// A drop without [`Telemetry::shutdown`] loses the items that are not exported yet.
 pub struct Telemetry {
-    /// Export has a runtime of its own, so that a busy serving runtime cannot
-    /// stop it, nor a slow collector the serving one.
+    /// Export has its own runtime, so that a busy serving runtime does not stop export,
+    /// and a slow collector does not slow down serving.
     runtime: OwnRuntime,
     tracer: Tracer,
     meters: SdkMeterProvider,
     loggers: SdkLoggerProvider,
-    guest_points: Arc<GuestPoints>,
+    guest_metrics: Arc<GuestMetricStore>,
     prometheus: Option<PrometheusText>,
     flushes: Vec<mpsc::Sender<FlushRequest>>,
     last_metrics: Arc<LastExport>,
-    /// The signals that go anywhere.
+    /// The signals that have an exporter.
     exports: Vec<Export>,
     spans: Arc<SpanQueue>,
     records: Arc<ExportQueue<ScopedLogRecord>>,
     config: TelemetryConfig,
 }
 
+/// Why telemetry cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The telemetry runtime cannot be created.
+    #[error("cannot start the telemetry runtime")]
+    Runtime(#[source] std::io::Error),
+    /// A signal's exporter cannot be made.
+    #[error("{signal}")]
+    Exporter {
+        /// The signal.
+        signal: &'static str,
+        /// Why its exporter cannot be made.
+        source: ExporterError,
+    },
+}
+
 impl Telemetry {
     /// Builds exporters and starts the tasks that feed them.
     ///
     /// # Errors
-    /// Where an endpoint is no address, a file for TLS cannot be used, or the
-    /// runtime cannot be made.
-    pub fn init(config: &TelemetryConfig) -> anyhow::Result<Self> {
+    /// If an endpoint is no address, a file for TLS cannot be used, or the runtime
+    /// cannot be created.
+    pub fn init(config: &TelemetryConfig) -> Result<Self, TelemetryError> {
         for warning in &config.warnings {
             tracing::warn!("{}", Printable(warning));
         }
@@ -98,7 +129,7 @@ impl Telemetry {
             .thread_name("telemetry")
             .enable_all()
             .build()
-            .context("cannot start the telemetry runtime")?;
+            .map_err(TelemetryError::Runtime)?;
         let own = OwnRuntime {
             ended: CancellationToken::new(),
             closing: Closing::default(),
@@ -113,13 +144,13 @@ impl Telemetry {
         let dropped = Arc::new(Dropped::default());
         let mut flushes = Vec::new();
         let mut exports = Vec::new();
-        let output = |signal, config: &SignalConfig, timeout, counts: &Arc<Exported>| {
+        let pipeline = |signal, config: &SignalConfig, timeout, counts: &Arc<Exported>| {
             let closing = own.closing.clone();
             ExportPipeline::new(signal, config, timeout, Arc::clone(counts), closing)
-                .context(signal)
+                .map_err(|source| TelemetryError::Exporter { signal, source })
         };
-        let mut exported = |signal, output: &ExportPipeline, counts: &Arc<Exported>| {
-            exports.push(Export::new(signal, output, Arc::clone(counts)));
+        let mut exported = |signal, pipeline: &ExportPipeline, counts: &Arc<Exported>| {
+            exports.push(Export::new(signal, pipeline, Arc::clone(counts)));
         };
 
         let spans = Arc::new(SpanQueue::new(
@@ -129,12 +160,16 @@ impl Telemetry {
         ));
         if config.traces.is_exported() {
             let timeout = config.span_batch.export_timeout;
-            let output = output("traces", &config.traces, timeout, &counts.traces)?;
-            exported("traces", &output, &counts.traces);
+            let pipeline = pipeline("traces", &config.traces, timeout, &counts.traces)?;
+            exported("traces", &pipeline, &counts.traces);
             let (sender, receiver) = mpsc::channel(1);
             flushes.push(sender);
-            let sink = SpanSink::new(output, &resource);
-            runtime.spawn(crate::logs::queue::run(Arc::clone(&spans), sink, receiver));
+            let exporter = SpanExporter::new(pipeline, &resource);
+            runtime.spawn(crate::logs::queue::run(
+                Arc::clone(&spans),
+                exporter,
+                receiver,
+            ));
         }
 
         let records = Arc::new(ExportQueue::new(
@@ -145,32 +180,33 @@ impl Telemetry {
         let mut loggers = SdkLoggerProvider::builder().with_resource(resource.clone());
         if config.logs.is_exported() {
             let timeout = config.log_batch.export_timeout;
-            let output = output("logs", &config.logs, timeout, &counts.logs)?;
-            exported("logs", &output, &counts.logs);
+            let pipeline = pipeline("logs", &config.logs, timeout, &counts.logs)?;
+            exported("logs", &pipeline, &counts.logs);
             let (sender, receiver) = mpsc::channel(1);
             flushes.push(sender);
-            let sink = LogSink::new(output.gated(), &resource);
+            let exporter = LogExporter::new(pipeline.with_unsupported_backoff(), &resource);
             runtime.spawn(crate::logs::queue::run(
                 Arc::clone(&records),
-                sink,
+                exporter,
                 receiver,
             ));
             loggers = loggers.with_log_processor(LogQueueProcessor(Arc::clone(&records)));
         }
 
-        let guest_points = Arc::new(GuestPoints::new(config.temporality, &resource));
+        let guest_metrics = Arc::new(GuestMetricStore::new(config.temporality, &resource));
         let mut meters = SdkMeterProvider::builder().with_resource(resource);
         let last_metrics = Arc::new(LastExport::default());
         if config.metrics.is_exported() {
             let timeout = config.metric_timeout;
-            let mut output = output("metrics", &config.metrics, timeout, &counts.metrics)?.gated();
-            exported("metrics", &output, &counts.metrics);
+            let mut pipeline = pipeline("metrics", &config.metrics, timeout, &counts.metrics)?
+                .with_unsupported_backoff();
+            exported("metrics", &pipeline, &counts.metrics);
             if config.temporality == Temporality::Cumulative {
-                output = output.making_up();
+                pipeline = pipeline.with_cumulative_values();
             }
             let exporter = MetricExporter {
-                output: Arc::new(output),
-                guest_points: Arc::clone(&guest_points),
+                pipeline: Arc::new(pipeline),
+                guest_metrics: Arc::clone(&guest_metrics),
                 temporality: config.temporality,
                 runtime: runtime.clone(),
                 ended: own.ended.clone(),
@@ -185,7 +221,7 @@ impl Telemetry {
         }
         let mut prometheus = None;
         if config.prometheus {
-            let points = Arc::clone(&guest_points);
+            let points = Arc::clone(&guest_metrics);
             let (text, reader) = PrometheusText::new(points);
             meters = meters.with_reader(reader);
             prometheus = Some(text);
@@ -203,7 +239,7 @@ impl Telemetry {
             ),
             meters,
             loggers: loggers.build(),
-            guest_points,
+            guest_metrics,
             prometheus,
             flushes,
             last_metrics,
@@ -220,12 +256,12 @@ impl Telemetry {
         &self.tracer
     }
 
-    /// How traces come in and go on.
+    /// The formats in which trace contexts are read and written.
     pub fn propagators(&self) -> &Propagators {
         &self.config.propagators
     }
 
-    /// The methods of HTTP that are called by their names.
+    /// The HTTP methods that spans and metrics name.
     pub fn known_methods(&self) -> &KnownMethods {
         &self.config.known_methods
     }
@@ -240,8 +276,8 @@ impl Telemetry {
         self.prometheus.clone()
     }
 
-    /// Where exemplars of one of the host's histograms are kept, unless no one
-    /// can scrape them.
+    /// Where one of the host's histograms keeps its exemplars; none if they cannot be
+    /// scraped.
     pub fn exemplars(&self, instrument: &'static str, bounds: &'static [f64]) -> Option<Exemplars> {
         let text = self.prometheus.as_ref();
         text.map(|text| text.exemplars(instrument, bounds))
@@ -252,7 +288,7 @@ impl Telemetry {
         self.config.log_limits
     }
 
-    /// Host and port where Prometheus is to be answered besides the admin port.
+    /// Host and port of the listener for Prometheus that is not the admin port.
     pub fn prometheus_address(&self) -> Option<(&str, u16)> {
         let address = self.config.prometheus_address.as_ref();
         address.map(|(host, port)| (host.as_str(), *port))
@@ -263,9 +299,15 @@ impl Telemetry {
         &self.meters
     }
 
-    /// The points that guests have aggregated themselves.
-    pub fn guest_points(&self) -> &Arc<GuestPoints> {
-        &self.guest_points
+    /// The metrics that guests aggregate themselves.
+    pub fn guest_metrics(&self) -> &Arc<GuestMetricStore> {
+        &self.guest_metrics
+    }
+
+    /// The logger of the host's own log; none where no logs are exported.
+    pub fn host_logger(&self) -> Option<SdkLogger> {
+        let is_exported = self.config.logs.is_exported();
+        is_exported.then(|| self.loggers.logger(HOST_SCOPE))
     }
 
     /// The loggers of guests, by scope.
@@ -273,10 +315,10 @@ impl Telemetry {
         &self.loggers
     }
 
-    /// Logs where each signal goes, and soon after whether no collector listens at a
-    /// default endpoint. Later than the start itself, so that a start that fails
-    /// before serving logs its failure alone.
-    pub fn announce(&self) {
+    /// Logs the destination of each signal, and soon after that no collector listens at
+    /// a default endpoint, if so. Call it once the host serves, so that a start that
+    /// fails logs its failure alone.
+    pub fn log_destinations(&self) {
         for (signal, way) in crate::export::startup_log::summary(&self.config) {
             tracing::info!("{signal}: {way}");
         }
@@ -287,7 +329,7 @@ impl Telemetry {
     /// Exports what is queued, within the flush timeout.
     ///
     /// # Cancel safety
-    /// What is not exported when it is dropped stays queued.
+    /// Items that are not exported when it is dropped stay queued.
     pub async fn flush(&self) {
         self.flush_until(Instant::now() + self.config.flush_timeout)
             .await;
@@ -298,7 +340,7 @@ impl Telemetry {
         let metrics = tokio::task::spawn_blocking(move || meters.force_flush());
         let all = async {
             self.flush_queues().await;
-            // Trouble is in the log already, by the exporter's own account.
+            // The exporter has logged a failure already.
             let _ = metrics.await;
         };
         if timeout_at(deadline, all).await.is_err() {
@@ -315,8 +357,7 @@ impl Telemetry {
         let mut waits = Vec::new();
         for flushes in &self.flushes {
             let (done, wait) = oneshot::channel();
-            // Behind a batch that is under way and a flush before this one
-            // it waits as well.
+            // It also waits for a batch that is being sent and for an earlier flush.
             if flushes.send(done).await.is_ok() {
                 waits.push(wait);
             }
@@ -327,14 +368,14 @@ impl Telemetry {
     }
 }
 
-/// A runtime that can be dropped anywhere: tokio's own panics where it is
-/// dropped by a future, as happens when the serving runtime itself goes.
+/// A runtime that can be dropped anywhere: tokio's own runtime panics if a future drops
+/// it, as happens when the serving runtime is dropped.
 struct OwnRuntime {
     runtime: Option<Runtime>,
     handle: Handle,
-    /// Tells those who wait on it from other threads that nothing will come.
+    /// Cancelled when the runtime ends, for threads that wait for it.
     ended: CancellationToken,
-    /// The end of export, for those who send.
+    /// The end of export, for the exporters.
     closing: Closing,
 }
 
@@ -345,11 +386,4 @@ impl Drop for OwnRuntime {
             runtime.shutdown_background();
         }
     }
-}
-
-#[derive(Clone, Default)]
-struct SignalCounts {
-    traces: Arc<Exported>,
-    metrics: Arc<Exported>,
-    logs: Arc<Exported>,
 }

@@ -6,10 +6,12 @@
 //!
 //! The stock exporters are not used: they read the process's environment by
 //! themselves, give an error as text alone, encode a batch again for each attempt,
-//! and do not say which items a backend rejected. `stock_exporter` compares what
+//! and do not say which items a backend rejected. The tests of `trace` compare what
 //! both send.
 
+pub(crate) mod closing;
 pub(crate) mod encoded;
+pub(crate) mod error;
 pub(crate) mod grpc;
 pub(crate) mod http;
 pub(crate) mod json;
@@ -17,46 +19,35 @@ pub(crate) mod request;
 pub(crate) mod retry;
 pub(crate) mod split;
 #[cfg(test)]
-pub(crate) mod stock_exporter;
-#[cfg(test)]
 mod tests;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use self::http::HttpTransport;
-use crate::config::signal::{Protocol, SignalConfig};
-use crate::export::closing::Closing;
+use crate::config::protocol::Protocol;
+use crate::config::signal::SignalConfig;
+use crate::otlp::closing::Closing;
+use crate::otlp::error::{ExporterError, OtlpError, Unanswered};
 use crate::otlp::grpc::GrpcTransport;
-pub(crate) use crate::otlp::json::not_finite;
-pub(crate) use crate::otlp::request::{EncodedRequest, EncodedTraces, OtlpRequest, Rejection};
+use crate::otlp::request::{EncodedRequest, Rejection};
 use crate::otlp::retry::Backoff;
-pub(crate) use crate::otlp::split::{MAX_REQUEST_BYTES, split};
-pub(crate) use crate::trace::encode::write_span;
-pub(crate) use crate::trace::encode::{bytes_field, put_header};
 
-/// Names the exporter to backends, as OTLP asks for.
-const USER_AGENT: &str = concat!("fanlight-otlp-exporter-rust/", env!("CARGO_PKG_VERSION"));
-
-/// The longest time for which nothing is sent because a backend asks for it.
+/// The longest pause that a backend can ask for.
 const MAX_THROTTLE: Duration = Duration::from_secs(60);
 
-/// The most bytes of a backend's own words that are kept: enough for a reason, and
-/// no page of HTML.
-const MAX_WORDS: usize = 512;
-
-/// A signal's way to its backend.
+/// Sends a signal's requests to its backend.
 pub(crate) struct OtlpClient {
     transport: Transport,
     timeout: Duration,
-    /// The endpoint is the default and no collector has listened yet.
+    /// Whether the endpoint is the default and no collector has listened there yet.
     absence_is_expected: AtomicBool,
-    /// Until when the backend asked for nothing more to be sent.
+    /// The end of a pause that the backend asked for.
     throttled: Mutex<Option<Instant>>,
-    /// From its announcement on there is no time to wait for a backend.
+    /// Once it has started, the client does not wait for a backend.
     closing: Closing,
 }
 
@@ -65,54 +56,13 @@ enum Transport {
     Http(HttpTransport),
 }
 
-/// Why a backend did not take a request.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum OtlpError {
-    /// It has no service for this signal: Jaeger takes traces alone.
-    #[error("the backend has no service for this signal: {0}")]
-    NoService(String),
-    /// There is no connection to it.
-    #[error("{0}")]
-    Unreachable(String),
-    /// It may take the request later, but not before `after`.
-    #[error("{message}")]
-    Transient {
-        message: String,
-        after: Option<Duration>,
-    },
-    /// It will never take this request.
-    #[error("{0}")]
-    Permanent(String),
-    /// The time was over before it took the request.
-    #[error("not taken within {0:?}")]
-    Timeout(Duration),
-    /// The request was sent and not answered: the backend may have it.
-    #[error("sent, and not answered: {0}")]
-    Unanswered(String),
-}
-
-/// Whether the last attempt was sent, in part at least, and not answered.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Unanswered(Arc<AtomicBool>);
-
-impl Unanswered {
-    fn set(&self, is_unanswered: bool) {
-        self.0.store(is_unanswered, Ordering::Relaxed);
-    }
-
-    fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
 impl OtlpClient {
-    /// Makes a client; it connects when there is something to send. Belongs
-    /// into the runtime that it is to live on. `timeout` bounds one `send`, with
-    /// all its attempts.
+    /// Makes a client, which connects for the first request. Call it within the runtime
+    /// that the client uses. `timeout` bounds one `send`, with all its attempts.
     ///
     /// # Errors
     /// Where the endpoint is no address, or a file for TLS cannot be used.
-    pub(crate) fn new(config: &SignalConfig, timeout: Duration) -> anyhow::Result<Self> {
+    pub(crate) fn new(config: &SignalConfig, timeout: Duration) -> Result<Self, ExporterError> {
         // Both transports take the process's cryptography; the first one decides.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let transport = match config.protocol {
@@ -130,16 +80,16 @@ impl OtlpClient {
         })
     }
 
-    /// Waits for nothing and tries little once that is announced, and ends at its
-    /// deadline.
+    /// Once `closing` has started, the client makes a few attempts without waiting, and
+    /// ends them at the deadline.
     pub(crate) fn closed_by(&mut self, closing: Closing) {
         self.closing = closing;
     }
 
-    /// Sends a request, again where that may help; returns what the backend rejected
-    /// from it. Where the backend asked for more time than the request before had, it
-    /// waits for that first. It calls `trouble` once where it goes on after a few
-    /// attempts.
+    /// Sends a request, and sends it again after a failure that may pass; returns the
+    /// items that the backend rejected. If the backend asked for a pause that was longer
+    /// than the previous request's time, the client waits for its end first. It calls
+    /// `trouble` once if it goes on after a few attempts.
     ///
     /// # Errors
     /// Where the backend did not take it.
@@ -152,14 +102,14 @@ impl OtlpClient {
         trouble: impl Fn(&OtlpError),
     ) -> Result<Option<Rejection>, OtlpError> {
         self.wait_where_throttled().await?;
-        let begun = Instant::now();
+        let started_at = Instant::now();
         let unanswered = Unanswered::default();
         let attempts = self.attempts(request, trouble, &unanswered);
         let sent = tokio::select! {
-            // Nothing is begun after it.
+            // After the deadline no attempt starts.
             biased;
             () = self.closing.deadline() => {
-                let millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+                let millis = u64::try_from(started_at.elapsed().as_millis()).unwrap_or(u64::MAX);
                 Err(OtlpError::Timeout(Duration::from_millis(millis)))
             }
             sent = tokio::time::timeout(self.timeout, attempts) => {
@@ -186,28 +136,28 @@ impl OtlpClient {
             Transport::Grpc(_) => request.protobuf(),
             Transport::Http(http) => http.encode(request)?,
         };
-        let begun = Instant::now();
+        let started_at = Instant::now();
         let mut backoff = Backoff::default();
-        let mut is_told = false;
+        let mut is_reported = false;
         loop {
-            let answer = match &self.transport {
+            let response = match &self.transport {
                 Transport::Grpc(grpc) => grpc.send::<O::Request>(body.clone(), unanswered).await,
                 Transport::Http(http) => http.send::<O::Request>(body.clone(), unanswered).await,
             };
-            if !matches!(answer, Err(OtlpError::Unreachable(_))) {
+            if !matches!(response, Err(OtlpError::Unreachable(_))) {
                 self.absence_is_expected.store(false, Ordering::Relaxed);
             }
-            let error = match answer {
+            let error = match response {
                 Err(error @ (OtlpError::Unreachable(_) | OtlpError::Transient { .. })) => error,
-                answer => return answer,
+                response => return response,
             };
             if backoff.had_a_few() {
                 if self.gives_up(&error) {
                     return Err(error);
                 }
-                if !is_told {
+                if !is_reported {
                     trouble(&error);
-                    is_told = true;
+                    is_reported = true;
                 }
             }
             let after = match &error {
@@ -215,14 +165,14 @@ impl OtlpClient {
                 _ => None,
             };
             let wait = backoff.next(after);
-            if wait >= self.timeout.saturating_sub(begun.elapsed()) {
-                // Who is told to wait longer than there is time says why at once.
-                *self.throttled() = after.map(|it| Instant::now() + it.min(MAX_THROTTLE));
+            if wait >= self.timeout.saturating_sub(started_at.elapsed()) {
+                // The pause is longer than the time that is left: fail at once.
+                *self.throttled.lock() = after.map(|it| Instant::now() + it.min(MAX_THROTTLE));
                 return Err(error);
             }
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
-                () = self.closing.announced(), if after.is_none() => {}
+                () = self.closing.started(), if after.is_none() => {}
             }
         }
     }
@@ -232,79 +182,20 @@ impl OtlpClient {
     fn gives_up(&self, error: &OtlpError) -> bool {
         let is_absent = matches!(error, OtlpError::Unreachable(_));
         let is_expected = is_absent && self.absence_is_expected.load(Ordering::Relaxed);
-        is_expected || self.closing.is_announced()
+        is_expected || self.closing.has_started()
     }
 
     async fn wait_where_throttled(&self) -> Result<(), OtlpError> {
         let now = Instant::now();
-        let Some(until) = self.throttled().filter(|until| *until > now) else {
+        let Some(until) = self.throttled.lock().filter(|until| *until > now) else {
             return Ok(());
         };
         tokio::select! {
             () = tokio::time::sleep_until(until) => Ok(()),
-            () = self.closing.announced() => Err(OtlpError::Transient {
+            () = self.closing.started() => Err(OtlpError::Transient {
                 message: "the backend asked for nothing to be sent for now".to_owned(),
                 after: Some(until - now),
             }),
         }
     }
-
-    fn throttled(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.throttled
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A backend's own words as the log may have them: in one line, without control
-/// characters, and no more than a few hundred bytes.
-fn words(text: &str) -> String {
-    let text = text.trim();
-    let cut = &text[..text.floor_char_boundary(MAX_WORDS)];
-    let mut words = String::with_capacity(cut.len());
-    for character in cut.chars() {
-        match character {
-            control if control.is_control() => words.extend(control.escape_default()),
-            other => words.push(other),
-        }
-    }
-    if cut.len() < text.len() {
-        words.push_str("...");
-    }
-    words
-}
-
-/// An error and its causes: what transports say by themselves is no more than
-/// "transport error".
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = match is_without_tls(cause) {
-            true => "it does not speak TLS; an address without TLS begins with http://".to_owned(),
-            false => cause.to_string(),
-        };
-        if !text.ends_with(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
-}
-
-/// Whether what came in place of TLS was something else, which rustls calls a corrupt
-/// message.
-fn is_without_tls(cause: &(dyn std::error::Error + 'static)) -> bool {
-    let inner = cause.downcast_ref::<std::io::Error>();
-    let inner = inner.and_then(std::io::Error::get_ref);
-    let tls = inner
-        .and_then(|error| error.downcast_ref::<rustls::Error>())
-        .or_else(|| cause.downcast_ref::<rustls::Error>());
-    matches!(
-        tls,
-        Some(rustls::Error::InvalidMessage(
-            rustls::InvalidMessage::InvalidContentType
-        ))
-    )
 }

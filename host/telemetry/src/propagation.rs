@@ -1,4 +1,4 @@
-//! Reads and writes the headers by which a trace goes from service to service:
+//! Reads and writes the headers that carry a trace from service to service:
 //! `OTEL_PROPAGATORS`.
 //!
 //! Each format is read strictly: a header that breaks a rule is ignored, and never
@@ -7,25 +7,31 @@
 
 pub(crate) mod b3;
 pub mod baggage;
+pub(crate) mod caller;
+pub(crate) mod header;
 pub(crate) mod ids;
-pub(crate) mod jaeger;
 #[cfg(test)]
 mod tests;
 pub mod trace_context;
+pub mod trace_state;
 
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName};
-use opentelemetry::trace::{SpanContext, TraceFlags, TraceState};
+use opentelemetry::trace::SpanContext;
 
 use crate::propagation::baggage::Baggage;
+pub use crate::propagation::caller::Caller;
+use crate::propagation::caller::Found;
+pub use crate::propagation::caller::RANDOM;
 pub use crate::propagation::ids::bytes_of;
-pub use crate::propagation::trace_context::{RANDOM, format_traceparent, tracestate};
+pub use crate::propagation::trace_context::format_traceparent;
+pub use crate::propagation::trace_state::tracestate;
 
 /// The name of the response header that tells a client its trace.
 pub static TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
 
-/// The formats that are spoken, in the order in which they are read.
+/// The formats in use, in the order in which they are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Propagators(Arc<[Propagator]>);
 
@@ -36,7 +42,6 @@ enum Propagator {
     Baggage,
     B3,
     B3Multi,
-    Jaeger,
 }
 
 /// The trace that a request belongs to, by its headers.
@@ -44,39 +49,18 @@ enum Propagator {
 pub struct Extracted {
     /// The caller that the headers name.
     pub caller: Caller,
-    /// What goes on to whatever the guest calls.
+    /// The context for requests that the guest sends.
     pub carried: PropagatedContext,
 }
 
-/// Who calls, as far as headers tell.
-#[derive(Debug, Default, PartialEq)]
-pub enum Caller {
-    /// No caller is named: the request begins a trace.
-    #[default]
-    Unknown,
-    /// A caller without a span has decided whether the trace is sampled.
-    Decision(TraceFlags),
-    /// A span.
-    Span(SpanContext),
-    /// A span whose service leaves it to this one whether the trace is sampled.
-    Deferring(SpanContext),
-}
-
-/// What goes on with a request beside the context of a span.
+/// The context that a request passes on besides a span's.
 #[derive(Debug, Default, PartialEq)]
 pub struct PropagatedContext {
     /// The W3C Baggage that came in.
     pub baggage: Baggage,
-    /// The caller wants this trace kept at any cost: B3 and Jaeger have a flag
-    /// for it, which is handed on.
+    /// The caller wants this trace kept at any cost: B3 has a flag for it, which is
+    /// handed on.
     pub debug: bool,
-}
-
-/// The caller as one format names it.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Found {
-    caller: Caller,
-    debug: bool,
 }
 
 impl Default for Propagators {
@@ -89,8 +73,8 @@ impl Default for Propagators {
 impl Propagators {
     /// Reads the value of `OTEL_PROPAGATORS`: names with commas between them.
     ///
-    /// A name counts once, and in any case. What is not known is warned about
-    /// and left out; where nothing is left that way, the default holds.
+    /// A name counts once, in upper or lower case. A name that is not supported is left
+    /// out with a warning; if no name is left, the default is used.
     pub fn parse(text: Option<&str>, warnings: &mut Vec<String>) -> Self {
         let Some(text) = text else {
             return Self::default();
@@ -106,7 +90,10 @@ impl Propagators {
                 Some(known) if list.contains(&known) => {}
                 Some(known) => list.push(known),
                 None if name.eq_ignore_ascii_case("none") => none = true,
-                None => warnings.push(format!("OTEL_PROPAGATORS={name}: not supported; left out")),
+                None => warnings.push(format!(
+                    "OTEL_PROPAGATORS={name}: not supported; left out. Supported are tracecontext, \
+                     baggage, b3, b3multi and none"
+                )),
             }
         }
         match (none, list.is_empty()) {
@@ -122,9 +109,10 @@ impl Propagators {
 
     /// Reads the caller from the headers.
     ///
-    /// Where several formats name one, the last in the list counts: each works
-    /// on what those before it have found, and one that finds nothing valid
-    /// leaves it as it is. Baggage is that of all.
+    /// If several formats name a caller, the last one in the list counts: each format
+    /// may replace or complete the caller that the formats before it found, and a
+    /// format without a valid caller changes nothing. The baggage of all formats is
+    /// joined.
     pub fn extract(&self, headers: &HeaderMap) -> Extracted {
         let mut extracted = Extracted::default();
         for propagator in self.0.iter() {
@@ -138,13 +126,6 @@ impl Propagators {
                 }
                 // Both read both encodings, as the specification has it.
                 Propagator::B3 | Propagator::B3Multi => crate::propagation::b3::extract(headers),
-                Propagator::Jaeger => {
-                    crate::propagation::jaeger::extract_baggage(
-                        headers,
-                        &mut extracted.carried.baggage,
-                    );
-                    crate::propagation::jaeger::extract(headers)
-                }
             };
             let Some(Found { caller, debug }) = found else {
                 continue;
@@ -152,18 +133,17 @@ impl Propagators {
             extracted.carried.debug |= debug;
             extracted.caller = extracted.caller.followed_by(caller);
         }
-        // It implies sampling: another format's word is not for a caller who
-        // says otherwise.
+        // Debug implies sampling: it is ignored if the caller that counts is not
+        // sampled.
         extracted.carried.debug &= extracted.caller.is_sampled();
         extracted
     }
 
-    /// Names a span as the caller of a request that goes out, with what is
-    /// carried along.
+    /// Names a span as the caller of an outgoing request, with the propagated context.
     ///
-    /// All headers of the formats in the list are written anew: what was there
-    /// under their names is gone. Where the list is empty, none is touched. A
-    /// span that is not sampled is named with its flags, so that it stays so.
+    /// All headers of the formats in the list are replaced. With an empty list, no
+    /// header changes. A span that is not sampled is named with its flags, so that its
+    /// trace stays unsampled.
     pub fn inject(
         &self,
         context: &SpanContext,
@@ -177,7 +157,6 @@ impl Propagators {
                 }
                 Propagator::Baggage => carried.baggage.inject(headers),
                 Propagator::B3 | Propagator::B3Multi => crate::propagation::b3::clear(headers),
-                Propagator::Jaeger => crate::propagation::jaeger::inject(context, carried, headers),
             }
         }
         // Written after the last clearing: the two share their names.
@@ -203,80 +182,8 @@ impl Propagator {
             ("baggage", Self::Baggage),
             ("b3", Self::B3),
             ("b3multi", Self::B3Multi),
-            ("jaeger", Self::Jaeger),
         ]
         .into_iter()
         .find_map(|(known, it)| known.eq_ignore_ascii_case(name).then_some(it))
-    }
-}
-
-impl Caller {
-    /// What is known of the caller once a later format has had its say: its
-    /// word, unless it says less of the same than is known.
-    fn followed_by(self, later: Self) -> Self {
-        match (self, later) {
-            // A decision without a span says less than a span does.
-            (known @ (Self::Span(_) | Self::Deferring(_)), Self::Decision(_)) => known,
-            // Nothing said of sampling is no reason to decide anew on a trace
-            // that is decided on.
-            (Self::Span(known), Self::Deferring(later)) if known.trace_id() == later.trace_id() => {
-                Self::Span(known)
-            }
-            (Self::Span(known), Self::Span(later))
-                if known.trace_id() == later.trace_id() && known.span_id() == later.span_id() =>
-            {
-                Self::Span(joined(&known, &later))
-            }
-            (_, later) => later,
-        }
-    }
-
-    fn is_sampled(&self) -> bool {
-        match self {
-            Self::Unknown | Self::Deferring(_) => false,
-            Self::Decision(flags) => flags.is_sampled(),
-            Self::Span(context) => context.is_sampled(),
-        }
-    }
-}
-
-/// The later of two contexts of one span, with what only the earlier one has:
-/// B3 and Jaeger have no place for a trace's state, nor for the random flag.
-fn joined(earlier: &SpanContext, later: &SpanContext) -> SpanContext {
-    let state = if *later.trace_state() == TraceState::NONE {
-        earlier.trace_state()
-    } else {
-        later.trace_state()
-    };
-    let flags = later.trace_flags() | (earlier.trace_flags() & RANDOM);
-    SpanContext::new(
-        later.trace_id(),
-        later.span_id(),
-        flags,
-        true,
-        state.clone(),
-    )
-}
-
-impl Found {
-    fn span(context: SpanContext) -> Self {
-        Self {
-            caller: Caller::Span(context),
-            debug: false,
-        }
-    }
-}
-
-/// A header that is there more than once, where once is the most.
-struct Repeated;
-
-/// The value of a header that may be there once. Of two, nothing shows which is
-/// right.
-fn once<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a [u8]>, Repeated> {
-    let mut values = headers.get_all(name).iter();
-    let value = values.next();
-    match values.next() {
-        None => Ok(value.map(http::HeaderValue::as_bytes)),
-        Some(_) => Err(Repeated),
     }
 }

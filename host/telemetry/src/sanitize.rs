@@ -1,4 +1,5 @@
-//! Guests' texts as the operator's terminal may see them.
+//! Texts of guests, clients and backends: cut to a length, and as the operator's terminal
+//! may see them.
 
 use std::fmt::{self, Write as _};
 
@@ -19,6 +20,12 @@ impl fmt::Display for Printable<'_> {
         }
         Ok(())
     }
+}
+
+/// The longest part of a text, from its beginning, that is at most `max_bytes` long and
+/// ends between two characters.
+pub fn truncated(text: &str, max_bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(max_bytes)]
 }
 
 /// Writes a value as one line of at most `max_bytes`, in which control characters are
@@ -80,6 +87,13 @@ mod tests {
         assert_eq!(Printable("a\tb\u{1b}[2Jc").to_string(), "a\tb\\u{1b}[2Jc");
         assert_eq!(Printable("a\nINFO b").to_string(), "a\n    INFO b");
         assert_eq!(Printable("a\u{202e}b").to_string(), "a\\u{202e}b");
+    }
+
+    #[test]
+    fn a_text_is_cut_between_characters() {
+        for (max_bytes, expected) in [(0, ""), (1, ""), (2, "ä"), (3, "äb"), (9, "äb")] {
+            assert_eq!(truncated("äb", max_bytes), expected);
+        }
     }
 
     #[test]

@@ -8,6 +8,8 @@ use opentelemetry::trace::{Event, Link, SpanContext, TraceState};
 use opentelemetry::{Array, InstrumentationScope, Key, KeyValue, Value};
 use opentelemetry_sdk::logs::SdkLogRecord;
 
+use crate::propagation::trace_state;
+
 /// A list or map holds this much for each of its members.
 const MEMBER: usize = 64;
 /// An element of a list becomes a value of its own in the request that it leaves
@@ -56,7 +58,7 @@ pub fn context(context: &SpanContext) -> usize {
     if *context.trace_state() == TraceState::NONE {
         return 0;
     }
-    let header = context.trace_state().header();
+    let header = trace_state::header(context.trace_state());
     header.len() + header.split(',').count() * STATE_MEMBER
 }
 

@@ -5,3 +5,6 @@ pub(crate) mod encode;
 pub mod limits;
 pub(crate) mod queue;
 pub mod span;
+#[cfg(test)]
+mod tests;
+pub mod tracer;

@@ -25,17 +25,39 @@ async fn program(vars: &[(&str, &str)]) -> ServingProgram {
     program.serve().await
 }
 
-/// The first line on standard output that `is_it` says yes to.
-async fn line(program: &ServingProgram, is_it: impl Fn(&Value) -> bool) -> Value {
-    eventually("a line on standard output", || {
+/// The first item on standard output, be it a span, a log record or a metric, that
+/// `is_it` says yes to.
+async fn item(program: &ServingProgram, is_it: impl Fn(&Value) -> bool) -> Value {
+    eventually("an item on standard output", || {
         let written = program.written();
         let lines = written
             .split_inclusive('\n')
             .filter(|it| it.ends_with('\n'));
-        let mut lines = lines.map(|line| serde_json::from_str(line).unwrap());
-        lines.find(|line| is_it(line))
+        let mut items = lines.flat_map(|line| items(&serde_json::from_str(line).unwrap()));
+        items.find(|item| is_it(item))
     })
     .await
+}
+
+/// What a request of OTLP in JSON holds, which has a resource for all of it.
+fn items(request: &Value) -> Vec<Value> {
+    let mut found = Vec::new();
+    for (resources, scopes, items) in [
+        ("resourceSpans", "scopeSpans", "spans"),
+        ("resourceLogs", "scopeLogs", "logRecords"),
+        ("resourceMetrics", "scopeMetrics", "metrics"),
+    ] {
+        let list = |value: &Value, key| value[key].as_array().cloned().unwrap_or_default();
+        for resource in list(request, resources) {
+            let attributes = list(&resource["resource"], "attributes");
+            assert!(attributes.iter().any(|it| it["key"] == "service.name"));
+            for scope in list(&resource, scopes) {
+                found.extend(list(&scope, items));
+            }
+        }
+    }
+    assert!(!found.is_empty(), "{request}");
+    found
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -53,24 +75,29 @@ async fn each_signal_can_go_to_standard_output() {
     assert_eq!(program.get("/metrics").send().await.status, 200);
     let answer = program.get("/logs").send().await;
     let trace = trace_of(&answer).trace_id;
-    let span = line(&program, |line| {
-        line["span"] == "logging" && line["trace_id"] == trace.as_str()
+    let span = item(&program, |item| {
+        item["name"] == "logging" && item["traceId"] == trace.as_str()
     })
     .await;
-    assert_eq!(span["kind"], "internal");
-    assert_eq!(span["status"], "unset");
-    let record = line(&program, |line| line["log"] == "an info 7").await;
-    assert_eq!(record["trace_id"], trace.as_str());
-    assert_eq!(record["span_id"], span["span_id"]);
-    assert_eq!(record["severity"], "INFO");
-    assert_eq!(
-        record["attributes"],
-        json!({"list": ["a", "b"], "number": 7})
-    );
-    let point = line(&program, |line| line["metric"] == "showcase.counter").await;
-    assert_eq!(point["kind"], "counter");
-    assert_eq!(point["value"], 2);
-    assert_eq!(point["attributes"], json!({"color": "red", "size": 3}));
+    assert_eq!(span["kind"], 1);
+    let text = json!({"stringValue": "an info 7"});
+    let record = item(&program, |item| item["body"] == text).await;
+    assert_eq!(record["traceId"], trace.as_str());
+    assert_eq!(record["spanId"], span["spanId"]);
+    assert_eq!(record["severityText"], "INFO");
+    let list = [json!({"stringValue": "a"}), json!({"stringValue": "b"})];
+    let attributes = record["attributes"].as_array().unwrap();
+    assert_eq!(attributes.len(), 2, "{attributes:?}");
+    for attribute in [
+        json!({"key": "list", "value": {"arrayValue": {"values": list}}}),
+        json!({"key": "number", "value": {"intValue": "7"}}),
+    ] {
+        assert!(attributes.contains(&attribute), "{attributes:?}");
+    }
+    let metric = item(&program, |item| item["name"] == "showcase.counter").await;
+    assert_eq!(metric["sum"]["isMonotonic"], true);
+    let point = &metric["sum"]["dataPoints"][0];
+    assert_eq!(point["asInt"], "2");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -91,7 +118,7 @@ async fn a_signal_can_go_to_standard_output_and_to_a_collector() {
     let answer = program.get("/nested").send().await;
     let trace = trace_of(&answer).trace_id;
     collector.trace(&trace, 5).await;
-    line(&program, |line| line["trace_id"] == trace.as_str()).await;
+    item(&program, |item| item["traceId"] == trace.as_str()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -201,7 +201,7 @@ async fn standard_output_that_nobody_reads_holds_up_no_collector_and_is_told() {
             .env("OTEL_BSP_SCHEDULE_DELAY", "20")
             .serve()
             .await;
-        // A pipe holds 64 KiB; each span is a line of some 700 bytes.
+        // A pipe holds 64 KiB; each span takes over 700 bytes.
         for _ in 0..300 {
             assert_eq!(program.get("/health").send().await.status, 200);
         }

@@ -30,8 +30,8 @@ impl TokenArgs {
     /// Where the file cannot be read, or there is no token in it.
     pub(crate) fn token(&self) -> anyhow::Result<Option<AdminToken>> {
         match (&self.admin_token, &self.admin_token_file) {
-            (Some(text), _) => AdminToken::new(text).map(Some),
-            (None, Some(path)) => AdminToken::read(path).map(Some),
+            (Some(text), _) => Ok(Some(AdminToken::new(text)?)),
+            (None, Some(path)) => Ok(Some(AdminToken::read(path)?)),
             (None, None) => Ok(None),
         }
     }

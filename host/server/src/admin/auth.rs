@@ -5,9 +5,8 @@
 //! not a loopback host, and a write from a foreign origin is refused.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use bytes::Bytes;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
@@ -33,6 +32,40 @@ pub struct AdminToken {
     text: String,
 }
 
+/// The admin port can be reached from other machines, and needs a token for that.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "--admin {0} can be reached from other machines: it needs --admin-token-file or --admin-token"
+)]
+pub struct UnprotectedAddress(SocketAddr);
+
+/// Why a text is no admin token.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// There is no character in it.
+    #[error("the admin token is empty")]
+    Empty,
+    /// It has characters that cannot stand in a header.
+    #[error("the admin token may hold visible ASCII characters only")]
+    Characters,
+    /// The file that has it cannot be read.
+    #[error("cannot read the admin token from {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why it cannot be read.
+        source: std::io::Error,
+    },
+    /// The text of a file is none.
+    #[error("{}", path.display())]
+    InFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with its text.
+        source: Box<TokenError>,
+    },
+}
+
 /// Why a request is refused.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
@@ -47,12 +80,10 @@ impl Access {
     ///
     /// # Errors
     /// Where others than this machine reach it and there is no token.
-    pub fn new(address: SocketAddr, token: Option<AdminToken>) -> anyhow::Result<Self> {
-        anyhow::ensure!(
-            token.is_some() || address.ip().to_canonical().is_loopback(),
-            "--admin {address} can be reached from other machines: it needs --admin-token-file \
-             or --admin-token"
-        );
+    pub fn new(address: SocketAddr, token: Option<AdminToken>) -> Result<Self, UnprotectedAddress> {
+        if token.is_none() && !address.ip().to_canonical().is_loopback() {
+            return Err(UnprotectedAddress(address));
+        }
         Ok(Self {
             token,
             metrics_are_public: false,
@@ -96,13 +127,14 @@ impl AdminToken {
     ///
     /// # Errors
     /// Where it is empty or cannot stand in a header.
-    pub fn new(text: &str) -> anyhow::Result<Self> {
+    pub fn new(text: &str) -> Result<Self, TokenError> {
         let text = text.trim();
-        anyhow::ensure!(!text.is_empty(), "the admin token is empty");
-        anyhow::ensure!(
-            text.bytes().all(|byte| byte.is_ascii_graphic()),
-            "the admin token may hold visible ASCII characters only"
-        );
+        if text.is_empty() {
+            return Err(TokenError::Empty);
+        }
+        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(TokenError::Characters);
+        }
         Ok(Self {
             digest: Sha256::digest(text.as_bytes()).into(),
             text: text.to_owned(),
@@ -113,10 +145,15 @@ impl AdminToken {
     ///
     /// # Errors
     /// Where the file cannot be read or holds no token.
-    pub fn read(path: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("cannot read the admin token from {}", path.display()))?;
-        Self::new(&text).with_context(|| path.display().to_string())
+    pub fn read(path: &Path) -> Result<Self, TokenError> {
+        let text = std::fs::read_to_string(path).map_err(|source| TokenError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::new(&text).map_err(|source| TokenError::InFile {
+            path: path.to_owned(),
+            source: Box::new(source),
+        })
     }
 
     /// The value of `Authorization` that shows it.

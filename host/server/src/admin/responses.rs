@@ -1,6 +1,6 @@
 //! The admin port's responses: plain text for probes, JSON for all other clients.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 
 use bytes::Bytes;
 use flate2::Compression;
@@ -55,9 +55,9 @@ pub(crate) async fn metrics(
     let format = negotiation::format(headers);
     let is_gzip = negotiation::gzip(headers);
     let rendered = async {
-        let text = metrics.render(format).await?;
+        let text = metrics.render(format).await.map_err(io::Error::other)?;
         if !is_gzip {
-            return Ok(Bytes::from(text));
+            return Ok::<_, io::Error>(Bytes::from(text));
         }
         tokio::task::spawn_blocking(move || gzip(&text)).await?
     };
@@ -74,7 +74,7 @@ pub(crate) async fn metrics(
             response
         }
         Err(error) => {
-            tracing::warn!(error = format!("{error:#}"), "cannot render the metrics");
+            tracing::warn!(%error, "cannot render the metrics");
             problem(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "metrics",
@@ -84,7 +84,7 @@ pub(crate) async fn metrics(
     }
 }
 
-fn gzip(text: &str) -> anyhow::Result<Bytes> {
+fn gzip(text: &str) -> io::Result<Bytes> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(text.as_bytes())?;
     Ok(encoder.finish()?.into())

@@ -15,7 +15,7 @@ use crate::request::metrics::ServerMetrics;
 use crate::request::peer::{Peer, Scheme};
 use crate::request::tracer::ServerTracer;
 use fanlight_telemetry::propagation::trace_context;
-use fanlight_telemetry::{Telemetry, TelemetryConfig};
+use fanlight_telemetry::{Telemetry, TelemetryConfig, TelemetryError};
 
 /// Server spans that may be queued before they are discarded. More would be
 /// bytes enough for a request of OTLP, and wake the task that sends.
@@ -63,7 +63,7 @@ impl ServerSpans {
     ///
     /// # Errors
     /// Where it cannot be started.
-    pub fn new() -> anyhow::Result<Self> {
+    pub fn new() -> Result<Self, TelemetryError> {
         let telemetry = telemetry()?;
         // A sample of the processor's time is taken by chance, and there is no guest.
         let metrics = Arc::new(ServerMetrics::new(&telemetry.meter(), None));
@@ -89,7 +89,7 @@ impl ServerSpans {
 }
 
 /// Telemetry that keeps its spans: the benchmark ends before they would be sent. Metrics have their reader for Prometheus alone.
-pub(crate) fn telemetry() -> anyhow::Result<Telemetry> {
+pub(crate) fn telemetry() -> Result<Telemetry, TelemetryError> {
     let vars = [
         ("OTEL_METRICS_EXPORTER", "none"),
         ("OTEL_LOGS_EXPORTER", "none"),

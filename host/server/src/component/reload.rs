@@ -5,12 +5,13 @@
 //! store, the last step.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Counter;
 use opentelemetry::trace::SpanContext;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -23,7 +24,7 @@ use crate::component::slot::{ComponentSlot, LoadedComponent, SlotView, Source};
 use crate::component::source::ComponentSource;
 use crate::component::swap_error::SwapError;
 use fanlight_telemetry::Telemetry;
-use fanlight_telemetry::trace::span::Tracer;
+use fanlight_telemetry::trace::tracer::Tracer;
 
 /// Replaces what a slot holds.
 pub struct Reloader {
@@ -109,13 +110,13 @@ impl Reloader {
     }
 
     pub(crate) fn view(&self) -> (SlotView, Option<Refusal>) {
-        let last_refusal = lock(&self.shared.last_refusal).clone();
+        let last_refusal = self.shared.last_refusal.lock().clone();
         (self.shared.slot.view(), last_refusal)
     }
 
     /// The last swaps, rollbacks and refusals, the newest first.
     pub(crate) fn history(&self) -> Vec<HistoryEntry> {
-        lock(&self.shared.history).entries()
+        self.shared.history.lock().entries()
     }
 
     /// Changes with each entry of the history.
@@ -178,7 +179,7 @@ impl Shared {
             .step("link", |_| async { Ok(compiler.link(compiled)?) })
             .await?;
         {
-            let _deciding = lock(&self.deciding);
+            let _deciding = self.deciding.lock();
             let now = self.slot.current();
             if linked.identity.digest[..] == *now.digest() {
                 self.is_newest(ticket)?;
@@ -230,7 +231,7 @@ impl Shared {
         candidate: Arc<LoadedComponent>,
     ) -> Result<Arc<LoadedComponent>, SwapError> {
         // A rollback decides under the same lock.
-        let _deciding = lock(&self.deciding);
+        let _deciding = self.deciding.lock();
         self.is_newest(ticket)?;
         Ok(self.slot.swap(candidate))
     }
@@ -257,7 +258,7 @@ impl Shared {
             "rollback".into(),
             asked_by,
         );
-        let deciding = lock(&self.deciding);
+        let deciding = self.deciding.lock();
         let exchanged = self.slot.roll_back();
         if exchanged.is_some() {
             // Whatever compiles now was offered before.
@@ -333,7 +334,7 @@ impl Shared {
                 if let (SwapError::Refused(refused), ReloadTrigger::Source(source)) =
                     (&error, asked)
                 {
-                    *lock(&self.last_refusal) = Some(Refusal {
+                    *self.last_refusal.lock() = Some(Refusal {
                         at: SystemTime::now(),
                         source,
                         error_type: refused.error_type(),
@@ -344,7 +345,9 @@ impl Shared {
             }
         };
         self.swaps.add(1, &labels);
-        lock(&self.history).record(&swapped, source, context.clone());
+        self.history
+            .lock()
+            .record(&swapped, source, context.clone());
         self.recorded.send_modify(|count| *count += 1);
         Concluded {
             swapped,
@@ -383,8 +386,4 @@ impl fmt::Display for ReloadTrigger {
             Self::Rollback => f.write_str("rollback"),
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -12,7 +12,8 @@ use crate::component::slot::LoadedComponent;
 use crate::component::swap_error::SwapError;
 use fanlight_telemetry::HOST_SCOPE;
 use fanlight_telemetry::clock::RequestClock;
-use fanlight_telemetry::trace::span::{Parent, Span, SpanStart, Tracer};
+use fanlight_telemetry::trace::span::Span;
+use fanlight_telemetry::trace::tracer::{Parent, SpanStart, Tracer};
 
 /// A swap under way.
 pub(crate) struct SwapTrace {

@@ -5,16 +5,17 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use opentelemetry::StringValue;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
 use crate::sandbox::compiler::Compiler;
-use crate::sandbox::engine::{EngineConfig, TickingEngine};
+use crate::sandbox::engine::{EngineConfig, EngineError, TickingEngine};
 use crate::sandbox::imports::Import;
 use crate::sandbox::linked_component::LinkedComponent;
 use crate::sandbox::load_error::LoadError;
@@ -163,14 +164,25 @@ impl InUse {
     }
 }
 
+/// Why there is no component to serve.
+#[derive(Debug, thiserror::Error)]
+pub enum SlotError {
+    /// There is no engine for it.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The component cannot be loaded.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+}
+
 impl ComponentSlot {
     /// Makes an engine and loads the first component. Compiling takes up to
     /// seconds and holds the calling thread.
     ///
     /// # Errors
     /// Where the engine or one instance cannot be made, or the file cannot be
-    /// served; a [`LoadError`] says which.
-    pub fn load(path: &Path, config: &EngineConfig) -> anyhow::Result<Self> {
+    /// served.
+    pub fn load(path: &Path, config: &EngineConfig) -> Result<Self, SlotError> {
         let bytes = std::fs::read(path).map_err(|source| LoadError::Read {
             path: path.to_owned(),
             source,
@@ -211,7 +223,7 @@ impl ComponentSlot {
     }
 
     pub(crate) fn view(&self) -> SlotView {
-        let previous = self.lock();
+        let previous = self.previous.lock();
         SlotView {
             current: InUse::of(self.current()),
             previous: previous.clone().map(InUse::of),
@@ -230,13 +242,13 @@ impl ComponentSlot {
 
     /// Serves a candidate from now on, and gives back what was served before.
     pub(crate) fn swap(&self, candidate: Arc<LoadedComponent>) -> Arc<LoadedComponent> {
-        let mut previous = self.lock();
+        let mut previous = self.previous.lock();
         self.exchange(&mut previous, candidate)
     }
 
     /// Exchanges the component and the one before it, as a new generation.
     pub(crate) fn roll_back(&self) -> Option<Exchanged> {
-        let mut previous = self.lock();
+        let mut previous = self.previous.lock();
         let wanted = previous.take()?;
         let now = self.candidate(wanted.linked.clone(), wanted.source.clone());
         let before = self.exchange(&mut previous, Arc::clone(&now));
@@ -255,10 +267,6 @@ impl ComponentSlot {
             self.places_changed.notify_waiters();
         }
         before
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Arc<LoadedComponent>>> {
-        self.previous.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -10,6 +10,8 @@ use http::{HeaderMap, HeaderName};
 use opentelemetry::{Array, Key, KeyValue, StringValue, Value};
 use thiserror::Error;
 
+use fanlight_telemetry::sanitize::truncated;
+
 /// The most names in one direction. Each that a message has is an attribute of
 /// its span, and 128 is the usual bound on those.
 const MAX_NAMES: usize = 32;
@@ -90,7 +92,7 @@ fn attributes(captured: &[Captured], headers: &HeaderMap, limit: usize) -> Vec<K
         let mut left = limit;
         let values = headers.get_all(name).iter().map_while(|value| {
             let text = String::from_utf8_lossy(value.as_bytes());
-            let cut = &text[..text.floor_char_boundary(limit)];
+            let cut = truncated(&text, limit);
             // As lists of guests: an empty text takes room as well.
             left = left.checked_sub(cut.len().min(limit.saturating_sub(1)) + 1)?;
             Some(StringValue::from(cut.to_owned()))

@@ -9,6 +9,7 @@ use wasmtime_wasi::p2::bindings::clocks::wall_clock::Datetime;
 
 use crate::guest_api::bindings::fanlight::telemetry::types;
 use fanlight_telemetry::Dropped;
+use fanlight_telemetry::sanitize::truncated;
 use fanlight_telemetry::trace::limits::{AttributeLimits, MAX_TEXT_BYTES, length_of};
 use fanlight_telemetry::trace::span::AttributeIndex;
 
@@ -110,7 +111,7 @@ pub(crate) fn any_value(value: Value) -> AnyValue {
 
 /// Cuts a text at `limit` bytes, at a character's border.
 pub(crate) fn cut(text: String, limit: usize) -> String {
-    let end = text.floor_char_boundary(limit);
+    let end = truncated(&text, limit).len();
     cut_at(text, end)
 }
 

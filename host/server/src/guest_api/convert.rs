@@ -20,10 +20,10 @@ use crate::guest_api::budget::OverBudget;
 use crate::guest_api::context::GuestTelemetry;
 use crate::guest_api::open_spans::SpanHandle;
 use crate::guest_api::scope::scope;
-use fanlight_telemetry::propagation::{RANDOM, bytes_of, tracestate};
+use fanlight_telemetry::propagation::{RANDOM, bytes_of, trace_state, tracestate};
 use fanlight_telemetry::sizes;
 use fanlight_telemetry::trace::limits::{AttributeLimits, MAX_TEXT_BYTES};
-use fanlight_telemetry::trace::span::{Parent, SpanStart};
+use fanlight_telemetry::trace::tracer::{Parent, SpanStart};
 
 /// Where a guest hangs a span.
 enum Above {
@@ -265,7 +265,7 @@ pub(crate) fn wit_context(context: &SpanContext) -> wit::SpanContext {
         trace_id: context.trace_id().to_string(),
         span_id: context.span_id().to_string(),
         trace_flags: flags,
-        trace_state: context.trace_state().header(),
+        trace_state: trace_state::header(context.trace_state()),
         is_remote: context.is_remote(),
     }
 }

@@ -5,9 +5,10 @@
 //! with the order that a guest chooses.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use opentelemetry::trace::SpanContext;
+use parking_lot::Mutex;
 
 /// The stack of entered spans, shared with the streams that the guest prints to.
 pub(crate) struct CurrentSpan {
@@ -38,7 +39,7 @@ impl CurrentSpan {
 
     /// The span entered last, or the server span.
     pub(crate) fn context(&self) -> Arc<SpanContext> {
-        let entered = self.lock();
+        let entered = self.entered.lock();
         match entered.stack.last_key_value() {
             Some((_, context)) => Arc::clone(context),
             None => Arc::clone(&self.server),
@@ -48,7 +49,7 @@ impl CurrentSpan {
     /// Makes a span the current one. The engine's bound on live handles is the
     /// stack's as well.
     pub(crate) fn enter(&self, context: Arc<SpanContext>) -> ScopeHandle {
-        let mut entered = self.lock();
+        let mut entered = self.entered.lock();
         let id = entered.next;
         entered.next += 1;
         entered.stack.insert(id, context);
@@ -57,11 +58,7 @@ impl CurrentSpan {
 
     /// Takes a scope out of the stack.
     pub(crate) fn leave(&self, scope: &ScopeHandle) {
-        self.lock().stack.remove(&scope.id);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Entered> {
-        self.entered.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entered.lock().stack.remove(&scope.id);
     }
 }
 

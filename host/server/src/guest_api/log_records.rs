@@ -1,13 +1,13 @@
 //! Log records of guests on their way to the export queue.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use opentelemetry::logs::{LogRecord as _, Logger as _, LoggerProvider as _, Severity};
 use opentelemetry::trace::SpanContext;
 use opentelemetry::{InstrumentationScope, KeyValue, Value};
 use opentelemetry_sdk::logs::{SdkLogRecord, SdkLogger, SdkLoggerProvider};
+use parking_lot::Mutex;
 
 use crate::guest_api::attributes::any_value;
 
@@ -83,10 +83,7 @@ impl GuestLogs {
 
     /// The same text for ever; none where too many are kept already.
     pub(crate) fn interned(&self, name: &str) -> Option<&'static str> {
-        let mut names = self
-            .event_names
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut names = self.event_names.lock();
         if let Some(known) = names.get(name) {
             return Some(known);
         }

@@ -13,7 +13,8 @@ use crate::guest_api::current_span::ScopeHandle;
 use crate::request::context::RequestContext;
 use crate::request::server_span::ErrorType;
 use crate::request::usage::GuestUsage;
-use fanlight_telemetry::trace::span::{Span, Tracer};
+use fanlight_telemetry::trace::span::Span;
+use fanlight_telemetry::trace::tracer::Tracer;
 
 /// Spans by the number that their handles carry.
 pub(crate) struct GuestSpans {

@@ -6,7 +6,7 @@ use crate::guest_api::instruments::registry::Instruments;
 use crate::guest_api::limits::GuestLimits;
 use crate::guest_api::log_records::GuestLogs;
 use fanlight_telemetry::trace::limits::{AttributeLimits, SpanLimits};
-use fanlight_telemetry::trace::span::Tracer;
+use fanlight_telemetry::trace::tracer::Tracer;
 use fanlight_telemetry::{Dropped, Telemetry};
 
 /// What the telemetry of all requests has in common.
@@ -25,7 +25,7 @@ impl GuestSignals {
         Self {
             instruments: Instruments::new(
                 telemetry.meter_provider().clone(),
-                Arc::clone(telemetry.guest_points()),
+                Arc::clone(telemetry.guest_metrics()),
                 &limits,
                 Arc::clone(&dropped),
             ),

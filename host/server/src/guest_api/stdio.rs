@@ -1,12 +1,13 @@
 //! What a guest prints: each line becomes a log record with the ids of the
 //! span that was current, and a line of the host's own log.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use opentelemetry::logs::Severity;
 use opentelemetry::{InstrumentationScope, KeyValue, Value};
+use parking_lot::Mutex;
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
 use crate::guest_api::budget::TelemetryBudget;
@@ -102,13 +103,13 @@ impl StdioShared {
     }
 
     pub(crate) fn stderr_tail(&self) -> String {
-        String::from_utf8_lossy(&self.lock().stderr_tail).into_owned()
+        String::from_utf8_lossy(&self.text.lock().stderr_tail).into_owned()
     }
 
     /// Tells what was printed without a line's end.
     pub(crate) fn finish(&self) {
         let (stdout, stderr) = {
-            let mut text = self.lock();
+            let mut text = self.text.lock();
             (
                 std::mem::take(&mut text.stdout),
                 std::mem::take(&mut text.stderr),
@@ -120,14 +121,14 @@ impl StdioShared {
 
     fn write(&self, stream: Stream, mut bytes: &[u8]) {
         if stream == Stream::Stderr {
-            let mut text = self.lock();
+            let mut text = self.text.lock();
             text.stderr_tail.extend_from_slice(bytes);
             let over = text.stderr_tail.len().saturating_sub(STDERR_TAIL);
             text.stderr_tail.drain(..over);
         }
         while !bytes.is_empty() {
             let line = {
-                let mut text = self.lock();
+                let mut text = self.text.lock();
                 let part = match stream {
                     Stream::Stdout => &mut text.stdout,
                     Stream::Stderr => &mut text.stderr,
@@ -179,10 +180,6 @@ impl StdioShared {
             scope: InstrumentationScope::builder(GUEST_SCOPE).build(),
         };
         self.signals.logs.emit(record, &context);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Text> {
-        self.text.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -5,10 +5,11 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -20,6 +21,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::component::watch::Stamp;
 use crate::http::io::WatchedIo;
+use crate::request::failure_log::chain;
 
 /// How often the files are looked at. Change events do not cross the border of
 /// every container, and a certificate is not replaced in a hurry.
@@ -143,7 +145,7 @@ impl Tls {
     /// Reads the files again and serves their content from now on. The log reports
     /// the outcome; files that cannot be served change nothing.
     pub fn renew(&self) {
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut read = self.read.lock();
         *read = self.files.stamps();
         let certificate = self.files.certificate.display();
         match self.files.read(&self.provider) {
@@ -152,14 +154,13 @@ impl Tls {
                 tracing::info!("serving the certificate anew that is in {certificate}");
             }
             Err(error) => {
-                let error = anyhow::Error::new(error);
-                tracing::warn!("the old certificate is kept: {error:#}");
+                tracing::warn!("the old certificate is kept: {}", chain(&error));
             }
         }
     }
 
     fn is_as_read(&self, stamps: &Stamps) -> bool {
-        *self.read.lock().unwrap_or_else(PoisonError::into_inner) == *stamps
+        *self.read.lock() == *stamps
     }
 }
 

@@ -6,9 +6,10 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::config::ServerLimits;
@@ -207,7 +208,7 @@ impl ConnectionMonitor {
 
     /// Has the watchdog check after a stream that was not answered at once.
     pub(crate) fn watch(&self, stream: Weak<dyn MonitoredStream>) {
-        let mut streams = self.lock();
+        let mut streams = self.streams.lock();
         streams.retain(|stream| stream.strong_count() > 0);
         streams.push(stream);
     }
@@ -247,7 +248,12 @@ impl ConnectionMonitor {
         } else {
             self.written_at.load(Ordering::Relaxed)
         };
-        let streams: Vec<_> = self.lock().iter().filter_map(Weak::upgrade).collect();
+        let streams: Vec<_> = self
+            .streams
+            .lock()
+            .iter()
+            .filter_map(Weak::upgrade)
+            .collect();
         let mut left_behind = 0;
         for stream in &streams {
             let still = now.saturating_sub(stream.moved_at().max(moved));
@@ -264,10 +270,6 @@ impl ConnectionMonitor {
             return Verdict::Stuck;
         }
         Verdict::Well(limits.shortest() / LOOKS)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<Weak<dyn MonitoredStream>>> {
-        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

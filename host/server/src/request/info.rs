@@ -15,6 +15,7 @@ use crate::request::authority;
 use crate::request::forwarded::{Client, Forwarded};
 use crate::request::peer::{Peer, Scheme};
 use fanlight_telemetry::config::known_methods::KnownMethods;
+use fanlight_telemetry::sanitize::truncated;
 
 /// Query parameters whose values are secrets: the semantic conventions' list.
 const SECRET_PARAMETERS: [&str; 7] = [
@@ -239,7 +240,7 @@ fn named(host: &HeaderValue) -> Option<Authority> {
 
 /// Cuts a text at `limit` bytes, at a character's border.
 fn cut(text: &str, limit: usize) -> String {
-    text[..text.floor_char_boundary(limit)].to_owned()
+    truncated(text, limit).to_owned()
 }
 
 fn protocol_version(version: Version) -> &'static str {

@@ -10,12 +10,13 @@
 mod tests;
 
 use std::borrow::Cow;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::StatusCode;
 use opentelemetry::trace::{Event, SpanContext, Status};
 use opentelemetry::{KeyValue, StringValue};
+use parking_lot::Mutex;
 
 use crate::error::HandleError;
 use crate::request::reserved;
@@ -126,16 +127,16 @@ impl ServerSpan {
     }
 
     pub(crate) fn is_recording(&self) -> bool {
-        self.lock().span.is_recording()
+        self.state.lock().span.is_recording()
     }
 
     pub(crate) fn has_ended(&self) -> bool {
-        self.lock().ended
+        self.state.lock().ended
     }
 
     /// Sets an attribute of the host.
     pub(crate) fn set_host_attribute(&self, attribute: KeyValue) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.span.is_recording() {
             let State {
                 host, host_keys, ..
@@ -146,7 +147,7 @@ impl ServerSpan {
 
     /// Adds attributes of the host, each of which is set once.
     pub(crate) fn add_host_attributes(&self, attributes: impl IntoIterator<Item = KeyValue>) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.span.is_recording() {
             state.host.extend(attributes);
         }
@@ -168,7 +169,7 @@ impl ServerSpan {
         limit: usize,
         over: u32,
     ) -> u64 {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if !state.span.is_recording() {
             return 0;
         }
@@ -190,22 +191,22 @@ impl ServerSpan {
 
     /// Whether an event of the guest's would be kept; counts the one that would not.
     pub(crate) fn takes_guest_event(&self) -> bool {
-        self.lock().span.takes_event(HOST_EVENTS)
+        self.state.lock().span.takes_event(HOST_EVENTS)
     }
 
     /// Counts an event of the guest's that was not kept.
     pub(crate) fn lose_guest_event(&self) {
-        self.lock().span.lose_event();
+        self.state.lock().span.lose_event();
     }
 
     /// Adds an event of the guest's, leaving room for the host's own.
     pub(crate) fn add_guest_event(&self, event: Event) {
-        self.lock().span.add_event(event, HOST_EVENTS);
+        self.state.lock().span.add_event(event, HOST_EVENTS);
     }
 
     /// Sets the status that the guest gives the request; `Ok` stays.
     pub(crate) fn set_guest_status(&self, status: Status) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         match (&state.guest_status, &status) {
             (Status::Ok, _) | (_, Status::Unset) => {}
             _ => state.guest_status = status,
@@ -214,7 +215,7 @@ impl ServerSpan {
 
     /// Sets the route, which names the span with the method.
     pub(crate) fn set_route(&self, method: &str, route: String) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.ended {
             return;
         }
@@ -229,12 +230,12 @@ impl ServerSpan {
 
     /// Records the status that the client receives.
     pub(crate) fn set_status_code(&self, status: StatusCode) {
-        self.lock().outcome.status = Some(status);
+        self.state.lock().outcome.status = Some(status);
     }
 
     /// Why a guest that is dropped where it stands was cut off.
     pub(crate) fn why_cut_off(&self) -> ErrorType {
-        let state = self.lock();
+        let state = self.state.lock();
         match state.outcome.failure {
             Some(failure) => failure.error_type,
             None if state.ended => state.cut_off,
@@ -244,13 +245,13 @@ impl ServerSpan {
 
     /// Records why the guest is cut off, where its response is out.
     pub(crate) fn cut_off(&self, error: &HandleError) {
-        self.lock().cut_off = error.error_type();
+        self.state.lock().cut_off = error.error_type();
     }
 
     /// Records why the request failed, unless a reason is recorded or the span has
     /// ended; tells whether it did.
     pub(crate) fn fail(&self, error: &HandleError, now: SystemTime) -> bool {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.ended || state.outcome.failure.is_some() {
             return false;
         }
@@ -280,7 +281,7 @@ impl ServerSpan {
         ended_at: SystemTime,
         record: impl FnOnce(&Outcome),
     ) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if std::mem::replace(&mut state.ended, true) {
             return;
         }
@@ -315,10 +316,5 @@ impl ServerSpan {
             state.span.override_status(Status::error(description));
         }
         state.span.end(ended_at);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic under the lock would be a defect; the span is still worth having.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -17,7 +17,8 @@ use crate::request::server_span::HOST_ATTRIBUTES;
 use fanlight_telemetry::config::known_methods::KnownMethods;
 use fanlight_telemetry::propagation::{Caller, Propagators};
 use fanlight_telemetry::trace::limits::MAX_TEXT_BYTES;
-use fanlight_telemetry::trace::span::{Parent, Span, SpanStart, Tracer};
+use fanlight_telemetry::trace::span::Span;
+use fanlight_telemetry::trace::tracer::{Parent, SpanStart, Tracer};
 use fanlight_telemetry::{HOST_SCOPE, Telemetry};
 
 /// Starts the server spans of one server's requests, and has their metrics.

@@ -17,7 +17,7 @@ use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
 use crate::config::MemoryBounds;
 use crate::sandbox::compile_cache::CompileCache;
-use crate::sandbox::engine::{EngineConfig, MAX_PER_MODULE, TickingEngine};
+use crate::sandbox::engine::{EngineConfig, EngineError, MAX_PER_MODULE, TickingEngine};
 use crate::sandbox::imports::imports;
 use crate::sandbox::linked_component::{LinkedComponent, places};
 use crate::sandbox::linker;
@@ -65,7 +65,7 @@ impl Compiler {
     ///
     /// # Errors
     /// Where threads cannot be started, or two interfaces have the same name.
-    pub(crate) fn new(engine: &TickingEngine, config: &EngineConfig) -> anyhow::Result<Self> {
+    pub(crate) fn new(engine: &TickingEngine, config: &EngineConfig) -> Result<Self, EngineError> {
         let bounds = MemoryBounds {
             memory_bytes: config.max_memory_bytes,
             table_elements: config.max_table_elements,
@@ -75,7 +75,7 @@ impl Compiler {
         let cache = engine.cache().cloned();
         let engine = engine.engine().clone();
         let mut linker = Linker::new(&engine);
-        linker::add_to_linker(&mut linker).map_err(|error| anyhow::anyhow!("{error:#}"))?;
+        linker::add_to_linker(&mut linker).map_err(|error| EngineError::of_wasmtime(&error))?;
         let threads = rayon::ThreadPoolBuilder::new()
             .thread_name(|n| format!("compile-{n}"))
             .start_handler(|_| {

@@ -14,6 +14,7 @@ use crate::sandbox::compile_cache::CompileCache;
 use crate::sandbox::epoch_ticker::EpochTicker;
 use crate::sandbox::scheduler::FairScheduler;
 use crate::sandbox::wasm_features;
+use fanlight_telemetry::TelemetryError;
 
 /// Memory that idle slots may keep between them, so that the next instance
 /// finds its pages there.
@@ -60,13 +61,50 @@ pub(crate) struct TickingEngine {
     _ticker: EpochTicker,
 }
 
+/// Why there is no engine to serve components with.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The kernel's map count cannot hold as many instances.
+    #[error(
+        "--max-instances {instances} needs {needed} memory mappings and vm.max_map_count allows \
+         {limit}: ask for fewer, or raise it by sysctl -w vm.max_map_count={needed}"
+    )]
+    MapCount {
+        /// The instances that the configuration asks for.
+        instances: NonZeroU32,
+        /// The mappings that those need.
+        needed: u64,
+        /// The mappings that a process may have.
+        limit: u64,
+    },
+    /// The engine does not take its configuration or the host's imports.
+    #[error("{0}")]
+    Engine(String),
+    /// The thread that interrupts guests cannot be started.
+    #[error(transparent)]
+    Ticker(std::io::Error),
+    /// The threads that compile cannot be started.
+    #[error(transparent)]
+    Threads(#[from] rayon::ThreadPoolBuildError),
+    /// The telemetry of instances that are made on trial cannot be started.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
+}
+
+impl EngineError {
+    /// Keeps the text: `wasmtime::Error` is no `std` error.
+    pub(crate) fn of_wasmtime(error: &wasmtime::Error) -> Self {
+        Self::Engine(format!("{error:#}"))
+    }
+}
+
 impl TickingEngine {
     /// Reserves the pool, or says that instances are allocated on demand.
     ///
     /// # Errors
     /// Where the kernel's map count cannot hold as many instances, or the
     /// engine takes no such configuration.
-    pub(crate) fn new(config: &EngineConfig) -> anyhow::Result<Self> {
+    pub(crate) fn new(config: &EngineConfig) -> Result<Self, EngineError> {
         check_map_count(config.max_instances)?;
         let cache = config.cache_dir.clone().and_then(CompileCache::open);
         let configured = |pooled| {
@@ -89,11 +127,12 @@ impl TickingEngine {
                 on_demand
                     .memory_reservation(config.max_memory_bytes as u64)
                     .memory_reservation_for_growth(0);
-                Engine::new(&on_demand).map_err(|error| anyhow::anyhow!("{error:#}"))?
+                Engine::new(&on_demand).map_err(|error| EngineError::of_wasmtime(&error))?
             }
         };
         let ticked = engine.clone();
-        let ticker = EpochTicker::start(move || ticked.increment_epoch())?;
+        let ticker =
+            EpochTicker::start(move || ticked.increment_epoch()).map_err(EngineError::Ticker)?;
         Ok(Self {
             engine,
             cache: cache.map(Arc::new),
@@ -152,7 +191,7 @@ fn engine_config(config: &EngineConfig, pooled: bool) -> Config {
 }
 
 /// Refuses a pool that would run into `vm.max_map_count` while it serves.
-fn check_map_count(instances: NonZeroU32) -> anyhow::Result<()> {
+fn check_map_count(instances: NonZeroU32) -> Result<(), EngineError> {
     // Where there is no such file there is no such limit.
     let Ok(text) = std::fs::read_to_string("/proc/sys/vm/max_map_count") else {
         return Ok(());
@@ -161,10 +200,12 @@ fn check_map_count(instances: NonZeroU32) -> anyhow::Result<()> {
         return Ok(());
     };
     let needed = u64::from(instances.get()) * MAPPINGS_PER_SLOT + MAPPINGS_RESERVED;
-    anyhow::ensure!(
-        needed <= limit,
-        "--max-instances {instances} needs {needed} memory mappings and vm.max_map_count allows \
-         {limit}: ask for fewer, or raise it by sysctl -w vm.max_map_count={needed}"
-    );
+    if needed > limit {
+        return Err(EngineError::MapCount {
+            instances,
+            needed,
+            limit,
+        });
+    }
     Ok(())
 }

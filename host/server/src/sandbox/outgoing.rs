@@ -180,11 +180,8 @@ mod tests {
         );
         let debugged = format!("{TRACE}-b7ad6b7169203331-d");
         assert_eq!(
-            carries("b3,jaeger", &[("b3", debugged.as_str())], &[]),
-            [
-                format!("b3: {TRACE}-OWN-d"),
-                format!("uber-trace-id: {TRACE}:OWN:0:3"),
-            ]
+            carries("b3", &[("b3", debugged.as_str())], &[]),
+            [format!("b3: {TRACE}-OWN-d")]
         );
     }
 

@@ -16,10 +16,11 @@ mod tests;
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use pin_project_lite::pin_project;
 use tokio::task::yield_now;
 use tokio::time::timeout;
@@ -84,7 +85,7 @@ impl RunQueue {
     /// Gives a guest a place at the end.
     fn join(self: Arc<Self>) -> RunPermit {
         let number = {
-            let mut state = lock(&self.0);
+            let mut state = self.0.lock();
             let number = state.next;
             state.next += 1;
             let waiting = Waiting {
@@ -100,7 +101,7 @@ impl RunQueue {
 
     /// Calls as many guests as there are free turns.
     fn call(&self) {
-        let next = || lock(&self.0).call_next(Instant::now());
+        let next = || self.0.lock().call_next(Instant::now());
         while let Some(waker) = next() {
             waker.wake();
         }
@@ -136,7 +137,7 @@ struct RunPermit {
 impl RunPermit {
     fn poll_called(&self, context: &Context<'_>) -> Poll<()> {
         {
-            let mut state = lock(&self.line.0);
+            let mut state = self.line.0.lock();
             let Some(waiting) = state.waiting.get_mut(&self.number) else {
                 return Poll::Ready(());
             };
@@ -153,7 +154,7 @@ impl RunPermit {
 impl Drop for RunPermit {
     fn drop(&mut self) {
         {
-            let mut state = lock(&self.line.0);
+            let mut state = self.line.0.lock();
             state.waiting.remove(&self.number);
             state.called.remove(&self.number);
         }
@@ -224,7 +225,7 @@ impl RunHandle {
 
     /// Gives up the turn that is held, if any.
     fn give_up(&self) {
-        let held = lock(&self.0.held).take();
+        let held = self.0.held.lock().take();
         drop(held);
     }
 }
@@ -257,11 +258,7 @@ async fn turn(line: Arc<RunQueue>, run_handle: RunHandle) {
     // A task that is woken runs next on its thread. Giving way once has the
     // thread look at its sockets first.
     yield_now().await;
-    *lock(&run_handle.0.held) = Some(turn);
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    *run_handle.0.held.lock() = Some(turn);
 }
 
 impl<F> Scheduled<F> {

@@ -26,7 +26,7 @@ use crate::sandbox::load_error::LoadError;
 use crate::sandbox::scheduler::FairScheduler;
 use crate::sandbox::store::State;
 use fanlight_telemetry::sanitize::Printable;
-use fanlight_telemetry::{Telemetry, TelemetryConfig};
+use fanlight_telemetry::{Telemetry, TelemetryConfig, TelemetryError};
 
 /// How long an instance may take to start: as long as a request may by default.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -44,7 +44,10 @@ impl Trial {
     ///
     /// # Errors
     /// Where threads cannot be started.
-    pub(crate) fn new(bounds: MemoryBounds, scheduler: Arc<FairScheduler>) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        bounds: MemoryBounds,
+        scheduler: Arc<FairScheduler>,
+    ) -> Result<Self, TelemetryError> {
         let disabled = [("OTEL_SDK_DISABLED".to_owned(), "true".to_owned())];
         // Its runtime ends with it: nothing is exported.
         let telemetry = Telemetry::init(&TelemetryConfig::from_vars(disabled, "trial"))?;

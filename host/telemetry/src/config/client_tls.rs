@@ -1,10 +1,10 @@
-//! What a connection to a backend trusts and shows. A file that was named and
-//! cannot be used ends the start: to go on without it would be to trust others,
-//! or to be another.
+//! The certificates that a connection to a backend trusts and shows. A named file that
+//! cannot be used ends the start: without it the host would trust other authorities, or
+//! have another identity.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -19,6 +19,37 @@ pub struct ClientTls {
     pub client_certificate: Option<PathBuf>,
     /// Its key.
     pub client_key: Option<PathBuf>,
+}
+
+/// The contents of a client certificate's files, in PEM.
+pub(crate) struct ClientIdentity {
+    pub(crate) certificate: Vec<u8>,
+    pub(crate) key: Vec<u8>,
+}
+
+/// Why a file for TLS cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientTlsError {
+    /// The file cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why it cannot be read.
+        source: io::Error,
+    },
+    /// A client certificate is named, and no key for it.
+    #[error("{} has no client key", .0.display())]
+    WithoutKey(PathBuf),
+    /// A client key is named, and no certificate for it.
+    #[error("{} has no client certificate", .0.display())]
+    WithoutCertificate(PathBuf),
+    /// The file has no certificate.
+    #[error("{} holds no certificate in PEM", .0.display())]
+    NoCertificate(PathBuf),
+    /// The file has no key.
+    #[error("{} holds no key in PEM", .0.display())]
+    NoKey(PathBuf),
 }
 
 impl ClientTls {
@@ -54,40 +85,46 @@ impl ClientTls {
     }
 
     /// The authorities' certificates, where they are not the system's.
-    pub(crate) fn authorities(&self) -> anyhow::Result<Option<Vec<u8>>> {
+    pub(crate) fn authorities(&self) -> Result<Option<Vec<u8>>, ClientTlsError> {
         self.certificate.as_deref().map(certificates).transpose()
     }
 
     /// The certificate to show and its key.
-    pub(crate) fn identity(&self) -> anyhow::Result<Option<(Vec<u8>, Vec<u8>)>> {
+    pub(crate) fn identity(&self) -> Result<Option<ClientIdentity>, ClientTlsError> {
         match (&self.client_certificate, &self.client_key) {
-            (Some(certificate), Some(key)) => Ok(Some((certificates(certificate)?, own_key(key)?))),
+            (Some(certificate), Some(key)) => Ok(Some(ClientIdentity {
+                certificate: certificates(certificate)?,
+                key: own_key(key)?,
+            })),
             (None, None) => Ok(None),
-            (Some(one), None) => anyhow::bail!("{} has no client key", one.display()),
-            (None, Some(one)) => anyhow::bail!("{} has no client certificate", one.display()),
+            (Some(one), None) => Err(ClientTlsError::WithoutKey(one.clone())),
+            (None, Some(one)) => Err(ClientTlsError::WithoutCertificate(one.clone())),
         }
     }
 }
 
-fn certificates(path: &Path) -> anyhow::Result<Vec<u8>> {
+fn certificates(path: &Path) -> Result<Vec<u8>, ClientTlsError> {
     let pem = read(path)?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     match certificates {
         Ok(found) if !found.is_empty() => Ok(pem),
-        _ => anyhow::bail!("{} holds no certificate in PEM", path.display()),
+        _ => Err(ClientTlsError::NoCertificate(path.to_owned())),
     }
 }
 
-fn own_key(path: &Path) -> anyhow::Result<Vec<u8>> {
+fn own_key(path: &Path) -> Result<Vec<u8>, ClientTlsError> {
     let pem = read(path)?;
     if PrivateKeyDer::from_pem_slice(&pem).is_err() {
-        anyhow::bail!("{} holds no key in PEM", path.display());
+        return Err(ClientTlsError::NoKey(path.to_owned()));
     }
     Ok(pem)
 }
 
-fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
-    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+fn read(path: &Path) -> Result<Vec<u8>, ClientTlsError> {
+    std::fs::read(path).map_err(|source| ClientTlsError::Read {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn path(env: &Env, own: &str, common: &str) -> Option<PathBuf> {
@@ -108,7 +145,7 @@ mod tests {
     #[test]
     fn a_key_without_its_certificate_is_an_error() {
         let tls = tls(&[("OTEL_EXPORTER_OTLP_CLIENT_KEY", "/some.key")]);
-        let error = tls.identity().unwrap_err().to_string();
+        let error = tls.identity().err().unwrap().to_string();
         assert_eq!(error, "/some.key has no client certificate");
     }
 

@@ -14,7 +14,7 @@ use http::{HeaderValue, Uri};
 use reqwest::Url;
 
 use crate::config::env::{Env, percent_decoded};
-use crate::config::signal::Protocol;
+use crate::config::protocol::Protocol;
 
 /// An address of a collector.
 pub(crate) struct Endpoint {

@@ -2,7 +2,85 @@
 //! over the common one.
 
 use crate::config::env::Env;
-use crate::trace::limits::{AttributeLimits, SpanLimits};
+
+/// Bounds on one span. What is over them is dropped and counted on the span.
+#[derive(Clone, Copy, Debug)]
+pub struct SpanLimits {
+    /// Attributes a span.
+    pub attributes: usize,
+    /// Attributes an event.
+    pub event_attributes: usize,
+    /// Attributes a link.
+    pub link_attributes: usize,
+    /// Characters of a text among the values of all these; longer ones are cut.
+    pub value_length: usize,
+    /// Events a span.
+    pub events: usize,
+    /// Links a span.
+    pub links: usize,
+}
+
+impl Default for SpanLimits {
+    /// 128 of each, as the OpenTelemetry specification has it.
+    fn default() -> Self {
+        let AttributeLimits {
+            count,
+            value_length,
+        } = AttributeLimits::default();
+        Self {
+            attributes: count,
+            event_attributes: count,
+            link_attributes: count,
+            value_length,
+            events: 128,
+            links: 128,
+        }
+    }
+}
+
+impl SpanLimits {
+    /// The limits on attributes of a span.
+    pub fn of_span(&self) -> AttributeLimits {
+        self.of(self.attributes)
+    }
+
+    /// The limits on attributes of an event.
+    pub fn of_event(&self) -> AttributeLimits {
+        self.of(self.event_attributes)
+    }
+
+    /// The limits on attributes of a link.
+    pub fn of_link(&self) -> AttributeLimits {
+        self.of(self.link_attributes)
+    }
+
+    fn of(&self, count: usize) -> AttributeLimits {
+        AttributeLimits {
+            count,
+            value_length: self.value_length,
+        }
+    }
+}
+
+/// Bounds on the attributes of one thing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AttributeLimits {
+    /// How many it may have.
+    pub count: usize,
+    /// Characters of a text among the values; longer ones are cut.
+    pub value_length: usize,
+}
+
+impl Default for AttributeLimits {
+    /// 128, as the OpenTelemetry specification has it, and 16,384 where it has
+    /// no limit: a guest has to have one.
+    fn default() -> Self {
+        Self {
+            count: 128,
+            value_length: 16 * 1024,
+        }
+    }
+}
 
 /// Reads the limits of spans, their events and links.
 pub(crate) fn of_spans(env: &mut Env) -> SpanLimits {

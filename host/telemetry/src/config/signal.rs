@@ -6,16 +6,13 @@ use std::time::Duration;
 
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use opentelemetry_otlp::{
-    OTEL_EXPORTER_OTLP_PROTOCOL_GRPC as GRPC, OTEL_EXPORTER_OTLP_PROTOCOL_HTTP_JSON as HTTP_JSON,
-    OTEL_EXPORTER_OTLP_PROTOCOL_HTTP_PROTOBUF as HTTP_PROTOBUF,
-    OTEL_EXPORTER_OTLP_TIMEOUT_DEFAULT as SPECIFIED_TIMEOUT,
-};
+use opentelemetry_otlp::OTEL_EXPORTER_OTLP_TIMEOUT_DEFAULT as SPECIFIED_TIMEOUT;
 
 use crate::config::client_tls::ClientTls;
 use crate::config::endpoint::{self, Endpoint};
 use crate::config::env::{Env, percent_decoded};
 use crate::config::exporters::Exporters;
+use crate::config::protocol::Protocol;
 
 /// How long an export may take by default: the specification's 10 s.
 pub(crate) const DEFAULT_TIMEOUT: Duration = SPECIFIED_TIMEOUT;
@@ -41,17 +38,6 @@ pub struct SignalConfig {
     pub timeout: Duration,
     /// What `https` trusts and shows.
     pub tls: ClientTls,
-}
-
-/// The wire protocols of OTLP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// gRPC.
-    Grpc,
-    /// Protobuf in the body of HTTP requests.
-    HttpProtobuf,
-    /// JSON in the body of HTTP requests.
-    HttpJson,
 }
 
 /// How requests are compressed.
@@ -151,35 +137,6 @@ impl fmt::Display for SignalConfig {
             (true, true) => f.write_str(" and standard output"),
             (true, false) => Ok(()),
         }
-    }
-}
-
-impl Protocol {
-    fn parse(text: &str) -> Option<Self> {
-        match text {
-            GRPC => Some(Self::Grpc),
-            HTTP_PROTOBUF => Some(Self::HttpProtobuf),
-            HTTP_JSON => Some(Self::HttpJson),
-            _ => None,
-        }
-    }
-
-    /// The port that collectors take it on.
-    pub(crate) fn default_port(self) -> u16 {
-        match self {
-            Self::Grpc => 4317,
-            Self::HttpProtobuf | Self::HttpJson => 4318,
-        }
-    }
-}
-
-impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Grpc => "gRPC",
-            Self::HttpProtobuf => "HTTP",
-            Self::HttpJson => "HTTP with JSON",
-        })
     }
 }
 

@@ -1,9 +1,18 @@
-//! Counts what was not kept: items over a bound, and items that never left.
+//! Counts items that were dropped at a bound, and the outcomes of export.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What guests said over their bounds, since the process began.
+/// The outcomes of each signal's items.
+#[derive(Clone, Default)]
+pub(crate) struct SignalCounts {
+    pub(crate) traces: Arc<Exported>,
+    pub(crate) metrics: Arc<Exported>,
+    pub(crate) logs: Arc<Exported>,
+}
+
+/// Items of guests over their bounds, since the process started.
 #[derive(Debug, Default)]
 pub struct Dropped {
     spans: AtomicU64,

@@ -1,19 +1,20 @@
-//! Tells the log how export goes, without flooding it.
+//! Logs how export goes, with a bound on the number of lines.
 //!
 //! It logs the first failure at once, later ones at most every 30 s with the count
 //! lost, and a recovery once if it logged a failure since the last one. With the
 //! default endpoint, one line at start says that no collector listens; it does not
 //! repeat that until a collector has listened, but logs any other failure. Once the
-//! end is announced, it keeps failures for the one line that accounts for the end.
+//! end has started, it keeps failures for the one line that accounts for the end.
 
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::export::closing::Closing;
+use parking_lot::Mutex;
+
+use crate::otlp::closing::Closing;
 use crate::sanitize::Printable;
 
-/// The least time between two lines about one signal.
+/// The shortest time between two lines about one signal.
 const LOG_INTERVAL: Duration = Duration::from_secs(30);
 
 /// How the export of one signal goes.
@@ -39,7 +40,7 @@ struct State {
     rejected: u64,
     last_rejection_line: Option<Instant>,
     last_warning_line: Option<Instant>,
-    /// The latest trouble since the end was announced.
+    /// The latest trouble since the end started.
     at_the_end: Option<String>,
 }
 
@@ -65,28 +66,24 @@ impl ExportHealth {
         }
     }
 
-    /// Leaves failures to the account of the end once that is announced.
+    /// Keeps failures for the account of the end, once the end has started.
     pub(crate) fn closed_by(&mut self, closing: Closing) {
         self.closing = closing;
     }
 
-    /// What went wrong since the end was announced; nothing for the default endpoint
+    /// The failures since the end started; nothing for the default endpoint
     /// where no collector listened.
     pub(crate) fn trouble_at_the_end(&self) -> Option<String> {
-        let state = self.lock();
+        let state = self.state.lock();
         if state.absence_is_expected && state.at_the_end.is_none() {
             return None;
         }
         Some(state.at_the_end.clone().unwrap_or_default())
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Keeps trouble for the account of the end, once that is announced.
+    /// Keeps trouble for the account of the end, once the end has started.
     fn is_kept(&self, state: &mut State, trouble: &dyn fmt::Display) -> bool {
-        let is_kept = self.closing.is_announced();
+        let is_kept = self.closing.has_started();
         if is_kept {
             tracing::debug!(signal = self.signal, error = %trouble, "export failed at the end");
             state.at_the_end = Some(trouble.to_string());
@@ -104,7 +101,7 @@ impl ExportHealth {
 
     /// Records an export that worked.
     pub(crate) fn succeeded(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.absence_is_expected = false;
         if state.is_told {
             tracing::info!(
@@ -122,7 +119,7 @@ impl ExportHealth {
 
     /// Records items that the backend rejected from a request, and why.
     pub(crate) fn rejected(&self, items: u64, reason: &str) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.rejected += items;
         if self.is_kept(&mut state, &reason) {
             return;
@@ -145,7 +142,7 @@ impl ExportHealth {
 
     /// Logs the warning of a backend that took everything.
     pub(crate) fn warned(&self, warning: &str) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let due = state
             .last_warning_line
             .is_none_or(|last| last.elapsed() >= LOG_INTERVAL);
@@ -162,7 +159,7 @@ impl ExportHealth {
 
     /// Records that no collector listened, and the items lost by it.
     pub(crate) fn unreachable(&self, error: &dyn fmt::Display, failed: Failed) {
-        let state = self.lock();
+        let state = self.state.lock();
         if state.absence_is_expected {
             let lost = failed.lost;
             tracing::debug!(signal = self.signal, %error, lost, "export failed");
@@ -172,9 +169,9 @@ impl ExportHealth {
         self.failed(error, failed);
     }
 
-    /// Records an export that does not work for now, and is tried again.
+    /// Records an export that fails and will be tried again.
     pub(crate) fn retrying(&self, error: &dyn fmt::Display) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if self.is_kept(&mut state, error) {
             return;
         }
@@ -191,7 +188,7 @@ impl ExportHealth {
 
     /// Records an export that failed, and its items.
     pub(crate) fn failed(&self, error: &dyn fmt::Display, failed: Failed) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if self.is_kept(&mut state, error) {
             return;
         }
@@ -300,7 +297,7 @@ mod tests {
         let mut health = ExportHealth::new("traces", "http://backend:4317", false);
         let closing = Closing::default();
         health.closed_by(closing.clone());
-        closing.announce(tokio::time::Instant::now());
+        closing.start(tokio::time::Instant::now());
         let trouble = || {
             health.retrying(&"busy");
             health.failed(&"no answer", ONE);

@@ -1,5 +1,8 @@
-//! Where a signal's requests go: to the backend while it takes them, and to
-//! standard output. Counts the outcome of every request.
+//! Sends a signal's requests to the backend and to standard output, and counts the
+//! outcome of every request.
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,58 +10,59 @@ use std::time::Duration;
 use crate::config::signal::SignalConfig;
 use crate::console::{Console, ConsoleError};
 use crate::export::backoff::UnsupportedSignalBackoff;
-use crate::export::closing::Closing;
 use crate::export::counters::Exported;
 use crate::export::log::{ExportHealth, Failed};
-use crate::otlp::{
-    EncodedRequest, EncodedTraces, OtlpClient, OtlpError, OtlpRequest, Rejection, split,
-};
+use crate::otlp::OtlpClient;
+use crate::otlp::closing::Closing;
+use crate::otlp::error::{ExporterError, OtlpError};
+use crate::otlp::request::{EncodedRequest, EncodedTraces, OtlpRequest, Rejection};
+use crate::otlp::split::split;
 
-/// A signal's way out of the process.
+/// Exports the requests of one signal.
 pub(crate) struct ExportPipeline {
     backend: Option<OtlpClient>,
     console: Option<Console>,
-    /// Traces have none: a backend without them is no backend.
-    gate: Option<UnsupportedSignalBackoff>,
+    /// Traces have none: every backend takes traces.
+    backoff: Option<UnsupportedSignalBackoff>,
     health: Arc<ExportHealth>,
     console_health: Arc<ExportHealth>,
     closing: Closing,
     counts: Arc<Exported>,
-    /// Whether the next request makes up for one that was not sent, as
-    /// cumulative sums do.
-    makes_up: bool,
+    /// Whether the next request has the values of one that was not sent, as cumulative
+    /// sums do.
+    is_cumulative: bool,
 }
 
-/// Where items are from.
+/// Whether items are sent again after a failure.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Whence {
-    /// They were given away: what is not taken is lost.
-    Given,
-    /// They are kept until they were taken or refused for good.
-    Kept,
-    /// They are the last ones: no later request makes up for them.
+enum Delivery {
+    /// They are sent once: the backend takes them, or they are lost.
+    Once,
+    /// The caller keeps them until the backend takes them or refuses them for good.
+    Retried,
+    /// No later request has them or their values: the process ends.
     Last,
 }
 
-/// Why items did not leave. The failure is logged, and the items are counted.
+/// Why the backend did not take items. The pipeline has logged the failure and counted
+/// the items.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum OutputError {
-    /// This request will never be taken; the next one may be.
+pub(crate) enum PipelineError {
+    /// The backend will never take this request; it may take the next one.
     #[error("{0}")]
     Refused(String),
-    /// Nothing is taken for now.
+    /// The backend takes no request at the moment.
     #[error("{0}")]
     Unavailable(String),
-    /// The backend has no service for the signal; it is not asked for a while.
+    /// The backend has no service for the signal; the pipeline sends nothing for a while.
     #[error("paused: the backend does not take this signal")]
     Paused,
 }
 
 impl ExportPipeline {
-    /// Makes the way that a signal's configuration describes. Belongs into the
-    /// runtime that it is to live on. One request takes `timeout` at most, or
-    /// the backend's own where that is shorter, and none goes on after the deadline
-    /// of `closing`.
+    /// Makes the pipeline that a signal's configuration describes. Call it within the
+    /// runtime that the pipeline uses. One request takes at most `timeout`, or the
+    /// configured timeout if that is shorter, and ends at the deadline of `closing`.
     ///
     /// # Errors
     /// Where the endpoint is no address, or a file for TLS cannot be used.
@@ -68,7 +72,7 @@ impl ExportPipeline {
         timeout: Duration,
         counts: Arc<Exported>,
         closing: Closing,
-    ) -> anyhow::Result<Self> {
+    ) -> Result<Self, ExporterError> {
         let timeout = timeout.min(config.timeout);
         let mut backend = match config.enabled {
             true => Some(OtlpClient::new(config, timeout)?),
@@ -85,16 +89,16 @@ impl ExportPipeline {
         Ok(Self {
             backend,
             console: config.console.then(|| Console::new(timeout)),
-            gate: None,
+            backoff: None,
             health: Arc::new(health),
             console_health: Arc::new(console_health),
             closing,
             counts,
-            makes_up: false,
+            is_cumulative: false,
         })
     }
 
-    /// How the export goes whose word counts: the backend's, where there is one.
+    /// The health of the export to the backend; without a backend, to standard output.
     pub(crate) fn health(&self) -> Arc<ExportHealth> {
         match self.backend {
             Some(_) => Arc::clone(&self.health),
@@ -102,17 +106,17 @@ impl ExportPipeline {
         }
     }
 
-    /// Pauses where the backend has no service for the signal.
+    /// Pauses when the backend has no service for the signal.
     #[must_use]
-    pub(crate) fn gated(mut self) -> Self {
-        self.gate = Some(UnsupportedSignalBackoff::default());
+    pub(crate) fn with_unsupported_backoff(mut self) -> Self {
+        self.backoff = Some(UnsupportedSignalBackoff::default());
         self
     }
 
-    /// Counts nothing as lost that the next request tells again.
+    /// Counts no value as lost that the next request has as well.
     #[must_use]
-    pub(crate) fn making_up(mut self) -> Self {
-        self.makes_up = true;
+    pub(crate) fn with_cumulative_values(mut self) -> Self {
+        self.is_cumulative = true;
         self
     }
 
@@ -121,42 +125,46 @@ impl ExportPipeline {
     ///
     /// # Errors
     /// Where the backend did not take all of it; that was logged.
-    pub(crate) async fn send(&self, request: impl OtlpRequest) -> Result<(), OutputError> {
-        self.send_all(request, Whence::Given).await
+    pub(crate) async fn send(&self, request: impl OtlpRequest) -> Result<(), PipelineError> {
+        self.send_all(request, Delivery::Once).await
     }
 
-    /// Sends a request whose items are kept, and sent again unless they were taken
-    /// or refused for good.
+    /// Sends a request whose items the caller keeps and sends again, unless the backend
+    /// took them or refused them for good.
     ///
     /// # Errors
     /// Where the backend did not take all of it; that was logged.
-    pub(crate) async fn send_kept(&self, request: impl OtlpRequest) -> Result<(), OutputError> {
-        self.send_all(request, Whence::Kept).await
+    pub(crate) async fn send_kept(&self, request: impl OtlpRequest) -> Result<(), PipelineError> {
+        self.send_all(request, Delivery::Retried).await
     }
 
-    /// Sends a request that no later one makes up for.
+    /// Sends the last request of the process.
     ///
     /// # Errors
     /// Where the backend did not take all of it; that was logged.
-    pub(crate) async fn send_last(&self, request: impl OtlpRequest) -> Result<(), OutputError> {
-        self.send_all(request, Whence::Last).await
+    pub(crate) async fn send_last(&self, request: impl OtlpRequest) -> Result<(), PipelineError> {
+        self.send_all(request, Delivery::Last).await
     }
 
-    async fn send_all(&self, request: impl OtlpRequest, whence: Whence) -> Result<(), OutputError> {
+    async fn send_all(
+        &self,
+        request: impl OtlpRequest,
+        delivery: Delivery,
+    ) -> Result<(), PipelineError> {
         let mut outcome = Ok(());
         let mut pieces = split(request).into_iter();
         while let Some(piece) = pieces.next() {
-            match self.send_piece(&piece, whence).await {
+            match self.send_piece(&piece, delivery).await {
                 Ok(()) => {}
-                // What is wrong with one piece need not be wrong with the next.
-                Err(error @ (OutputError::Refused(_) | OutputError::Paused)) => {
+                // The next piece may succeed.
+                Err(error @ (PipelineError::Refused(_) | PipelineError::Paused)) => {
                     outcome = Err(error)
                 }
-                Err(error @ OutputError::Unavailable(_)) => {
-                    // Each of the others would wait as long, for as little.
+                Err(error @ PipelineError::Unavailable(_)) => {
+                    // Each of the others would wait as long, and fail as well.
                     for piece in pieces {
-                        self.pass_over(&piece).await;
-                        self.lost(piece.items(), whence);
+                        self.write_to_console(&piece).await;
+                        self.lost(piece.items(), delivery);
                     }
                     return Err(error);
                 }
@@ -165,39 +173,41 @@ impl ExportPipeline {
         outcome
     }
 
-    /// Sends spans that are written already, no more than a collector takes, and
-    /// counts their outcome.
+    /// Sends spans that are encoded already, in a request of a size that collectors
+    /// take, and counts the outcome.
     ///
     /// # Errors
     /// Where the backend did not take all of them; that was logged.
-    pub(crate) async fn send_spans(&self, request: EncodedTraces) -> Result<(), OutputError> {
-        self.send_piece(&request, Whence::Given).await
+    pub(crate) async fn send_spans(&self, request: EncodedTraces) -> Result<(), PipelineError> {
+        self.send_piece(&request, Delivery::Once).await
     }
 
-    /// Writes to standard output what is kept from a backend that is away.
-    pub(crate) async fn pass_over(&self, request: &impl OtlpRequest) {
-        // Without a backend it was standard output that took nothing.
+    /// Writes a request to standard output that is not sent, because the backend is
+    /// unavailable.
+    pub(crate) async fn write_to_console(&self, request: &impl OtlpRequest) {
+        // Without a backend, standard output itself is unavailable.
         if self.backend.is_some() {
-            // What becomes of the items is the backend's word.
+            // The outcome at the backend decides how the items are counted.
             let _ = self.write(request).await;
         }
     }
 
-    /// The same for what is not sent at the end, and counts it as lost.
-    pub(crate) async fn give_up(&self, request: &impl OtlpRequest) {
-        self.pass_over(request).await;
-        self.lost(request.items(), Whence::Last);
+    /// Does the same for a request that is not sent at the end of the process, and
+    /// counts its items as lost.
+    pub(crate) async fn write_and_count_lost(&self, request: &impl OtlpRequest) {
+        self.write_to_console(request).await;
+        self.lost(request.items(), Delivery::Last);
     }
 
     async fn send_piece(
         &self,
         request: &impl EncodedRequest,
-        whence: Whence,
-    ) -> Result<(), OutputError> {
-        // Side by side: standard output may have no reader, and the backend is not
-        // to wait for that.
-        let (written, sent) = tokio::join!(self.write(request), self.push(request, whence));
-        // Where there is a backend too, what becomes of the items is its word.
+        delivery: Delivery,
+    ) -> Result<(), PipelineError> {
+        // Concurrently: the request to the backend must not wait for a reader of
+        // standard output.
+        let (written, sent) = tokio::join!(self.write(request), self.push(request, delivery));
+        // With a backend, its outcome decides how the items are counted.
         match (sent, written) {
             (Some(sent), _) => sent,
             (None, Some(Ok(()))) => {
@@ -205,15 +215,16 @@ impl ExportPipeline {
                 Ok(())
             }
             (None, Some(Err(error))) => {
-                self.lost(request.items(), whence);
-                Err(OutputError::Unavailable(error.to_string()))
+                self.lost(request.items(), delivery);
+                Err(PipelineError::Unavailable(error.to_string()))
             }
             (None, None) => Ok(()),
         }
     }
 
     async fn write(&self, request: &impl EncodedRequest) -> Option<Result<(), ConsoleError>> {
-        let console = self.console.as_ref()?;
+        // A request of metrics may be empty, and would be a line without any.
+        let console = self.console.as_ref().filter(|_| request.items() > 0)?;
         let message = request.message();
         let written = tokio::select! {
             written = console.write(&*message) => written,
@@ -234,31 +245,38 @@ impl ExportPipeline {
     async fn push(
         &self,
         request: &impl EncodedRequest,
-        whence: Whence,
-    ) -> Option<Result<(), OutputError>> {
+        delivery: Delivery,
+    ) -> Option<Result<(), PipelineError>> {
         let backend = self.backend.as_ref()?;
         let items = request.items();
-        if self.gate.as_ref().is_some_and(|gate| !gate.is_open()) {
-            self.paused(items, whence);
-            return Some(Err(OutputError::Paused));
+        if self
+            .backoff
+            .as_ref()
+            .is_some_and(|backoff| !backoff.may_send())
+        {
+            self.paused(items, delivery);
+            return Some(Err(PipelineError::Paused));
         }
         let trouble = |error: &OtlpError| self.health.retrying(error);
-        Some(match (backend.send(request, trouble).await, &self.gate) {
-            (Ok(rejection), gate) => {
-                if let Some(gate) = gate {
-                    gate.taken(&self.health);
+        Some(
+            match (backend.send(request, trouble).await, &self.backoff) {
+                (Ok(rejection), backoff) => {
+                    if let Some(backoff) = backoff {
+                        backoff.record_success(&self.health);
+                    }
+                    self.taken(items, rejection);
+                    Ok(())
                 }
-                self.taken(items, rejection);
-                Ok(())
-            }
-            // One that took the signal before has it, and is only being replaced.
-            (Err(OtlpError::NoService(reason)), Some(gate)) if !gate.has_taken() => {
-                gate.refused(&self.health, &reason);
-                self.paused(items, whence);
-                Err(OutputError::Paused)
-            }
-            (Err(error), _) => Err(self.failed(&error, items, whence)),
-        })
+                // A backend that took the signal before has the service, and is being
+                // replaced.
+                (Err(OtlpError::NoService(reason)), Some(backoff)) if !backoff.has_succeeded() => {
+                    backoff.record_unsupported(&self.health, &reason);
+                    self.paused(items, delivery);
+                    Err(PipelineError::Paused)
+                }
+                (Err(error), _) => Err(self.failed(&error, items, delivery)),
+            },
+        )
     }
 
     fn taken(&self, items: u64, rejection: Option<Rejection>) {
@@ -278,33 +296,33 @@ impl ExportPipeline {
         self.health.rejected(rejected, &rejection.message);
     }
 
-    fn paused(&self, items: u64, whence: Whence) {
-        if !self.comes_again(whence) {
+    fn paused(&self, items: u64, delivery: Delivery) {
+        if !self.is_sent_again(delivery) {
             self.counts.paused(items);
         }
     }
 
-    fn lost(&self, items: u64, whence: Whence) {
-        if !self.comes_again(whence) {
+    fn lost(&self, items: u64, delivery: Delivery) {
+        if !self.is_sent_again(delivery) {
             self.counts.export_failed(items);
         }
     }
 
-    /// Whether a later request has what is not taken for now.
-    fn comes_again(&self, whence: Whence) -> bool {
-        whence != Whence::Last && (self.makes_up || whence == Whence::Kept)
+    /// Whether a later request has the items or their values.
+    fn is_sent_again(&self, delivery: Delivery) -> bool {
+        delivery != Delivery::Last && (self.is_cumulative || delivery == Delivery::Retried)
     }
 
-    fn failed(&self, error: &OtlpError, items: u64, whence: Whence) -> OutputError {
-        // What is refused for good is not kept any longer.
-        let whence = match error {
-            OtlpError::Permanent(_) | OtlpError::NoService(_) if whence == Whence::Kept => {
-                Whence::Given
+    fn failed(&self, error: &OtlpError, items: u64, delivery: Delivery) -> PipelineError {
+        // The caller drops items that the backend refused for good.
+        let delivery = match error {
+            OtlpError::Permanent(_) | OtlpError::NoService(_) if delivery == Delivery::Retried => {
+                Delivery::Once
             }
-            _ => whence,
+            _ => delivery,
         };
         let failed = match error {
-            _ if self.comes_again(whence) => Failed::default(),
+            _ if self.is_sent_again(delivery) => Failed::default(),
             OtlpError::Unanswered(_) => Failed {
                 lost: 0,
                 unconfirmed: items,
@@ -322,38 +340,12 @@ impl ExportPipeline {
         }
         let message = error.to_string();
         match error {
-            OtlpError::Permanent(_) | OtlpError::NoService(_) => OutputError::Refused(message),
+            OtlpError::Permanent(_) | OtlpError::NoService(_) => PipelineError::Refused(message),
             OtlpError::Unreachable(_)
             | OtlpError::Transient { .. }
             | OtlpError::Timeout(_)
-            | OtlpError::Unanswered(_) => OutputError::Unavailable(message),
+            | OtlpError::Unanswered(_) => PipelineError::Unavailable(message),
         }
-    }
-}
-
-#[cfg(test)]
-impl ExportPipeline {
-    /// Goes to memory, which is given as well, and to a backend that is away.
-    pub(crate) fn to_memory_alone(
-        counts: Arc<Exported>,
-    ) -> (Self, Arc<tokio::sync::Mutex<Vec<u8>>>) {
-        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let vars = [
-            ("OTEL_TRACES_EXPORTER", "otlp".to_owned()),
-            (
-                "OTEL_EXPORTER_OTLP_ENDPOINT",
-                format!("http://{}", nobody.local_addr().unwrap()),
-            ),
-            ("OTEL_EXPORTER_OTLP_TIMEOUT", "100".to_owned()),
-        ];
-        drop(nobody);
-        let vars = vars.map(|(name, value)| (name.to_owned(), value));
-        let config = crate::TelemetryConfig::from_vars(vars, "test").traces;
-        let mut output =
-            Self::new("test", &config, config.timeout, counts, Closing::default()).unwrap();
-        let (console, written) = Console::in_memory();
-        output.console = Some(console);
-        (output, written)
     }
 }
 
@@ -362,41 +354,5 @@ impl std::fmt::Debug for ExportPipeline {
         f.debug_struct("ExportPipeline")
             .field("signal", &self.health.signal())
             .finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-    use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
-
-    use super::*;
-
-    #[tokio::test]
-    async fn standard_output_has_all_of_a_request_whose_backend_is_away() {
-        const RECORDS: u64 = 8;
-        let counts = Arc::new(Exported::default());
-        let (output, written) = ExportPipeline::to_memory_alone(Arc::clone(&counts));
-        let record = |n: u64| LogRecord {
-            time_unix_nano: n,
-            // Two are a request, and no more than that.
-            event_name: "x".repeat(1024 * 1024),
-            ..LogRecord::default()
-        };
-        let request = ExportLogsServiceRequest {
-            resource_logs: vec![ResourceLogs {
-                scope_logs: vec![ScopeLogs {
-                    log_records: (0..RECORDS).map(record).collect(),
-                    ..ScopeLogs::default()
-                }],
-                ..ResourceLogs::default()
-            }],
-        };
-        let outcome = output.send(request).await;
-        assert!(matches!(outcome, Err(OutputError::Unavailable(_))));
-        let written = written.lock().await;
-        let lines = written.split_inclusive(|byte| *byte == b'\n');
-        assert_eq!(lines.count() as u64, RECORDS);
-        assert!(counts.losses().contains(&("export_failed", RECORDS)));
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::TelemetryConfig;
+use crate::config::TelemetryConfig;
 
 /// Logs one line for each default port at which no collector listens.
 pub(crate) async fn notice_absent_collector(config: TelemetryConfig) {

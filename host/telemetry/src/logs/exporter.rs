@@ -12,7 +12,7 @@ use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::logs::{LogBatch, LogProcessor, SdkLogRecord};
 
 use crate::export::pipeline::ExportPipeline;
-use crate::logs::queue::{ExportQueue, Item, Sink};
+use crate::logs::queue::{BatchExporter, ExportQueue, Item};
 use crate::sizes;
 
 /// A log record and the library that speaks.
@@ -23,7 +23,7 @@ pub(crate) struct ScopedLogRecord {
 }
 
 impl Item for ScopedLogRecord {
-    type Sink = LogSink;
+    type Exporter = LogExporter;
 
     fn estimated_bytes(&self) -> usize {
         size_of::<Self>() + sizes::log_record(&self.record) + sizes::scope(&self.scope)
@@ -31,15 +31,15 @@ impl Item for ScopedLogRecord {
 }
 
 /// Sends log records.
-pub(crate) struct LogSink {
-    output: ExportPipeline,
+pub(crate) struct LogExporter {
+    pipeline: ExportPipeline,
     resource: ResourceAttributesWithSchema,
 }
 
-impl LogSink {
-    pub(crate) fn new(output: ExportPipeline, resource: &Resource) -> Self {
+impl LogExporter {
+    pub(crate) fn new(pipeline: ExportPipeline, resource: &Resource) -> Self {
         Self {
-            output,
+            pipeline,
             resource: resource.into(),
         }
     }
@@ -56,12 +56,12 @@ impl LogSink {
     }
 }
 
-impl Sink<ScopedLogRecord> for LogSink {
+impl BatchExporter<ScopedLogRecord> for LogExporter {
     async fn export(&self, batch: Vec<ScopedLogRecord>) {
         let request = self.request(&batch);
         drop(batch);
-        // The output has counted and told what went wrong.
-        let _ = self.output.send(request).await;
+        // The pipeline has counted and logged a failure.
+        let _ = self.pipeline.send(request).await;
     }
 }
 

@@ -2,23 +2,22 @@
 //!
 //! It takes what Fanlight says and nothing of what carries it out: were the
 //! exporters heard, each export would make the next one. The layer belongs to
-//! the program, as its log does, and is there before telemetry and after it; a
-//! [`Telemetry`] hears of the log only when the program connects it.
+//! the program, as its log does, and is there before telemetry and after it. Telemetry
+//! gets the log only when the program connects the two.
 
 use std::fmt::Debug;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use opentelemetry::Key;
-use opentelemetry::logs::{AnyValue, LogRecord as _, Logger as _, LoggerProvider as _, Severity};
+use opentelemetry::logs::{AnyValue, LogRecord as _, Logger as _, Severity};
 use opentelemetry::trace::{SpanId, TraceId};
 use opentelemetry_sdk::logs::SdkLogger;
+use parking_lot::Mutex;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
-
-use crate::{HOST_SCOPE, Telemetry};
 
 /// The most records that wait for telemetry to begin: a start says some ten.
 const MAX_WAITING: usize = 256;
@@ -62,15 +61,14 @@ impl Default for State {
 }
 
 impl HostLog {
-    /// Hands over the events until now, and from now on each event as it comes. Where
-    /// no logs are exported, nothing is kept.
-    pub fn connect(&self, telemetry: &Telemetry) {
-        let mut state = self.lock();
-        if !telemetry.config.logs.is_exported() {
+    /// Hands over the events until now, and from now on each event as it comes.
+    /// Without a logger no event is kept.
+    pub fn connect(&self, logger: Option<SdkLogger>) {
+        let mut state = self.state.lock();
+        let Some(logger) = logger else {
             *state = State::Closed;
             return;
-        }
-        let logger = telemetry.loggers.logger(HOST_SCOPE);
+        };
         if let State::Waiting(records) = &mut *state {
             for record in std::mem::take(records) {
                 record.emit(&logger);
@@ -81,11 +79,11 @@ impl HostLog {
 
     /// Keeps events from now on, because the exporters are gone.
     pub fn close(&self) {
-        *self.lock() = State::Closed;
+        *self.state.lock() = State::Closed;
     }
 
     fn take(&self, record: Record) {
-        let logger = match &mut *self.lock() {
+        let logger = match &mut *self.state.lock() {
             State::Connected(logger) => logger.clone(),
             State::Waiting(records) => {
                 // What was said first tells most of how it began.
@@ -98,10 +96,6 @@ impl HostLog {
         };
         // Outside of the lock: the logger may have something to say as well.
         record.emit(&logger);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -255,7 +249,7 @@ mod tests {
         let log = HostLog::default();
         let subscriber = tracing_subscriber::registry().with(log.clone());
         tracing::subscriber::with_default(subscriber, say);
-        let State::Waiting(records) = std::mem::take(&mut *log.lock()) else {
+        let State::Waiting(records) = std::mem::take(&mut *log.state.lock()) else {
             unreachable!("nobody connected it")
         };
         records

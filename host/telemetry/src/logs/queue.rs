@@ -1,90 +1,59 @@
-//! The way of log records to their exporter, and the task that empties a queue.
+//! The queue of log records, and the task that empties a queue.
 //!
-//! A queue bounded in bytes, filled by requests and emptied by one task on the
-//! telemetry runtime. A request never waits for it: where there is no room,
-//! the item is lost and counted.
+//! The queue is bounded in bytes. Requests fill it, and one task on the telemetry
+//! runtime empties it. A request never waits for it: if the queue is full, the item is
+//! lost and counted.
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
+use crate::config::batch::BatchConfig;
 use crate::export::counters::Exported;
-use crate::otlp::MAX_REQUEST_BYTES;
+use crate::otlp::split::MAX_REQUEST_BYTES;
 
-/// How items are gathered before they are sent.
-#[derive(Clone, Copy, Debug)]
-pub struct BatchConfig {
-    /// The longest time that an item waits for others.
-    pub schedule_delay: Duration,
-    /// The most items in one export; bounded in bytes alone by default.
-    pub max_batch: usize,
-    /// The most items that wait or are under way; bounded in bytes alone by default.
-    pub max_items: usize,
-    /// The most bytes that wait or are under way: of spans the memory that they
-    /// take, of log records an estimate of it.
-    pub max_bytes: usize,
-    /// How long one export may take.
-    pub export_timeout: Duration,
-}
-
-impl Default for BatchConfig {
-    fn default() -> Self {
-        Self {
-            // The specification says 5 s for spans; whoever has just sent a
-            // request is looking for its trace already.
-            schedule_delay: Duration::from_secs(1),
-            // The specification's 512 are a hundredth of a second at full speed:
-            // few large requests cost sender and backend less.
-            max_batch: usize::MAX,
-            max_items: usize::MAX,
-            max_bytes: 32 * 1024 * 1024,
-            // The specification's 30 s; the exporter's own 10 s come first.
-            export_timeout: Duration::from_secs(30),
-        }
-    }
-}
-
-/// Where a batch goes.
-pub(crate) trait Sink<T>: Send + Sync + 'static {
+/// Exports batches.
+pub(crate) trait BatchExporter<T>: Send + Sync + 'static {
     /// Sends a batch, and counts its outcome.
     fn export(&self, batch: Vec<T>) -> impl Future<Output = ()> + Send;
 }
 
-/// Something that waits for export.
+/// An item that waits for export.
 pub(crate) trait Item: Sized + Send + 'static {
-    /// Where it goes.
-    type Sink: Sink<Self>;
+    /// Exports its batches.
+    type Exporter: BatchExporter<Self>;
 
-    /// The memory it takes, about.
+    /// An estimate of its memory.
     fn estimated_bytes(&self) -> usize;
 }
 
 /// A queue that one task empties.
 pub(crate) trait Batches: Send + Sync + 'static {
-    /// Where its batches go.
-    type Sink: Send + Sync + 'static;
+    /// Exports its batches.
+    type Exporter: Send + Sync + 'static;
 
     fn config(&self) -> &BatchConfig;
 
-    /// Tells that there is a batch to send.
+    /// Notified when there is a batch to send.
     fn full_batch(&self) -> &Notify;
 
-    /// Tells that something waits where nothing did.
+    /// Notified when an item comes into an empty queue.
     fn first_item(&self) -> &Notify;
 
-    /// Whether nothing waits. What is under way does not.
+    /// Whether no item waits. An item that is being sent does not wait.
     fn is_empty(&self) -> bool;
 
-    /// Exports what waits now. What comes meanwhile is for the next time, which
-    /// is at once where it is a batch.
-    fn export_all(&self, sink: &Self::Sink) -> impl Future<Output = ()> + Send;
+    /// Exports the items that wait now. Items that come meanwhile wait for the next
+    /// call, which follows at once if they are a batch.
+    fn export_all(&self, exporter: &Self::Exporter) -> impl Future<Output = ()> + Send;
 }
 
 /// Items that are not exported yet.
@@ -126,7 +95,7 @@ impl<T> Pending<T> {
 }
 
 impl<T: Item> ExportQueue<T> {
-    /// Makes a queue; one that is not `enabled` takes nothing and counts nothing.
+    /// Makes a queue; a queue that is not `enabled` takes no item and counts none.
     pub(crate) fn new(config: BatchConfig, enabled: bool, counts: Arc<Exported>) -> Self {
         Self {
             pending: Mutex::new(Pending {
@@ -149,7 +118,7 @@ impl<T: Item> ExportQueue<T> {
         }
         let bytes = item.estimated_bytes();
         let (was_empty, full_batch) = {
-            let mut pending = self.lock();
+            let mut pending = self.pending.lock();
             if pending.bytes + pending.under_way.bytes + bytes > self.config.max_bytes
                 || pending.len() >= self.config.max_items
             {
@@ -173,12 +142,12 @@ impl<T: Item> ExportQueue<T> {
 
     /// Items that wait or are under way.
     pub(crate) fn len(&self) -> usize {
-        self.lock().len()
+        self.pending.lock().len()
     }
 
-    /// Takes a batch of `at_most` items out, which is under way until it is released.
+    /// Takes out a batch of `at_most` items, which takes room until it is released.
     fn take_batch(&self, at_most: usize) -> Vec<T> {
-        let mut pending = self.lock();
+        let mut pending = self.pending.lock();
         let mut batch = Vec::with_capacity(at_most.min(pending.items.len()));
         let mut bytes = 0;
         while batch.len() < at_most
@@ -200,17 +169,12 @@ impl<T: Item> ExportQueue<T> {
     }
 
     fn release(&self) {
-        self.lock().under_way = UnderWay::default();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Pending<T>> {
-        // Nothing that can panic runs under the lock; a poisoned one is as good.
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+        self.pending.lock().under_way = UnderWay::default();
     }
 }
 
 impl<T: Item> Batches for ExportQueue<T> {
-    type Sink = T::Sink;
+    type Exporter = T::Exporter;
 
     fn config(&self) -> &BatchConfig {
         &self.config
@@ -225,19 +189,19 @@ impl<T: Item> Batches for ExportQueue<T> {
     }
 
     fn is_empty(&self) -> bool {
-        self.lock().items.is_empty()
+        self.pending.lock().items.is_empty()
     }
 
-    async fn export_all(&self, sink: &T::Sink) {
-        let mut left = self.lock().items.len();
+    async fn export_all(&self, exporter: &T::Exporter) {
+        let mut left = self.pending.lock().items.len();
         while left > 0 {
             let batch = self.take_batch(left.min(self.config.max_batch));
             left = left.saturating_sub(batch.len().max(1));
-            sink.export(batch).await;
+            exporter.export(batch).await;
             self.release();
         }
         // What was added to a batch that was here already woke no task.
-        if self.lock().is_batch(self.config.max_batch) {
+        if self.pending.lock().is_batch(self.config.max_batch) {
             self.full_batch.notify_one();
         }
     }
@@ -249,7 +213,7 @@ pub(crate) type FlushRequest = oneshot::Sender<()>;
 /// Sends what the queue holds until the channel of flush requests closes.
 pub(crate) async fn run<Q: Batches>(
     queue: Arc<Q>,
-    sink: Q::Sink,
+    exporter: Q::Exporter,
     mut flushes: mpsc::Receiver<FlushRequest>,
 ) {
     let started = Instant::now();
@@ -262,7 +226,7 @@ pub(crate) async fn run<Q: Batches>(
                 None => return,
             },
         };
-        queue.export_all(&sink).await;
+        queue.export_all(&exporter).await;
         if let Some(done) = flush {
             // The caller may have stopped waiting.
             let _ = done.send(());
@@ -278,7 +242,7 @@ async fn due(queue: &impl Batches, started: Instant) {
     }
     let delay = queue.config().schedule_delay.as_nanos();
     let since_last = started.elapsed().as_nanos().checked_rem(delay);
-    // No delay is one of nothing.
+    // There is no delay of zero.
     let left = since_last.map_or(0, |since_last| delay - since_last);
     let left = u64::try_from(left).unwrap_or(u64::MAX);
     tokio::time::sleep(Duration::from_nanos(left)).await;

@@ -1,4 +1,4 @@
-//! Hands what the SDK's periodic reader has read to the signal's output.
+//! Sends the metrics that the SDK's periodic reader has read to the signal's pipeline.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,15 +15,15 @@ use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use crate::export::pipeline::{ExportPipeline, OutputError};
-use crate::metrics::guest::GuestPoints;
+use crate::export::pipeline::{ExportPipeline, PipelineError};
+use crate::metrics::guest::GuestMetricStore;
 
 /// Exports metrics from the reader's own thread.
 #[derive(Debug)]
 pub(crate) struct MetricExporter {
-    pub(crate) output: Arc<ExportPipeline>,
-    /// What guests have aggregated themselves goes the same way.
-    pub(crate) guest_points: Arc<GuestPoints>,
+    pub(crate) pipeline: Arc<ExportPipeline>,
+    /// The metrics that guests aggregate themselves, which the same pipeline sends.
+    pub(crate) guest_metrics: Arc<GuestMetricStore>,
     pub(crate) temporality: Temporality,
     pub(crate) runtime: Handle,
     /// Is cancelled when the runtime ends: its sockets and timers wake no task
@@ -35,7 +35,7 @@ pub(crate) struct MetricExporter {
 /// The export of metrics at the end.
 #[derive(Debug, Default)]
 pub(crate) struct LastExport {
-    /// Whether what is exported from now on is the last: nothing makes up for it.
+    /// Whether the next export is the last one: no later export has its values.
     pub(crate) is_next: AtomicBool,
     /// Is cancelled when it has ended. The SDK's reader waits for 5 s alone.
     pub(crate) ended: CancellationToken,
@@ -47,25 +47,27 @@ impl PushMetricExporter for MetricExporter {
             let request = ExportMetricsServiceRequest::from(metrics);
             let is_last = self.last.is_next.load(Ordering::Relaxed);
             let mut outcome = match is_last {
-                true => self.output.send_last(request).await,
-                false => self.output.send(request).await,
+                true => self.pipeline.send_last(request).await,
+                false => self.pipeline.send(request).await,
             };
-            for mut request in self.guest_points.requests() {
+            for mut request in self.guest_metrics.requests() {
                 let body = request.take_body();
-                // What was refused for good says nothing of the next one.
-                if let Err(OutputError::Unavailable(_)) = outcome {
+                // The backend may take this request though it refused the one before
+                // for good.
+                if let Err(PipelineError::Unavailable(_)) = outcome {
                     match is_last {
-                        true => self.output.give_up(&body).await,
-                        false => self.output.pass_over(&body).await,
+                        true => self.pipeline.write_and_count_lost(&body).await,
+                        false => self.pipeline.write_to_console(&body).await,
                     }
                     continue;
                 }
                 let sent = match is_last {
-                    true => self.output.send_last(body).await,
-                    false => self.output.send_kept(body).await,
+                    true => self.pipeline.send_last(body).await,
+                    false => self.pipeline.send_kept(body).await,
                 };
-                // What is refused for good is not to be sent again (OTLP).
-                if let Ok(()) | Err(OutputError::Refused(_)) = sent {
+                // OTLP forbids another attempt for a request that the backend refused
+                // for good.
+                if let Ok(()) | Err(PipelineError::Refused(_)) = sent {
                     request.settled();
                 }
                 if sent.is_err() {
@@ -81,7 +83,7 @@ impl PushMetricExporter for MetricExporter {
         }
     }
 
-    // Nothing is kept here.
+    // The exporter keeps no metrics.
     fn force_flush(&self) -> OTelSdkResult {
         Ok(())
     }
@@ -96,7 +98,7 @@ impl PushMetricExporter for MetricExporter {
     }
 }
 
-/// Polls a future with a runtime at hand, on whatever thread that happens.
+/// Polls a future within a runtime's context, on any thread.
 ///
 /// The SDK's reader blocks on export on a thread of its own, where timers and
 /// sockets would find no runtime.
@@ -134,10 +136,10 @@ mod tests {
 
     #[tokio::test]
     async fn standard_output_has_what_guests_aggregated_where_the_backend_is_away() {
-        let (output, written) = ExportPipeline::to_memory_alone(Arc::default());
+        let (pipeline, written) = ExportPipeline::to_memory_alone(Arc::default());
         let resource = opentelemetry_sdk::Resource::builder_empty().build();
-        let guest_points = GuestPoints::new(Temporality::Cumulative, &resource);
-        let metric = guest_points.add(MetricDescription {
+        let guest_metrics = GuestMetricStore::new(Temporality::Cumulative, &resource);
+        let metric = guest_metrics.add(MetricDescription {
             name: "orders".to_owned(),
             description: String::new(),
             unit: String::new(),
@@ -150,8 +152,8 @@ mod tests {
         });
         metric.join(SeriesKey::new(Vec::new()), &Point::Sum(Number::I64(3)));
         let exporter = MetricExporter {
-            output: Arc::new(output),
-            guest_points: Arc::new(guest_points),
+            pipeline: Arc::new(pipeline),
+            guest_metrics: Arc::new(guest_metrics),
             temporality: Temporality::Cumulative,
             runtime: Handle::current(),
             ended: CancellationToken::new(),
@@ -161,9 +163,11 @@ mod tests {
         assert!(exported.is_err(), "nobody was there");
         let written = String::from_utf8(written.lock().await.clone()).unwrap();
         let line: serde_json::Value = serde_json::from_str(&written).unwrap();
+        let metric = &line["resourceMetrics"][0]["scopeMetrics"][0]["metrics"][0];
+        let point = &metric["sum"]["dataPoints"][0];
         assert_eq!(
-            (&line["metric"], &line["value"]),
-            (&"orders".into(), &3.into())
+            (&metric["name"], &point["asInt"]),
+            (&"orders".into(), &"3".into())
         );
     }
 }

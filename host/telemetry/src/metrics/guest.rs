@@ -1,35 +1,37 @@
-//! Points that guests have aggregated themselves.
+//! Metrics that guests aggregate themselves.
 //!
-//! A guest's instance lives for one request, and what it exports is of that
-//! request alone. Here the points of all of them are joined, and leave with the
-//! metrics of the SDK: the SDK's own streams cannot be made from outside it.
+//! A guest's instance lives for one request, and exports the points of that request
+//! alone. The store joins the points of all instances, and the host exports them with
+//! the SDK's metrics, since the SDK takes no points that are aggregated already.
 //!
-//! How many metrics and series there may be is decided where guests are known:
-//! what comes here is kept.
+//! The caller bounds the number of metrics and series: the store keeps all.
 
 pub(crate) mod buckets;
 pub(crate) mod exponential;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
+pub(crate) mod number;
 pub(crate) mod otlp;
 pub(crate) mod point;
 pub(crate) mod prometheus;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_sdk::metrics::Temporality;
+use parking_lot::{Mutex, RwLock};
 
 pub use crate::metrics::guest::buckets::Buckets;
 pub use crate::metrics::guest::exponential::{ExponentialHistogram, MAX_BUCKETS, SCALES};
-pub use crate::metrics::guest::point::{Histogram, Number, NumberType, Point, Range};
+pub use crate::metrics::guest::number::{Number, NumberType, Range};
+pub use crate::metrics::guest::point::{Histogram, Point};
 
-/// All metrics that guests have aggregated themselves.
+/// Holds all metrics that guests aggregate themselves.
 #[derive(Debug)]
-pub struct GuestPoints {
+pub struct GuestMetricStore {
     metrics: RwLock<Vec<Arc<GuestMetric>>>,
     temporality: Temporality,
     /// Of all that leaves from here.
@@ -148,7 +150,7 @@ struct Delta {
     under_way: Option<Point>,
 }
 
-impl GuestPoints {
+impl GuestMetricStore {
     /// Makes it, for a backend that wants this temporality.
     pub fn new(temporality: Temporality, resource: &opentelemetry_sdk::Resource) -> Self {
         Self {
@@ -175,14 +177,14 @@ impl GuestPoints {
             pushes_deltas: has_deltas && self.temporality != Temporality::Cumulative,
             series: Mutex::default(),
         });
-        let mut metrics = self.metrics.write().unwrap_or_else(PoisonError::into_inner);
+        let mut metrics = self.metrics.write();
         metrics.push(Arc::clone(&metric));
         metric
     }
 
     /// All metrics, those of a library one after the other.
     fn metrics(&self) -> Vec<Arc<GuestMetric>> {
-        let metrics = self.metrics.read().unwrap_or_else(PoisonError::into_inner);
+        let metrics = self.metrics.read();
         let mut metrics = metrics.clone();
         metrics.sort_by(|a, b| {
             let key = |metric: &GuestMetric| {
@@ -203,7 +205,7 @@ impl GuestMetric {
 
     /// Joins a point of a guest's to its series.
     pub fn join(&self, key: SeriesKey, point: &Point) {
-        let mut all = self.lock();
+        let mut all = self.series.lock();
         let series = all.entry(key).or_insert_with(|| Series {
             total: point.zero(),
             delta: self.pushes_deltas.then(|| Delta {
@@ -220,20 +222,15 @@ impl GuestMetric {
             }
         }
     }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<SeriesKey, Series>> {
-        // Nothing that can panic runs under the lock; a poisoned one is as good.
-        self.series.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    pub(crate) fn points(temporality: Temporality) -> GuestPoints {
+    pub(crate) fn points(temporality: Temporality) -> GuestMetricStore {
         let resource = opentelemetry_sdk::Resource::builder_empty().build();
-        GuestPoints::new(temporality, &resource)
+        GuestMetricStore::new(temporality, &resource)
     }
 
     pub(crate) fn counter(name: &str) -> MetricDescription {
@@ -260,7 +257,7 @@ mod tests {
         let (a, b) = (KeyValue::new("a", 1), KeyValue::new("b", 2));
         metric.join(SeriesKey::new(vec![a.clone(), b.clone()]), &one());
         metric.join(SeriesKey::new(vec![b, a]), &one());
-        let series = metric.lock();
+        let series = metric.series.lock();
         let totals: Vec<_> = series.values().map(|series| &series.total).collect();
         assert_eq!(totals, [&Point::Sum(Number::I64(2))]);
     }

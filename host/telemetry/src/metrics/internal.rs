@@ -6,11 +6,11 @@ use opentelemetry::metrics::MeterProvider as _;
 use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 
-use crate::export::counters::Dropped;
+use crate::export::counters::{Dropped, SignalCounts};
 use crate::logs::exporter::ScopedLogRecord;
 use crate::logs::queue::ExportQueue;
+use crate::scope::HOST_SCOPE;
 use crate::trace::queue::SpanQueue;
-use crate::{HOST_SCOPE, SignalCounts};
 
 /// Registers them.
 pub(crate) fn observe(

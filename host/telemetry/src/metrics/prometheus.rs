@@ -11,9 +11,12 @@ pub(crate) mod naming;
 pub(crate) mod sdk;
 pub(crate) mod text;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use crate::metrics::guest::GuestPoints;
+use opentelemetry_sdk::error::OTelSdkError;
+use parking_lot::Mutex;
+
+use crate::metrics::guest::GuestMetricStore;
 use crate::metrics::prometheus::exemplars::Exemplars;
 use crate::metrics::prometheus::family::Names;
 use crate::metrics::prometheus::sdk::SdkReader;
@@ -25,18 +28,29 @@ pub struct PrometheusText {
     reader: SdkReader,
     names: Arc<Mutex<Names>>,
     exemplars: Arc<Mutex<Vec<Exemplars>>>,
-    guest_points: Arc<GuestPoints>,
+    guest_metrics: Arc<GuestMetricStore>,
+}
+
+/// Why the metrics cannot be rendered, which would be a defect.
+#[derive(Debug, thiserror::Error)]
+pub enum RenderError {
+    /// The instruments cannot be read.
+    #[error(transparent)]
+    Read(#[from] OTelSdkError),
+    /// The task that renders them has ended without a text.
+    #[error(transparent)]
+    Task(#[from] tokio::task::JoinError),
 }
 
 impl PrometheusText {
     /// Makes it, and the reader that belongs to the meter provider.
-    pub(crate) fn new(guest_points: Arc<GuestPoints>) -> (Self, SdkReader) {
+    pub(crate) fn new(guest_metrics: Arc<GuestMetricStore>) -> (Self, SdkReader) {
         let reader = SdkReader::default();
         let text = Self {
             reader: reader.clone(),
             names: Arc::default(),
             exemplars: Arc::default(),
-            guest_points,
+            guest_metrics,
         };
         (text, reader)
     }
@@ -44,10 +58,7 @@ impl PrometheusText {
     /// Where the exemplars of one of the host's histograms are kept.
     pub(crate) fn exemplars(&self, instrument: &'static str, bounds: &'static [f64]) -> Exemplars {
         let exemplars = Exemplars::new(instrument, bounds);
-        let mut all = self
-            .exemplars
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.exemplars.lock();
         all.push(exemplars.clone());
         exemplars
     }
@@ -56,23 +67,20 @@ impl PrometheusText {
     ///
     /// # Errors
     /// Where the text cannot be made, which would be a defect.
-    pub async fn render(&self, format: TextFormat) -> anyhow::Result<String> {
+    pub async fn render(&self, format: TextFormat) -> Result<String, RenderError> {
         let text = self.clone();
         tokio::task::spawn_blocking(move || text.rendered(format)).await?
     }
 
-    fn rendered(&self, format: TextFormat) -> anyhow::Result<String> {
+    fn rendered(&self, format: TextFormat) -> Result<String, RenderError> {
         let mut families = self.reader.families()?;
-        families.append(&mut self.guest_points.families());
-        let all = self
-            .exemplars
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        families.append(&mut self.guest_metrics.families());
+        let all = self.exemplars.lock();
         for exemplars in &*all {
             exemplars.add_to(&mut families);
         }
         drop(all);
-        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut names = self.names.lock();
         let families = names.merged(families);
         drop(names);
         Ok(format.write(&families))
@@ -87,11 +95,11 @@ mod tests {
     use opentelemetry_sdk::metrics::{SdkMeterProvider, Temporality};
 
     use super::*;
-    use crate::{GUEST_SCOPE, HOST_SCOPE};
+    use crate::scope::{GUEST_SCOPE, HOST_SCOPE};
 
     fn text_and_meters() -> (PrometheusText, SdkMeterProvider) {
         let resource = Resource::builder_empty().build();
-        let points = Arc::new(GuestPoints::new(Temporality::Cumulative, &resource));
+        let points = Arc::new(GuestMetricStore::new(Temporality::Cumulative, &resource));
         let (text, reader) = PrometheusText::new(points);
         let meters = SdkMeterProvider::builder().with_reader(reader);
         (text, meters.build())

@@ -7,12 +7,12 @@ use prost::Message;
 use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
-use crate::otlp::Unanswered;
+use crate::otlp::error::Unanswered;
 
-/// Sends bytes as they are, and decodes answers of the type `A`.
+/// Sends bytes as they are, and decodes responses of the type `A`.
 pub(crate) struct EncodedCodec<A> {
     unanswered: Unanswered,
-    answer: PhantomData<A>,
+    response: PhantomData<A>,
 }
 
 impl<A> EncodedCodec<A> {
@@ -20,7 +20,7 @@ impl<A> EncodedCodec<A> {
     pub(crate) fn new(unanswered: Unanswered) -> Self {
         Self {
             unanswered,
-            answer: PhantomData,
+            response: PhantomData,
         }
     }
 }

@@ -3,7 +3,6 @@
 use std::error::Error;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use bytes::Bytes;
 use http::uri::PathAndQuery;
 use tonic::codec::CompressionEncoding;
@@ -12,32 +11,34 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
 use tonic::{Code, ConnectError, Request, Status};
 use tonic_types::StatusExt as _;
 
-use super::{OtlpError, OtlpRequest, Rejection, USER_AGENT, Unanswered};
-use crate::config::client_tls::ClientTls;
+use crate::config::client_tls::{ClientTls, ClientTlsError};
 use crate::config::signal::{Compression, SignalConfig};
-use crate::otlp::chain;
 use crate::otlp::encoded::EncodedCodec;
-use crate::otlp::words;
+use crate::otlp::error::{ExporterError, OtlpError, Unanswered, chain};
+use crate::otlp::request::{OtlpRequest, Rejection, USER_AGENT, backend_text};
 
-/// The time without a word from the backend after which it is asked whether it
-/// still hears. Only while a request is open: servers take more for abuse.
+/// The time without data from the backend after which the client sends a ping. Only
+/// while a request is open: servers treat other pings as abuse.
 const PING_AFTER: Duration = Duration::from_secs(10);
-/// The time that it may take to say so. Then the connection counts as gone, and
-/// the next attempt makes another.
+/// The time for the response to a ping. After it the connection is closed, and the next
+/// attempt opens another.
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
-/// The same for the system, which asks between requests as well.
+/// TCP keepalive, which also works between requests.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 
-/// A channel and what goes with each request.
+/// A channel and the metadata of each request.
 pub(crate) struct GrpcTransport {
     client: tonic::client::Grpc<Channel>,
     metadata: MetadataMap,
 }
 
 impl GrpcTransport {
-    pub(crate) fn new(config: &SignalConfig, timeout: Duration) -> anyhow::Result<Self> {
+    pub(crate) fn new(config: &SignalConfig, timeout: Duration) -> Result<Self, ExporterError> {
         let mut endpoint = Channel::from_shared(config.endpoint.clone())
-            .with_context(|| format!("{} is no address", config.shown_endpoint()))?
+            .map_err(|source| ExporterError::Endpoint {
+                endpoint: config.shown_endpoint(),
+                source: Some(source),
+            })?
             .user_agent(USER_AGENT)?
             .connect_timeout(timeout)
             .tcp_keepalive(Some(TCP_KEEPALIVE))
@@ -71,32 +72,32 @@ impl GrpcTransport {
         *request.metadata_mut() = self.metadata.clone();
         let path = PathAndQuery::from_static(R::METHOD);
         let codec = EncodedCodec::<R::Response>::new(unanswered.clone());
-        let answer = client.unary(request, path, codec).await;
-        // What the transport says by itself is no answer.
-        if answer.as_ref().err().and_then(Error::source).is_none() {
+        let response = client.unary(request, path, codec).await;
+        // A status that the transport made is no response.
+        if response.as_ref().err().and_then(Error::source).is_none() {
             unanswered.set(false);
         }
-        match answer {
+        match response {
             Ok(response) => Ok(R::rejected(response.into_inner())),
             Err(status) => Err(failure(&status)),
         }
     }
 }
 
-fn tls(files: &ClientTls) -> anyhow::Result<ClientTlsConfig> {
+fn tls(files: &ClientTls) -> Result<ClientTlsConfig, ClientTlsError> {
     let mut tls = ClientTlsConfig::new();
     tls = match files.authorities()? {
         Some(authorities) => tls.ca_certificate(Certificate::from_pem(authorities)),
         None => tls.with_native_roots(),
     };
-    if let Some((certificate, key)) = files.identity()? {
-        tls = tls.identity(Identity::from_pem(certificate, key));
+    if let Some(identity) = files.identity()? {
+        tls = tls.identity(Identity::from_pem(identity.certificate, identity.key));
     }
     Ok(tls)
 }
 
-/// OTLP says which codes are worth another attempt. A code that the transport made
-/// up is not among them: no backend has refused the request.
+/// OTLP defines the codes that allow another attempt. A code that the transport made is
+/// different: no backend has refused the request.
 fn failure(status: &Status) -> OtlpError {
     if let Some(cause) = status.source() {
         let message = chain(cause);
@@ -108,7 +109,7 @@ fn failure(status: &Status) -> OtlpError {
             },
         };
     }
-    let message = match words(status.message()) {
+    let message = match backend_text(status.message()) {
         reason if reason.is_empty() => status.code().to_string(),
         reason => format!("{}: {reason}", status.code()),
     };

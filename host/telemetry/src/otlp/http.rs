@@ -6,7 +6,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
-use anyhow::Context as _;
 use bytes::{Bytes, BytesMut};
 use flate2::write::GzEncoder;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -14,23 +13,23 @@ use http_body::{Frame, SizeHint};
 use prost::Message as _;
 use reqwest::{Body, Certificate, Client, Identity, Response, Url, redirect};
 
-use super::{EncodedRequest, OtlpError, OtlpRequest, Rejection, USER_AGENT, Unanswered};
 use crate::config::client_tls::ClientTls;
-use crate::config::signal::{Compression, Protocol, SignalConfig};
-use crate::otlp::chain;
+use crate::config::protocol::Protocol;
+use crate::config::signal::{Compression, SignalConfig};
+use crate::otlp::error::{ExporterError, OtlpError, Unanswered, chain};
 use crate::otlp::json;
-use crate::otlp::words;
+use crate::otlp::request::{EncodedRequest, OtlpRequest, Rejection, USER_AGENT, backend_text};
 
-/// What is read of an answer, in bytes: it says what was left out, or why nothing
-/// was taken.
+/// The most bytes that are read of a response, which says what the backend rejected, or
+/// why it refused the request.
 const MAX_ANSWER: usize = 64 * 1024;
-/// How long the next part of an answer's body is waited for: the status has said
-/// already whether the request was taken.
+/// The longest wait for the next part of a response's body: the status says already
+/// whether the backend took the request.
 const MAX_PAUSE: Duration = Duration::from_secs(2);
 const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
 
-/// A client and what goes with each request.
+/// A client and the headers of each request.
 pub(crate) struct HttpTransport {
     client: Client,
     url: Url,
@@ -40,11 +39,14 @@ pub(crate) struct HttpTransport {
 }
 
 impl HttpTransport {
-    pub(crate) fn new(config: &SignalConfig, timeout: Duration) -> anyhow::Result<Self> {
+    pub(crate) fn new(config: &SignalConfig, timeout: Duration) -> Result<Self, ExporterError> {
         let url = Url::parse(&config.endpoint)
             .ok()
             .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-            .with_context(|| format!("{} is no address", config.shown_endpoint()))?;
+            .ok_or_else(|| ExporterError::Endpoint {
+                endpoint: config.shown_endpoint(),
+                source: None,
+            })?;
         let mut headers = config.headers.clone();
         let media_type = match config.protocol {
             Protocol::HttpJson => JSON,
@@ -103,7 +105,7 @@ impl HttpTransport {
             unanswered: unanswered.clone(),
         });
         let sent = request.headers(self.headers.clone()).body(body).send();
-        let answer = sent.await.map_err(|error| {
+        let response = sent.await.map_err(|error| {
             let nobody_there = error.is_connect();
             let message = chain(&error.without_url());
             match nobody_there {
@@ -115,13 +117,13 @@ impl HttpTransport {
             }
         })?;
         unanswered.set(false);
-        let (status, headers) = (answer.status(), answer.headers().clone());
+        let (status, headers) = (response.status(), response.headers().clone());
         let form = Form::of(&headers, self.protocol);
-        let body = read(answer).await;
+        let body = read(response).await;
         if !status.is_success() {
             return Err(failure(status, &headers, form, &body));
         }
-        // It has taken the request: an answer that cannot be read changes nothing.
+        // It has taken the request: a response that cannot be read changes nothing.
         Ok(match form {
             Form::Json => Rejection::from_json(&body),
             Form::Protobuf => R::Response::decode(body).ok().and_then(R::rejected),
@@ -157,7 +159,7 @@ impl http_body::Body for SentBody {
     }
 }
 
-/// The form of an answer's body.
+/// The form of a response's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     Protobuf,
@@ -187,22 +189,21 @@ impl Form {
 fn with_tls(
     mut client: reqwest::ClientBuilder,
     files: &ClientTls,
-) -> anyhow::Result<reqwest::ClientBuilder> {
+) -> Result<reqwest::ClientBuilder, ExporterError> {
     if let Some(authorities) = files.authorities()? {
         client = client.tls_certs_only(Certificate::from_pem_bundle(&authorities)?);
     }
-    if let Some((mut identity, key)) = files.identity()? {
-        identity.push(b'\n');
-        identity.extend(key);
-        client = client.identity(Identity::from_pem(&identity)?);
+    if let Some(identity) = files.identity()? {
+        let pem = [identity.certificate, identity.key].join(&b'\n');
+        client = client.identity(Identity::from_pem(&pem)?);
     }
     Ok(client)
 }
 
 /// The body, or the part that arrived: no more than its bound, nor what breaks off.
-async fn read(mut answer: Response) -> Bytes {
+async fn read(mut response: Response) -> Bytes {
     let mut body = BytesMut::new();
-    while let Ok(Ok(Some(part))) = tokio::time::timeout(MAX_PAUSE, answer.chunk()).await {
+    while let Ok(Ok(Some(part))) = tokio::time::timeout(MAX_PAUSE, response.chunk()).await {
         let room = MAX_ANSWER - body.len();
         body.extend_from_slice(&part[..part.len().min(room)]);
         if part.len() > room {
@@ -212,7 +213,7 @@ async fn read(mut answer: Response) -> Bytes {
     body.freeze()
 }
 
-/// Which codes are worth another attempt is OTLP's to say.
+/// OTLP defines the codes that allow another attempt.
 fn failure(status: StatusCode, headers: &HeaderMap, form: Form, body: &Bytes) -> OtlpError {
     let message = match reason(form, body) {
         reason if reason.is_empty() => format!("HTTP {status}"),
@@ -244,7 +245,7 @@ fn reason(form: Form, body: &Bytes) -> String {
         Form::Text => None,
     };
     let text = || str::from_utf8(body).ok().map(str::to_owned);
-    words(&message.or_else(text).unwrap_or_default())
+    backend_text(&message.or_else(text).unwrap_or_default())
 }
 
 /// Seconds, or a date (RFC 9110, 10.2.3).

@@ -29,7 +29,7 @@ pub(crate) fn encode(message: &impl Serialize) -> serde_json::Result<Vec<u8>> {
 
 /// The text that ProtoJSON has for a number that is not finite, which JSON cannot
 /// write as a number.
-pub(crate) fn not_finite(number: f64) -> Option<&'static str> {
+fn not_finite(number: f64) -> Option<&'static str> {
     match number {
         _ if number.is_nan() => Some("NaN"),
         f64::INFINITY => Some("Infinity"),

@@ -1,4 +1,4 @@
-//! What the three requests of OTLP have in common.
+//! The common parts of OTLP's three requests.
 
 use std::borrow::Cow;
 
@@ -15,24 +15,29 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 use prost::Message;
 use serde::Serialize;
 
-use crate::console::ConsoleLines;
 use crate::otlp::split::Split;
-use crate::otlp::words;
+use crate::sanitize::one_line;
+
+/// Names the exporter to backends, as OTLP asks for.
+pub(crate) const USER_AGENT: &str =
+    concat!("fanlight-otlp-exporter-rust/", env!("CARGO_PKG_VERSION"));
+
+/// The most bytes of a backend's text that are kept: enough for a reason, and no page
+/// of HTML.
+const MAX_BACKEND_TEXT: usize = 512;
 
 /// A request to export a signal.
-pub(crate) trait OtlpRequest:
-    Message + Clone + Default + Serialize + ConsoleLines + Split
-{
+pub(crate) trait OtlpRequest: Message + Clone + Default + Serialize + Split {
     /// The method's path in gRPC.
     const METHOD: &'static str;
-    /// The answer to it.
+    /// The response to it.
     type Response: Message + Default + 'static;
 
-    /// What an answer says was left out.
-    fn rejected(answer: Self::Response) -> Option<Rejection>;
+    /// The items that a response reports as rejected.
+    fn rejected(response: Self::Response) -> Option<Rejection>;
 }
 
-/// A request on its way out: a message, or one that is written already.
+/// A request to send: a message, or an encoded one.
 pub(crate) trait EncodedRequest: Sync {
     /// The message that it is.
     type Request: OtlpRequest;
@@ -63,7 +68,7 @@ impl<R: OtlpRequest> EncodedRequest for R {
     }
 }
 
-/// Spans in Protobuf: they were written when they ended.
+/// Spans in Protobuf, encoded when they ended.
 #[derive(Clone, Debug)]
 pub(crate) struct EncodedTraces {
     /// An `ExportTraceServiceRequest`.
@@ -79,7 +84,7 @@ impl EncodedRequest for EncodedTraces {
         self.spans
     }
 
-    /// Read back, for those who want something else than Protobuf.
+    /// Decodes the message, for other encodings than Protobuf.
     fn message(&self) -> Cow<'_, ExportTraceServiceRequest> {
         let message = ExportTraceServiceRequest::decode(self.message.clone());
         debug_assert!(message.is_ok(), "spans were written wrongly");
@@ -91,8 +96,14 @@ impl EncodedRequest for EncodedTraces {
     }
 }
 
-/// What a backend left out of a request that it took, and its reason; without
-/// items, a warning of its.
+/// A text of a backend's as the log may have it: one line, with control characters
+/// escaped, and no more than a few hundred bytes.
+pub(crate) fn backend_text(text: &str) -> String {
+    one_line(text.trim(), MAX_BACKEND_TEXT)
+}
+
+/// The items that a backend rejected from a request that it took, and its reason;
+/// without items, a warning of the backend.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Rejection {
     pub(crate) items: u64,
@@ -103,18 +114,18 @@ impl Rejection {
     /// None where nothing was rejected and there is no message.
     fn new(items: i64, message: &str) -> Option<Self> {
         let items = u64::try_from(items).unwrap_or(0);
-        let message = words(message);
+        let message = backend_text(message);
         (items > 0 || !message.is_empty()).then_some(Self { items, message })
     }
 
-    /// Reads an answer in JSON, where numbers of 64 bits are texts.
+    /// Reads a response in JSON, where numbers of 64 bits are texts.
     pub(crate) fn from_json(body: &[u8]) -> Option<Self> {
-        let answer: serde_json::Value = serde_json::from_slice(body).ok()?;
+        let response: serde_json::Value = serde_json::from_slice(body).ok()?;
         // ProtoJSON may have the names of Protobuf as well.
         let either = |object: &'_ serde_json::Value, json: &str, protobuf: &str| {
             object.get(json).or_else(|| object.get(protobuf)).cloned()
         };
-        let partial = either(&answer, "partialSuccess", "partial_success")?;
+        let partial = either(&response, "partialSuccess", "partial_success")?;
         let mut members = partial.as_object()?.iter();
         let count = members.find(|(key, _)| key.starts_with("rejected"));
         let count = count.and_then(|(_, it)| it.as_i64().or_else(|| it.as_str()?.parse().ok()));
@@ -128,8 +139,8 @@ impl OtlpRequest for ExportTraceServiceRequest {
     const METHOD: &'static str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
     type Response = ExportTraceServiceResponse;
 
-    fn rejected(answer: Self::Response) -> Option<Rejection> {
-        let partial = answer.partial_success?;
+    fn rejected(response: Self::Response) -> Option<Rejection> {
+        let partial = response.partial_success?;
         Rejection::new(partial.rejected_spans, &partial.error_message)
     }
 }
@@ -138,8 +149,8 @@ impl OtlpRequest for ExportMetricsServiceRequest {
     const METHOD: &'static str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
     type Response = ExportMetricsServiceResponse;
 
-    fn rejected(answer: Self::Response) -> Option<Rejection> {
-        let partial = answer.partial_success?;
+    fn rejected(response: Self::Response) -> Option<Rejection> {
+        let partial = response.partial_success?;
         Rejection::new(partial.rejected_data_points, &partial.error_message)
     }
 }
@@ -148,8 +159,8 @@ impl OtlpRequest for ExportLogsServiceRequest {
     const METHOD: &'static str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
     type Response = ExportLogsServiceResponse;
 
-    fn rejected(answer: Self::Response) -> Option<Rejection> {
-        let partial = answer.partial_success?;
+    fn rejected(response: Self::Response) -> Option<Rejection> {
+        let partial = response.partial_success?;
         Rejection::new(partial.rejected_log_records, &partial.error_message)
     }
 }

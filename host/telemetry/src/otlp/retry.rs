@@ -1,4 +1,4 @@
-//! How often and when a request is sent again.
+//! When a request is sent again, and how often.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ const FIRST_WAIT: Duration = Duration::from_millis(100);
 const DOUBLINGS: u32 = 4;
 /// How often it is tried again where the backend may be absent, or time is short.
 const FEW: u32 = 3;
-/// What chance adds, so that many hosts do not come back at once.
+/// The random part of a wait, so that many hosts do not retry at the same time.
 const MAX_JITTER_MILLIS: u64 = 100;
 
 /// The waits between the attempts to send one request, as OTLP has it:

@@ -1,7 +1,7 @@
 //! Splits a request that is too large for a collector into several.
 //!
-//! Every item is in exactly one of them, below its own resource, library and
-//! metric. What counts is the size on the wire: estimates have no say.
+//! Every item is in exactly one of them, below its own resource, library and metric.
+//! The size on the wire counts, not an estimate.
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;

@@ -103,7 +103,7 @@ async fn at_the_end_a_few_attempts_have_to_do() {
     let (address, backend) = backend(&[BUSY, BUSY, BUSY, BUSY]).await;
     let mut client = client(address, Duration::from_secs(30));
     let closing = Closing::default();
-    closing.announce(Instant::now() + Duration::from_secs(30));
+    closing.start(Instant::now() + Duration::from_secs(30));
     client.closed_by(closing);
     assert!(send_by(&client).await.is_err());
     assert_eq!(backend.await.unwrap(), 4);
@@ -132,7 +132,7 @@ async fn nothing_is_sent_for_as_long_as_the_backend_asked_for() {
     let next = send_by(&client);
     let waits = tokio::time::timeout(Duration::from_millis(200), next).await;
     assert!(waits.is_err(), "it was sent: {waits:?}");
-    closing.announce(Instant::now() + Duration::from_secs(30));
+    closing.start(Instant::now() + Duration::from_secs(30));
     let error = send_by(&client).await.unwrap_err();
     assert!(matches!(error, OtlpError::Transient { .. }), "{error:?}");
     assert!(!backend.is_finished());
@@ -180,7 +180,7 @@ async fn a_request_under_way_ends_at_the_deadline_of_the_end() {
         let sending = client.send(&span, |_| {});
         let end = async {
             tokio::time::sleep(Duration::from_millis(200)).await;
-            closing.announce(Instant::now() + Duration::from_millis(200));
+            closing.start(Instant::now() + Duration::from_millis(200));
         };
         let both = async { tokio::join!(sending, end) };
         let (sent, ()) = tokio::time::timeout(Duration::from_secs(30), both)

@@ -7,9 +7,9 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::trace::{SpanContext, TraceFlags, TraceId, TraceState};
 
-use super::{Caller, Found};
+use crate::propagation::caller::{Caller, Found};
+use crate::propagation::header::once;
 use crate::propagation::ids::{bytes_of, span_id, trace_id};
-use crate::propagation::once;
 
 static B3: HeaderName = HeaderName::from_static("b3");
 static TRACE_ID: HeaderName = HeaderName::from_static("x-b3-traceid");

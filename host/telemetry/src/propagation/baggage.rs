@@ -37,9 +37,9 @@ pub struct Member {
     /// A token, as RFC 9110 has it.
     pub key: String,
     /// The value, decoded.
-    pub(crate) value: String,
+    value: String,
     /// The properties as they came, in their order.
-    pub(crate) properties: Vec<String>,
+    properties: Vec<String>,
 }
 
 impl Baggage {
@@ -77,7 +77,7 @@ impl Baggage {
     }
 
     /// Keeps a member where there is room.
-    pub(crate) fn insert(&mut self, member: Member) {
+    fn insert(&mut self, member: Member) {
         let known = self.members.iter().position(|it| it.key == member.key);
         let freed = known.map_or(0, |at| self.members[at].written().len() + 1);
         let taken = self.bytes - freed + member.written().len() + 1;

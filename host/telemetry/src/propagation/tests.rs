@@ -55,13 +55,18 @@ fn the_list_is_read_in_order_each_name_once() {
         ("none", vec![], 0),
         ("None", vec![], 0),
         (
-            " jaeger ,B3,b3,tracecontext",
-            vec![Propagator::Jaeger, Propagator::B3, Propagator::TraceContext],
+            " b3multi ,B3,b3,tracecontext",
+            vec![
+                Propagator::B3Multi,
+                Propagator::B3,
+                Propagator::TraceContext,
+            ],
             0,
         ),
         ("b3multi", vec![Propagator::B3Multi], 0),
         ("xray,b3", vec![Propagator::B3], 1),
         ("xray,ottrace", default.clone(), 2),
+        ("jaeger,b3", vec![Propagator::B3], 1),
         ("none,b3", vec![Propagator::B3], 1),
         ("none,xray", vec![], 1),
     ] {

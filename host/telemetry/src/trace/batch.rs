@@ -1,4 +1,4 @@
-//! What the queue of spans holds becomes requests to export them.
+//! Makes export requests of the spans in the queue.
 
 use std::collections::HashMap;
 
@@ -9,9 +9,13 @@ use opentelemetry_proto::tonic::resource::v1::Resource as ResourceMessage;
 use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
 use opentelemetry_sdk::Resource;
 use prost::Message as _;
+use tokio::sync::Notify;
 
+use crate::config::batch::BatchConfig;
 use crate::export::pipeline::ExportPipeline;
-use crate::otlp::{EncodedTraces, bytes_field, put_header};
+use crate::logs::queue::Batches;
+use crate::otlp::request::EncodedTraces;
+use crate::trace::encode::{bytes_field, put_header};
 use crate::trace::queue::{Part, Room, SpanQueue};
 
 /// The most bytes of spans in a request, unless one span is larger. Collectors
@@ -19,7 +23,34 @@ use crate::trace::queue::{Part, Room, SpanQueue};
 /// which is ten times as large and more.
 const REQUEST_BYTES: usize = 1024 * 1024;
 
-/// Parts, in as many requests as it takes.
+impl Batches for SpanQueue {
+    type Exporter = SpanExporter;
+
+    fn config(&self) -> &BatchConfig {
+        &self.config
+    }
+
+    fn full_batch(&self) -> &Notify {
+        &self.full_batch
+    }
+
+    fn first_item(&self) -> &Notify {
+        &self.first_item
+    }
+
+    fn is_empty(&self) -> bool {
+        self.waiting.now().spans == 0
+    }
+
+    async fn export_all(&self, exporter: &SpanExporter) {
+        let mut requests = Requests::new(self.take(), self.config.max_batch);
+        while let Some(parts) = requests.next() {
+            exporter.export(self, parts).await;
+        }
+    }
+}
+
+/// Divides parts into requests.
 pub(crate) struct Requests {
     parts: std::iter::Peekable<std::vec::IntoIter<Part>>,
     max_spans: usize,
@@ -57,15 +88,15 @@ impl Requests {
 }
 
 /// Sends spans.
-pub(crate) struct SpanSink {
-    output: ExportPipeline,
+pub(crate) struct SpanExporter {
+    pipeline: ExportPipeline,
     resource: EncodedResource,
 }
 
-impl SpanSink {
-    pub(crate) fn new(output: ExportPipeline, resource: &Resource) -> Self {
+impl SpanExporter {
+    pub(crate) fn new(pipeline: ExportPipeline, resource: &Resource) -> Self {
         Self {
-            output,
+            pipeline,
             resource: EncodedResource::new(resource),
         }
     }
@@ -78,7 +109,7 @@ impl SpanSink {
         }
     }
 
-    /// Sends parts as one request, and gives their room back when they have left.
+    /// Sends parts as one request, and gives back their room afterwards.
     pub(crate) async fn export(&self, queue: &SpanQueue, parts: Vec<Part>) {
         let room = Room {
             spans: parts.iter().map(|part| part.spans).sum(),
@@ -88,8 +119,8 @@ impl SpanSink {
         for part in parts {
             queue.reuse(part.bytes);
         }
-        // The output has counted and told what went wrong.
-        let _ = self.output.send_spans(request).await;
+        // The pipeline has counted and logged a failure.
+        let _ = self.pipeline.send_spans(request).await;
         queue.give_back(room);
     }
 }
@@ -102,14 +133,14 @@ struct EncodedResource {
 
 impl EncodedResource {
     fn new(resource: &Resource) -> Self {
-        let told = ResourceAttributesWithSchema::from(resource);
+        let converted = ResourceAttributesWithSchema::from(resource);
         let message = ResourceMessage {
-            attributes: told.attributes.0,
+            attributes: converted.attributes.0,
             ..ResourceMessage::default()
         };
         Self {
             before: field(1, &message.encode_to_vec()),
-            after: text_field(3, told.schema_url.as_deref()),
+            after: text_field(3, converted.schema_url.as_deref()),
         }
     }
 

@@ -7,12 +7,14 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use opentelemetry::trace::{Event, Link, SpanContext, SpanId, SpanKind, Status, TraceState};
+use opentelemetry::trace::{Event, Link, SpanContext, SpanId, SpanKind, Status};
 use opentelemetry::{Array, KeyValue, StringValue, Value};
 use opentelemetry_proto::tonic::trace::v1::SpanFlags;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind as Kind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use opentelemetry_sdk::trace::SpanData;
+
+use crate::propagation::trace_state::header_or_empty;
 
 /// The field of a `ScopeSpans` that its spans are in.
 const SPANS: u32 = 2;
@@ -24,7 +26,7 @@ const FIXED_32: u32 = 5;
 
 /// Appends a span as a field of its `ScopeSpans`.
 pub(crate) fn write_span(span: &SpanData, out: &mut Vec<u8>) {
-    let trace_state = header(&span.span_context);
+    let trace_state = header_or_empty(span.span_context.trace_state());
     let length = span_length(span, &trace_state);
     out.reserve(length + 2 * MAX_VARINT);
     put_header(SPANS, length, out);
@@ -56,7 +58,7 @@ pub(crate) fn write_span(span: &SpanData, out: &mut Vec<u8>) {
         flags(&span.span_context, span.parent_span_is_remote),
         out,
     );
-    debug_assert_eq!(out.len(), end, "the length was told wrongly");
+    debug_assert_eq!(out.len(), end, "the length is wrong");
 }
 
 fn span_length(span: &SpanData, trace_state: &str) -> usize {
@@ -83,7 +85,12 @@ fn span_length(span: &SpanData, trace_state: &str) -> usize {
         + span
             .links
             .iter()
-            .map(|link| bytes_field(13, link_length(link, &header(&link.span_context))))
+            .map(|link| {
+                bytes_field(
+                    13,
+                    link_length(link, &header_or_empty(link.span_context.trace_state())),
+                )
+            })
             .sum::<usize>()
         + number_field(14, span.links.dropped_count.into())
         + bytes_field(15, status_length(&span.status))
@@ -107,7 +114,7 @@ fn event_length(event: &Event) -> usize {
 
 fn put_link(field: u32, link: &Link, out: &mut Vec<u8>) {
     let context = &link.span_context;
-    let trace_state = header(context);
+    let trace_state = header_or_empty(context.trace_state());
     put_header(field, link_length(link, &trace_state), out);
     put_bytes(1, &context.trace_id().to_bytes(), out);
     put_bytes(2, &context.span_id().to_bytes(), out);
@@ -164,14 +171,6 @@ fn flags(context: &SpanContext, is_remote: bool) -> u32 {
         false => 0,
     };
     u32::from(context.trace_flags().to_u8()) | SpanFlags::ContextHasIsRemoteMask as u32 | remote
-}
-
-fn header(context: &SpanContext) -> String {
-    // Nearly all have none, and to write it allocates.
-    match *context.trace_state() == TraceState::NONE {
-        true => String::new(),
-        false => context.trace_state().header(),
-    }
 }
 
 fn nanos(time: SystemTime) -> u64 {

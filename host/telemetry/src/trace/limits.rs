@@ -4,63 +4,15 @@
 use opentelemetry::{Array, KeyValue, StringValue, Value};
 use opentelemetry_sdk::trace::SpanData;
 
+pub use crate::config::limits::{AttributeLimits, SpanLimits};
+
 /// The longest name, key or description that a guest gives, in bytes; longer
 /// ones are cut. No variable changes it.
 pub const MAX_TEXT_BYTES: usize = 16 * 1024;
 
-/// Bounds on one span. What is over them is dropped and counted on the span.
-#[derive(Clone, Copy, Debug)]
-pub struct SpanLimits {
-    /// Attributes a span.
-    pub attributes: usize,
-    /// Attributes an event.
-    pub event_attributes: usize,
-    /// Attributes a link.
-    pub link_attributes: usize,
-    /// Characters of a text among the values of all these; longer ones are cut.
-    pub value_length: usize,
-    /// Events a span.
-    pub events: usize,
-    /// Links a span.
-    pub links: usize,
-}
-
-impl Default for SpanLimits {
-    /// 128 of each, as the OpenTelemetry specification has it.
-    fn default() -> Self {
-        let AttributeLimits {
-            count,
-            value_length,
-        } = AttributeLimits::default();
-        Self {
-            attributes: count,
-            event_attributes: count,
-            link_attributes: count,
-            value_length,
-            events: 128,
-            links: 128,
-        }
-    }
-}
-
 impl SpanLimits {
-    /// The limits on attributes of a span.
-    pub fn of_span(&self) -> AttributeLimits {
-        self.of(self.attributes)
-    }
-
-    /// The limits on attributes of an event.
-    pub fn of_event(&self) -> AttributeLimits {
-        self.of(self.event_attributes)
-    }
-
-    /// The limits on attributes of a link.
-    pub fn of_link(&self) -> AttributeLimits {
-        self.of(self.link_attributes)
-    }
-
-    /// Cuts what the host itself has said; guests are held to it before. Gives
-    /// back how many attributes of events went.
+    /// Applies the limits to the host's own values; guests' values are within them
+    /// already. Returns the number of events' attributes that were dropped.
     pub(crate) fn enforce(&self, span: &mut SpanData) -> u32 {
         let mut lost = 0_u32;
         cut_values(&mut span.attributes, self.value_length);
@@ -73,33 +25,6 @@ impl SpanLimits {
             cut_values(&mut event.attributes, self.value_length);
         }
         lost
-    }
-
-    fn of(&self, count: usize) -> AttributeLimits {
-        AttributeLimits {
-            count,
-            value_length: self.value_length,
-        }
-    }
-}
-
-/// Bounds on the attributes of one thing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AttributeLimits {
-    /// How many it may have.
-    pub count: usize,
-    /// Characters of a text among the values; longer ones are cut.
-    pub value_length: usize,
-}
-
-impl Default for AttributeLimits {
-    /// 128, as the OpenTelemetry specification has it, and 16,384 where it has
-    /// no limit: a guest has to have one.
-    fn default() -> Self {
-        Self {
-            count: 128,
-            value_length: 16 * 1024,
-        }
     }
 }
 
@@ -117,7 +42,7 @@ fn cut_values(attributes: &mut [KeyValue], limit: usize) {
 }
 
 fn cut_text(text: &mut StringValue, limit: usize) {
-    // A byte is a character at most: nearly all are seen to be short enough.
+    // A text has at most as many characters as bytes: most are short enough by that.
     if text.as_str().len() > limit {
         let cut = length_of(text.as_str(), limit);
         *text = text.as_str()[..cut].to_owned().into();

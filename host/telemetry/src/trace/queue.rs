@@ -1,10 +1,9 @@
-//! The way of ended spans to their exporter.
+//! The queue of ended spans.
 //!
-//! A span is written as OTLP has it when it ends, and what waits here is bytes:
-//! they are bounded by the memory that they take, and the exporter has but to
-//! copy them. Each thread that serves has a shard of its own, so that requests
-//! do not meet at a lock. A request never waits for export: where there is no
-//! room, the span is lost and counted.
+//! A span is encoded as OTLP when it ends, and the queue holds the bytes: their memory
+//! is bounded, and the exporter only copies them. Each serving thread has a shard, so
+//! that requests do not contend for a lock. A request never waits for export: if the
+//! queue is full, the span is lost and counted.
 
 pub(crate) mod room;
 #[cfg(test)]
@@ -12,18 +11,18 @@ mod tests;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use opentelemetry::InstrumentationScope;
 use opentelemetry_sdk::trace::SpanData;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use crate::config::batch::BatchConfig;
 use crate::export::counters::Exported;
-use crate::logs::queue::{BatchConfig, Batches};
-use crate::otlp::write_span;
 use crate::sizes;
 use crate::thread_number::thread_number;
-use crate::trace::batch::{Requests, SpanSink};
+use crate::trace::encode::write_span;
 use crate::trace::queue::room::Amount;
 pub(crate) use crate::trace::queue::room::Room;
 
@@ -51,16 +50,16 @@ pub(crate) struct SpanQueue {
     held: Amount,
     /// What is written and waits: enough of it is a batch, whatever else is under
     /// way.
-    waiting: Amount,
+    pub(super) waiting: Amount,
     spare: Mutex<Vec<Vec<u8>>>,
-    full_batch: Notify,
-    first_item: Notify,
-    config: BatchConfig,
+    pub(super) full_batch: Notify,
+    pub(super) first_item: Notify,
+    pub(super) config: BatchConfig,
     counts: Arc<Exported>,
     enabled: bool,
 }
 
-/// What the threads have written that share it.
+/// The spans of the threads that share it.
 #[derive(Debug, Default)]
 struct Shard {
     parts: Vec<Part>,
@@ -148,7 +147,7 @@ impl Shard {
         at
     }
 
-    /// Gives the parts away, and the memory of a map that had many.
+    /// Returns the parts, and frees the memory of a map that had many.
     fn take(&mut self) -> Vec<Part> {
         self.open.clear();
         self.open.shrink_to(KNOWN_LIBRARIES);
@@ -178,7 +177,7 @@ impl SpanQueue {
         }
     }
 
-    /// Whether spans are taken at all.
+    /// Whether the queue takes spans.
     pub(crate) fn is_enabled(&self) -> bool {
         self.enabled
     }
@@ -200,7 +199,7 @@ impl SpanQueue {
 
     fn push_written(&self, scope: &InstrumentationScope, span: &[u8]) {
         let max_batch = self.config.max_batch;
-        let mut shard = lock(&self.shards[thread_number() % self.shards.len()]);
+        let mut shard = self.shards[thread_number() % self.shards.len()].lock();
         let open = shard.part_for(scope, span.len(), max_batch);
         let (library, before, capacity) = match open {
             Some(at) => {
@@ -247,7 +246,7 @@ impl SpanQueue {
     /// before, where there is room for what it has beyond them. That is returned as
     /// well.
     fn buffer(&self, bytes: usize) -> (Vec<u8>, usize) {
-        let Some(spare) = lock(&self.spare).pop() else {
+        let Some(spare) = self.spare.lock().pop() else {
             return Default::default();
         };
         let beyond = spare.capacity().saturating_sub(bytes);
@@ -264,7 +263,7 @@ impl SpanQueue {
         }
     }
 
-    /// Takes room, where there is.
+    /// Takes room, if there is enough.
     fn take_room(&self, room: Room) -> bool {
         let before = self.held.add(room);
         let fits = before.spans < self.config.max_items
@@ -275,14 +274,14 @@ impl SpanQueue {
         fits
     }
 
-    /// Gives the room back of what has left or is lost.
+    /// Gives back the room of spans that were exported or lost.
     pub(crate) fn give_back(&self, room: Room) {
         self.held.subtract(room);
     }
 
     /// Keeps a buffer for a part to come.
     pub(crate) fn reuse(&self, mut buffer: Vec<u8>) {
-        let mut spare = lock(&self.spare);
+        let mut spare = self.spare.lock();
         if spare.len() < SPARE_BUFFERS && buffer.capacity() <= PART_BYTES {
             buffer.clear();
             spare.push(buffer);
@@ -294,11 +293,11 @@ impl SpanQueue {
         self.held.now().spans
     }
 
-    /// Takes out what waits; it keeps its room until that is given back.
+    /// Takes out the spans that wait; they keep their room until [`Self::give_back`].
     pub(crate) fn take(&self) -> Vec<Part> {
         let shards = self.shards.iter();
         let taken = shards.flat_map(|shard| {
-            let mut shard = lock(shard);
+            let mut shard = shard.lock();
             let parts = shard.take();
             for part in &parts {
                 self.waiting.subtract(part.written());
@@ -318,7 +317,7 @@ impl SpanQueue {
 
 #[cfg(any(test, feature = "benchmarks"))]
 impl SpanQueue {
-    /// Forgets what waits, and tells how many spans those were.
+    /// Drops the spans that wait, and returns their number.
     pub(crate) fn discard(&self) -> usize {
         self.done(self.take())
     }
@@ -332,38 +331,6 @@ impl SpanQueue {
         }
         count
     }
-}
-
-impl Batches for SpanQueue {
-    type Sink = SpanSink;
-
-    fn config(&self) -> &BatchConfig {
-        &self.config
-    }
-
-    fn full_batch(&self) -> &Notify {
-        &self.full_batch
-    }
-
-    fn first_item(&self) -> &Notify {
-        &self.first_item
-    }
-
-    fn is_empty(&self) -> bool {
-        self.waiting.now().spans == 0
-    }
-
-    async fn export_all(&self, sink: &SpanSink) {
-        let mut requests = Requests::new(self.take(), self.config.max_batch);
-        while let Some(parts) = requests.next() {
-            sink.export(self, parts).await;
-        }
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing that can panic runs under a lock; a poisoned one is as good.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 thread_local! {

@@ -1,12 +1,11 @@
-//! Spans that belong to the host: made here, changed by host and guest, and
-//! handed to the queue of spans when they end.
+//! Spans of the host: host and guest change them, and the span queue takes them when
+//! they end.
 //!
-//! The SDK's own span appends where a key is set twice, drops the latest
-//! attributes at its limit and lets `Ok` stand over a trap. These spans keep
-//! one value a key, so what is exported is what was said last.
+//! The SDK's span appends an attribute whose key is set already, drops the latest
+//! attributes at its limit, and lets `Ok` override a trap. These spans keep the last
+//! value of each key.
 
 pub(crate) mod attribute_index;
-pub(crate) mod tracer;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -16,14 +15,14 @@ use opentelemetry::KeyValue;
 use opentelemetry::trace::{Event, Link, SpanContext, Status};
 use opentelemetry_sdk::trace::SpanData;
 
+use crate::export::counters::Dropped;
+use crate::trace::limits::SpanLimits;
+use crate::trace::queue::SpanQueue;
 pub use crate::trace::span::attribute_index::AttributeIndex;
-pub use crate::trace::span::tracer::Tracer;
-use crate::trace::span::tracer::TracerShared;
-pub use crate::trace::span::tracer::{Parent, SpanStart};
 
 /// A span that has started and not ended yet.
 ///
-/// A span that is dropped without [`Span::end`] is lost: its owner ends it.
+/// The owner ends a span: one that is dropped without [`Span::end`] is lost.
 pub struct Span {
     context: SpanContext,
     recording: Option<Box<Recording>>,
@@ -33,16 +32,45 @@ struct Recording {
     data: SpanData,
     /// Of the data's attributes.
     keys: AttributeIndex,
-    shared: Arc<TracerShared>,
+    pipeline: Arc<SpanPipeline>,
+}
+
+/// What a tracer's spans have in common: their bounds, and where they go.
+pub(crate) struct SpanPipeline {
+    pub(crate) limits: SpanLimits,
+    /// Where ended spans wait for export.
+    pub(crate) queue: Arc<SpanQueue>,
+    /// Counts what is over the limits.
+    pub(crate) dropped: Arc<Dropped>,
 }
 
 impl Span {
+    /// A span that records in `data`, of which no attribute's key is there twice.
+    pub(crate) fn recording(data: SpanData, pipeline: Arc<SpanPipeline>) -> Self {
+        Self {
+            context: data.span_context.clone(),
+            recording: Some(Box::new(Recording {
+                data,
+                keys: AttributeIndex::default(),
+                pipeline,
+            })),
+        }
+    }
+
+    /// A span that records nothing.
+    pub(crate) fn non_recording(context: SpanContext) -> Self {
+        Self {
+            context,
+            recording: None,
+        }
+    }
+
     /// The identity of the span.
     pub fn context(&self) -> &SpanContext {
         &self.context
     }
 
-    /// Whether anything that is recorded is kept.
+    /// Whether the span records.
     pub fn is_recording(&self) -> bool {
         self.recording.is_some()
     }
@@ -59,17 +87,21 @@ impl Span {
         let Some(recording) = &mut self.recording else {
             return;
         };
-        let limit = recording.shared.limits.attributes;
-        let Recording { data, keys, shared } = &mut **recording;
+        let limit = recording.pipeline.limits.attributes;
+        let Recording {
+            data,
+            keys,
+            pipeline,
+        } = &mut **recording;
         if !keys.put(&mut data.attributes, attribute, limit) {
             data.dropped_attributes_count += 1;
-            shared.dropped.attributes(1);
+            pipeline.dropped.attributes(1);
         }
     }
 
-    /// Replaces all attributes, whatever their number: for an owner that keeps
-    /// its own account of them. `dropped` are those that were dropped since the
-    /// start; what was over the limit then is counted already.
+    /// Replaces all attributes, without a limit: for an owner that counts them itself.
+    /// `dropped` is the number of attributes dropped since the start; those over the
+    /// limit at the start are counted already.
     pub fn replace_attributes(&mut self, attributes: Vec<KeyValue>, dropped: u32) {
         if let Some(recording) = &mut self.recording {
             recording.keys = AttributeIndex::default();
@@ -90,14 +122,14 @@ impl Span {
         }
     }
 
-    /// Whether an event would be kept, with room for `reserved` later ones;
-    /// counts the one that would not. Asked before an event is built, which
-    /// may cost a walk of the guest's stack.
+    /// Whether the span would keep an event, with room for `reserved` later ones; if
+    /// not, counts it as dropped. Call it before an event is built, which may cost a
+    /// walk of the guest's stack.
     pub fn takes_event(&mut self, reserved: usize) -> bool {
         let Some(recording) = &mut self.recording else {
             return false;
         };
-        let limit = recording.shared.limits.events.saturating_sub(reserved);
+        let limit = recording.pipeline.limits.events.saturating_sub(reserved);
         let takes = recording.data.events.events.len() < limit;
         if !takes {
             self.lose_event();
@@ -109,7 +141,7 @@ impl Span {
     pub fn lose_event(&mut self) {
         if let Some(recording) = &mut self.recording {
             recording.data.events.dropped_count += 1;
-            recording.shared.dropped.events(1);
+            recording.pipeline.dropped.events(1);
         }
     }
 
@@ -126,7 +158,7 @@ impl Span {
     pub fn lose_link(&mut self) {
         if let Some(recording) = &mut self.recording {
             recording.data.links.dropped_count += 1;
-            recording.shared.dropped.links(1);
+            recording.pipeline.dropped.links(1);
         }
     }
 
@@ -142,15 +174,15 @@ impl Span {
         let Some(recording) = &mut self.recording else {
             return;
         };
-        if recording.data.links.links.len() < recording.shared.limits.links {
+        if recording.data.links.links.len() < recording.pipeline.limits.links {
             recording.data.links.links.push(link);
         } else {
             self.lose_link();
         }
     }
 
-    /// Sets the status by the specification's order: `Ok` is final, `Unset`
-    /// says nothing.
+    /// Sets the status in the specification's order: `Ok` is final, `Unset` changes
+    /// nothing.
     pub fn set_status(&mut self, status: Status) {
         let Some(recording) = &mut self.recording else {
             return;
@@ -162,7 +194,7 @@ impl Span {
         }
     }
 
-    /// Sets the status whatever was said before: the host's own word.
+    /// Overrides the status, whatever it was.
     pub fn override_status(&mut self, status: Status) {
         if let Some(recording) = &mut self.recording {
             recording.data.status = status;
@@ -175,14 +207,14 @@ impl Span {
             return;
         };
         let Recording {
-            mut data, shared, ..
+            mut data, pipeline, ..
         } = *recording;
         // An end before the start comes from a guest's own clock.
         data.end_time = time.max(data.start_time);
-        let over = shared.limits.enforce(&mut data);
+        let over = pipeline.limits.enforce(&mut data);
         if over > 0 {
-            shared.dropped.attributes(u64::from(over));
+            pipeline.dropped.attributes(u64::from(over));
         }
-        shared.queue.push(&data);
+        pipeline.queue.push(&data);
     }
 }

@@ -7,9 +7,9 @@
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{PoisonError, RwLock};
 
 use opentelemetry::KeyValue;
+use parking_lot::RwLock;
 
 use fanlight_telemetry::sizes;
 
@@ -67,7 +67,7 @@ impl CardinalityLimiter {
             .fold(self.hasher.hash_one(owner.number), |sum, attribute| {
                 sum.wrapping_add(self.hasher.hash_one(attribute))
             });
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.read();
         if known.hashes.contains(&hash) {
             return true;
         }
@@ -77,7 +77,7 @@ impl CardinalityLimiter {
             .iter()
             .map(|label| label.key.as_str().len() + sizes::value(&label.value));
         let text = (owner.buckets + 1) * (LINE_BYTES + labels.sum::<usize>());
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.write();
         if known.hashes.contains(&hash) {
             return true;
         }

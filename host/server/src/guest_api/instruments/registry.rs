@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::Arc;
 
 use opentelemetry::InstrumentationScope;
 use opentelemetry::metrics::MeterProvider;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
+use parking_lot::RwLock;
 
 use crate::guest_api::attributes::cut;
 use crate::guest_api::bindings::fanlight::telemetry::metrics as wit;
@@ -18,7 +19,7 @@ use crate::guest_api::limits::GuestLimits;
 use crate::guest_api::scope::scope;
 use fanlight_telemetry::Dropped;
 use fanlight_telemetry::metrics::guest::{
-    GuestMetric, GuestPoints, MAX_BUCKETS, MetricDescription, Shape,
+    GuestMetric, GuestMetricStore, MAX_BUCKETS, MetricDescription, Shape,
 };
 
 /// The longest description, in bytes.
@@ -27,7 +28,7 @@ const MAX_DESCRIPTION: usize = 1024;
 /// The instruments of all guests.
 pub(crate) struct Instruments {
     meters: SdkMeterProvider,
-    points: Arc<GuestPoints>,
+    points: Arc<GuestMetricStore>,
     limit: usize,
     known: RwLock<Known>,
     pub(crate) series: CardinalityLimiter,
@@ -69,7 +70,7 @@ struct Instrument {
 impl Instruments {
     pub(crate) fn new(
         meters: SdkMeterProvider,
-        points: Arc<GuestPoints>,
+        points: Arc<GuestMetricStore>,
         limits: &GuestLimits,
         dropped: Arc<Dropped>,
     ) -> Self {
@@ -95,7 +96,7 @@ impl Instruments {
         // Every instance opens its own anew: nearly always it is there, under a
         // lock that others share, and its name and unit obeyed the rules when
         // it was made.
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.read();
         let found = known.find(&scope, &lower_case(&name));
         if let Some(opened) = found.and_then(|found| found.as_kind(&unit, bounds.as_deref())) {
             return Ok(opened);
@@ -103,7 +104,7 @@ impl Instruments {
         drop(known);
         check(&name, &unit, bounds.as_deref())?;
         let key = lower_case(&name).into_owned();
-        let mut known = self.write();
+        let mut known = self.known.write();
         // Another thread may have made it by now.
         if let Some(instrument) = known.find_mut(&scope, &key) {
             return match instrument.as_kind(&unit, bounds.as_deref()) {
@@ -147,7 +148,7 @@ impl Instruments {
         let bounds = (what.kind.shape == Shape::Histogram).then_some(&*what.bounds);
         check(&what.name, &what.unit, bounds)?;
         let key = lower_case(&what.name).into_owned();
-        let mut known = self.write();
+        let mut known = self.known.write();
         if let Some(instrument) = known.find_mut(&what.scope, &key) {
             return instrument.as_points(what);
         }
@@ -181,10 +182,6 @@ impl Instruments {
             },
         );
         Ok((metric, owner))
-    }
-
-    fn write(&self) -> RwLockWriteGuard<'_, Known> {
-        self.known.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -272,7 +269,7 @@ mod tests {
             ..GuestLimits::default()
         };
         let resource = Resource::builder_empty().build();
-        let points = Arc::new(GuestPoints::new(Temporality::Cumulative, &resource));
+        let points = Arc::new(GuestMetricStore::new(Temporality::Cumulative, &resource));
         Instruments::new(meters, points, &limits, Arc::default())
     }
 

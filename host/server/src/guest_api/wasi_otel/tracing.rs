@@ -17,7 +17,7 @@ use crate::guest_api::open_spans::SpansEnded;
 use crate::guest_api::wasi_otel::bindings::wasi::otel::tracing as wit;
 use crate::guest_api::wasi_otel::completed_spans::{OpenSpan, identity};
 use crate::guest_api::wasi_otel::scope::scope;
-use fanlight_telemetry::propagation::{RANDOM, bytes_of, tracestate};
+use fanlight_telemetry::propagation::{RANDOM, bytes_of, trace_state, tracestate};
 use fanlight_telemetry::trace::limits::MAX_TEXT_BYTES;
 use fanlight_telemetry::{GUEST_SCOPE, sizes};
 
@@ -292,7 +292,7 @@ fn span_context(context: &wit::SpanContext) -> Option<SpanContext> {
         span_id(&context.span_id)?,
         flags,
         context.is_remote,
-        trace_state(&context.trace_state),
+        state_of(&context.trace_state),
     ))
 }
 
@@ -307,7 +307,7 @@ pub(crate) fn span_id(digits: &str) -> Option<SpanId> {
 }
 
 /// Reads a state: a member that is bad is left out, as in the header.
-fn trace_state(members: &[(String, String)]) -> TraceState {
+fn state_of(members: &[(String, String)]) -> TraceState {
     // What separates members in the header cannot be part of one.
     let is_part = |text: &str| !text.contains([',', '=']) && text.trim() == text;
     if members.len() > MAX_STATE_MEMBERS {
@@ -327,7 +327,7 @@ fn wit_context(context: &SpanContext) -> wit::SpanContext {
     if context.is_sampled() {
         flags |= wit::TraceFlags::SAMPLED;
     }
-    let header = context.trace_state().header();
+    let header = trace_state::header(context.trace_state());
     let members = header
         .split(',')
         .filter_map(|member| member.split_once('='));
@@ -351,12 +351,13 @@ mod tests {
             .iter()
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
             .collect();
-        trace_state(&members).header()
+        trace_state::header(&state_of(&members))
     }
 
     #[test]
     fn a_state_keeps_its_order_and_a_bad_member_costs_itself_alone() {
         assert_eq!(state(&[("b", "2"), ("a", "1")]), "b=2,a=1");
+        assert_eq!(state(&[("b@@c", "2"), ("a", "1")]), "b@@c=2,a=1");
         assert_eq!(state(&[("b", "2"), ("b", "again")]), "b=2,b=again");
         for bad in [("", "x"), ("a", ""), ("a=b", "x"), ("a", "é"), ("a", " x")] {
             assert_eq!(state(&[("b", "2"), bad]), "b=2", "{bad:?}");

@@ -11,6 +11,7 @@ use serde_json::{Number, Value as Json};
 use crate::guest_api::attributes::{cut, cut_text};
 use crate::guest_api::bindings::fanlight::telemetry::types::{Attribute, Value};
 use crate::guest_api::wasi_otel::bindings::wasi::otel::types::KeyValue;
+use fanlight_telemetry::sanitize::truncated;
 use fanlight_telemetry::trace::limits::{AttributeLimits, MAX_TEXT_BYTES};
 
 /// How deep arrays and objects may nest. Each level takes three of the 100 that
@@ -116,7 +117,7 @@ fn parsed(text: &str, length: usize) -> Option<Json> {
 
 /// Cuts the text of a JSON string, between two characters of what it stands for.
 fn cut_string(text: &str, limit: usize) -> String {
-    let mut end = text.floor_char_boundary(limit);
+    let mut end = truncated(text, limit).len();
     let bytes = text.as_bytes();
     let from = end.saturating_sub(LONGEST_ESCAPE);
     if let Some(at) = bytes[from..end].iter().position(|byte| *byte == b'\\') {

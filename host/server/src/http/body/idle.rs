@@ -7,12 +7,13 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use parking_lot::Mutex;
 
 use crate::error::HandleError;
 use crate::http::body::response::ResponseBody;
@@ -120,7 +121,7 @@ impl Body for IdleTimeoutBody {
     fn is_end_stream(&self) -> bool {
         match &self.body {
             Shape::Short { body, .. } => body.is_end_stream(),
-            Shape::Stream(stream) => stream.lock().body.is_end_stream(),
+            Shape::Stream(stream) => stream.state.lock().body.is_end_stream(),
             Shape::Taken => true,
         }
     }
@@ -128,7 +129,7 @@ impl Body for IdleTimeoutBody {
     fn size_hint(&self) -> SizeHint {
         match &self.body {
             Shape::Short { body, .. } => body.size_hint(),
-            Shape::Stream(stream) => stream.lock().body.size_hint(),
+            Shape::Stream(stream) => stream.state.lock().body.size_hint(),
             Shape::Taken => SizeHint::with_exact(0),
         }
     }
@@ -144,7 +145,7 @@ impl MonitoredStream for Stream {
             return true;
         }
         let waker = {
-            let mut state = self.lock();
+            let mut state = self.state.lock();
             // To read what it is sent, or to send what the guest wants to read.
             let waits_for_client =
                 state.waits_for == WaitsFor::Client || state.body.awaits_request();
@@ -167,7 +168,7 @@ impl Stream {
         now: u64,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, HandleError>>> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let polled = Pin::new(&mut state.body).poll_frame(context);
         if polled.is_ready() {
             state.waits_for = WaitsFor::Client;
@@ -180,10 +181,6 @@ impl Stream {
             }
         }
         polled
-    }
-
-    fn lock(&self) -> MutexGuard<'_, StreamState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -39,7 +39,7 @@ fn request(sampler: &str) -> RequestContext {
 }
 
 fn captured(request: &RequestContext) -> Vec<String> {
-    let state = request.span().lock();
+    let state = request.span().state.lock();
     let keys = state.host.iter().map(|it| it.key.as_str().to_owned());
     keys.filter(|key| key.starts_with("http.response."))
         .collect()

@@ -40,7 +40,7 @@ async fn ticks_between(looks: usize, turns: usize) -> usize {
         guests.spawn(computing(&scheduler, usize::MAX, &ticked));
     }
     // Until all stand in the same line.
-    while lock(&scheduler.long.0).next < 100 {
+    while scheduler.long.0.lock().next < 100 {
         yield_now().await;
     }
     let before = ticked.load(Ordering::Relaxed);
@@ -79,7 +79,7 @@ async fn a_guest_that_waits_for_something_else_holds_no_turn() {
     while is_there.load(Ordering::Relaxed) == 0 {
         assert!(poll_once(waiting.as_mut()).await.is_pending());
     }
-    assert!(lock(&scheduler.long.0).called.is_empty());
+    assert!(scheduler.long.0.lock().called.is_empty());
 }
 
 #[tokio::test]
@@ -116,9 +116,9 @@ async fn a_guest_that_is_dropped_leaves_the_line_and_its_turn() {
         let _ = poll_once(guest.as_mut()).await;
     }
     guests.truncate(1);
-    assert!(lock(&scheduler.brief.0).waiting.is_empty());
+    assert!(scheduler.brief.0.lock().waiting.is_empty());
     drop(guests);
-    assert!(lock(&scheduler.brief.0).called.is_empty());
+    assert!(scheduler.brief.0.lock().called.is_empty());
 }
 
 /// Polls once, and lets other tasks run.

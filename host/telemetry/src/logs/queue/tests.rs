@@ -4,12 +4,12 @@ struct Bytes(usize);
 
 struct Nowhere;
 
-impl Sink<Bytes> for Nowhere {
+impl BatchExporter<Bytes> for Nowhere {
     async fn export(&self, _batch: Vec<Bytes>) {}
 }
 
 impl Item for Bytes {
-    type Sink = Nowhere;
+    type Exporter = Nowhere;
 
     fn estimated_bytes(&self) -> usize {
         self.0
@@ -85,16 +85,16 @@ struct Meanwhile {
 struct Said;
 
 impl Item for Said {
-    type Sink = Meanwhile;
+    type Exporter = Meanwhile;
 
     fn estimated_bytes(&self) -> usize {
         1
     }
 }
 
-impl Sink<Said> for Meanwhile {
+impl BatchExporter<Said> for Meanwhile {
     async fn export(&self, batch: Vec<Said>) {
-        let coming = self.coming.lock().unwrap().pop_front();
+        let coming = self.coming.lock().pop_front();
         for _ in 0..coming.unwrap_or_default() {
             self.queue.push(Said);
         }
@@ -111,7 +111,7 @@ async fn a_batch_that_came_together_during_an_export_waits_for_no_delay() {
     };
     let queue = Arc::new(ExportQueue::new(config, true, Arc::default()));
     let (exported, mut told) = mpsc::unbounded_channel();
-    let sink = Meanwhile {
+    let exporter = Meanwhile {
         queue: Arc::clone(&queue),
         // After the second there are never fewer than two.
         coming: Mutex::new(VecDeque::from([5, 2])),
@@ -120,7 +120,7 @@ async fn a_batch_that_came_together_during_an_export_waits_for_no_delay() {
     let (_flushes, flushes) = mpsc::channel(1);
     queue.push(Said);
     queue.push(Said);
-    let worker = tokio::spawn(run(Arc::clone(&queue), sink, flushes));
+    let worker = tokio::spawn(run(Arc::clone(&queue), exporter, flushes));
     let mut left: usize = 9;
     while left > 0 {
         let batch = tokio::time::timeout(Duration::from_secs(60), told.recv()).await;

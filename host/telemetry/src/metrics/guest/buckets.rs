@@ -1,6 +1,6 @@
 //! Buckets of an exponential histogram, on one side of zero.
 
-use crate::metrics::guest::point::finite;
+use crate::metrics::guest::number::finite;
 
 /// Buckets that follow each other: the first and the last one hold something.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

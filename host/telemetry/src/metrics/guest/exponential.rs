@@ -7,7 +7,7 @@
 //! of their scales.
 
 use crate::metrics::guest::buckets::Buckets;
-use crate::metrics::guest::point::{Range, finite, total};
+use crate::metrics::guest::number::{Range, finite, total};
 
 /// The most buckets on either side of zero: OpenTelemetry's own default. Where
 /// there would be more, the scale is lowered.

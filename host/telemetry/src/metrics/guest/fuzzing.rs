@@ -4,7 +4,7 @@ use arbitrary::{Result, Unstructured};
 
 use crate::metrics::guest::buckets::Buckets;
 use crate::metrics::guest::exponential::{ExponentialHistogram, MAX_BUCKETS, SCALES};
-use crate::metrics::guest::point::Range;
+use crate::metrics::guest::number::Range;
 
 /// Joins histograms made of these bytes: none of their counts is lost, their
 /// buckets are few, and the difference to the state before is what was added.

@@ -17,10 +17,11 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
 
-use super::{GuestMetric, GuestPoints, SeriesKey, Shape};
+use super::{GuestMetric, GuestMetricStore, SeriesKey, Shape};
 use crate::metrics::guest::buckets::Buckets;
-use crate::metrics::guest::point::{Number, Point};
-use crate::otlp::MAX_REQUEST_BYTES;
+use crate::metrics::guest::number::Number;
+use crate::metrics::guest::point::Point;
+use crate::otlp::split::MAX_REQUEST_BYTES;
 
 /// A request to export points, and whose they are.
 pub(crate) struct Request {
@@ -30,7 +31,7 @@ pub(crate) struct Request {
     deltas: Vec<(Arc<GuestMetric>, SeriesKey)>,
 }
 
-impl GuestPoints {
+impl GuestMetricStore {
     /// What is to be pushed now.
     pub(crate) fn requests(&self) -> Vec<Request> {
         let at = SystemTime::now();
@@ -68,7 +69,7 @@ impl GuestPoints {
 impl GuestMetric {
     /// Each series with what is to be pushed, and since when that is.
     fn to_push(&self, started: SystemTime) -> Vec<(SeriesKey, SystemTime, Point)> {
-        let mut all = self.lock();
+        let mut all = self.series.lock();
         let points = all.iter_mut().filter_map(|(key, series)| {
             let Some(delta) = &mut series.delta else {
                 return Some((key.clone(), started, series.total.clone()));
@@ -110,6 +111,7 @@ impl Request {
     pub(crate) fn settled(self) {
         for (metric, key) in self.deltas {
             if let Some(delta) = metric
+                .series
                 .lock()
                 .get_mut(&key)
                 .and_then(|series| series.delta.as_mut())

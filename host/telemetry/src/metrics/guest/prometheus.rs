@@ -4,14 +4,14 @@
 //! with bounds at powers of two, which stay where they are while the histogram
 //! grows; over OTLP they leave as fine as they are.
 
-use super::{GuestMetric, GuestPoints};
+use super::{GuestMetric, GuestMetricStore};
 use crate::metrics::guest::buckets::lower_bound;
 use crate::metrics::guest::exponential::ExponentialHistogram;
 use crate::metrics::guest::point::Point;
 use crate::metrics::prometheus::family::{Family, Kind, Series, Source, Value};
 use crate::metrics::prometheus::naming::{family_name, labels};
 
-impl GuestPoints {
+impl GuestMetricStore {
     /// One family for each metric.
     pub(crate) fn families(&self) -> Vec<Family> {
         let metrics = self.metrics();
@@ -23,7 +23,7 @@ fn family(metric: &GuestMetric) -> Option<Family> {
     let what = metric.what();
     let shape = what.kind.shape;
     let (name, unit) = family_name(&what.name, &what.unit, shape)?;
-    let series = metric.lock();
+    let series = metric.series.lock();
     let series = series.iter().map(|(key, series)| Series {
         labels: labels(key.attributes(), &what.scope),
         value: match &series.total {
@@ -88,7 +88,7 @@ fn powers_of_two(histogram: &ExponentialHistogram) -> Vec<(f64, u64)> {
 mod tests {
     use super::*;
     use crate::metrics::guest::buckets;
-    use crate::metrics::guest::point::Range;
+    use crate::metrics::guest::number::Range;
 
     #[test]
     fn a_histogram_by_a_factor_has_its_bounds_at_powers_of_two() {

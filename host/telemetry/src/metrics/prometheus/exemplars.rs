@@ -2,15 +2,16 @@
 //! counted in it. The SDK keeps none.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use opentelemetry::trace::SpanContext;
-use opentelemetry::{InstrumentationScope, KeyValue, SpanId, TraceId};
+use opentelemetry::{InstrumentationScope, KeyValue};
+use parking_lot::Mutex;
 
-use crate::HOST_SCOPE;
-use crate::metrics::prometheus::family::{Family, Label, Value};
+use crate::metrics::prometheus::family::{Exemplar, Family, Label, Value};
 use crate::metrics::prometheus::naming::labels;
+use crate::scope::HOST_SCOPE;
 
 /// The most series of a histogram that have exemplars: some 100 KiB of 15 buckets.
 const MAX_SERIES: usize = 64;
@@ -31,15 +32,6 @@ pub struct SeriesExemplars {
     buckets: Vec<Mutex<Option<Exemplar>>>,
 }
 
-/// A value, and the span in which it was measured.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Exemplar {
-    pub(crate) trace_id: TraceId,
-    pub(crate) span_id: SpanId,
-    pub(crate) value: f64,
-    pub(crate) at: SystemTime,
-}
-
 impl Exemplars {
     pub(crate) fn new(instrument: &'static str, bounds: &'static [f64]) -> Self {
         Self {
@@ -53,7 +45,7 @@ impl Exemplars {
     /// other series have some.
     pub fn series(&self, attributes: &[KeyValue]) -> Option<Arc<SeriesExemplars>> {
         let labels = labels(attributes, &host_scope());
-        let mut series = self.lock();
+        let mut series = self.series.lock();
         if series.len() >= MAX_SERIES && !series.contains_key(&labels) {
             return None;
         }
@@ -69,7 +61,7 @@ impl Exemplars {
 
     /// Adds the exemplars to the buckets of their histogram.
     pub(crate) fn add_to(&self, families: &mut [Family]) {
-        let known = self.lock();
+        let known = self.series.lock();
         let own = families.iter_mut().filter(|family| {
             family.source.scope == HOST_SCOPE && family.source.instrument == self.instrument
         });
@@ -81,11 +73,6 @@ impl Exemplars {
             }
         }
     }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Vec<Label>, Arc<SeriesExemplars>>> {
-        // Nothing that can panic runs under the lock; a poisoned one is as good.
-        self.series.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl SeriesExemplars {
@@ -93,8 +80,8 @@ impl SeriesExemplars {
     /// use by another thread, that thread's exemplar is as good.
     pub fn record(&self, value: f64, span: &SpanContext) {
         let bucket = self.bounds.partition_point(|bound| *bound < value);
-        let bucket = self.buckets.get(bucket).map(Mutex::try_lock);
-        if let Some(Ok(mut last)) = bucket {
+        let bucket = self.buckets.get(bucket).and_then(Mutex::try_lock);
+        if let Some(mut last) = bucket {
             *last = Some(Exemplar {
                 trace_id: span.trace_id(),
                 span_id: span.span_id(),
@@ -105,9 +92,7 @@ impl SeriesExemplars {
     }
 
     fn last(&self) -> Vec<Option<Exemplar>> {
-        let last = |bucket: &Mutex<Option<Exemplar>>| {
-            *bucket.lock().unwrap_or_else(PoisonError::into_inner)
-        };
+        let last = |bucket: &Mutex<Option<Exemplar>>| *bucket.lock();
         self.buckets.iter().map(last).collect()
     }
 }

@@ -2,9 +2,20 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::SystemTime;
+
+use opentelemetry::{SpanId, TraceId};
 
 use crate::metrics::guest::Shape;
-use crate::metrics::prometheus::exemplars::Exemplar;
+
+/// A value, and the span in which it was measured.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Exemplar {
+    pub(crate) trace_id: TraceId,
+    pub(crate) span_id: SpanId,
+    pub(crate) value: f64,
+    pub(crate) at: SystemTime,
+}
 
 /// All series of one instrument; once merged, all of one name.
 #[derive(Clone, Debug)]

@@ -11,7 +11,7 @@ use opentelemetry::{InstrumentationScope, KeyValue};
 
 use crate::metrics::guest::Shape;
 use crate::metrics::prometheus::family::Label;
-use crate::{GUEST_SCOPE, HOST_SCOPE};
+use crate::scope::{GUEST_SCOPE, HOST_SCOPE};
 
 /// Labels that name the library that made the instrument.
 const SCOPE: &str = "otel_scope_";

@@ -65,7 +65,7 @@ fn target_info(resource: &Resource) -> Option<Family> {
         .iter()
         .map(|(key, value)| opentelemetry::KeyValue::new(key.clone(), value.clone()));
     let attributes: Vec<_> = attributes.collect();
-    let scope = InstrumentationScope::builder(crate::HOST_SCOPE).build();
+    let scope = InstrumentationScope::builder(crate::scope::HOST_SCOPE).build();
     Some(Family {
         name: "target_info".to_owned(),
         unit: None,

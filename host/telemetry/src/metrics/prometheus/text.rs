@@ -4,8 +4,7 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::time::UNIX_EPOCH;
 
-use crate::metrics::prometheus::exemplars::Exemplar;
-use crate::metrics::prometheus::family::{Family, Kind, Label, Series, Value};
+use crate::metrics::prometheus::family::{Exemplar, Family, Kind, Label, Series, Value};
 
 /// A format in which metrics are scraped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

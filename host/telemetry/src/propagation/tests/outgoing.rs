@@ -71,6 +71,12 @@ fn what_goes_out_is_the_headers_of_the_formats_in_the_list() {
             "a=1,b=2",
             &["traceparent: 00-$T-$S-03", "tracestate: a=1,b=2"],
         ),
+        (
+            "tracecontext",
+            0x01,
+            "foo@@bar=1,b=2",
+            &["traceparent: 00-$T-$S-01", "tracestate: foo@@bar=1,b=2"],
+        ),
         ("b3", 0x03, "a=1", &["b3: $T-$S-1"]),
         ("b3", 0x02, "", &["b3: $T-$S-0"]),
         (
@@ -96,13 +102,11 @@ fn what_goes_out_is_the_headers_of_the_formats_in_the_list() {
                 "x-b3-traceid: $T",
             ],
         ),
-        ("jaeger", 0x01, "", &["uber-trace-id: $T:$S:0:1"]),
-        ("jaeger", 0x02, "", &["uber-trace-id: $T:$S:0:0"]),
         (
-            "jaeger,tracecontext",
+            "b3,tracecontext",
             0x01,
             "",
-            &["traceparent: 00-$T-$S-01", "uber-trace-id: $T:$S:0:1"],
+            &["b3: $T-$S-1", "traceparent: 00-$T-$S-01"],
         ),
         ("none", 0x01, "a=1", &[]),
         ("baggage", 0x01, "a=1", &[]),
@@ -113,7 +117,7 @@ fn what_goes_out_is_the_headers_of_the_formats_in_the_list() {
         assert_eq!(sent, expected, "{list} {flags:02x} {state:?}");
     }
     // A context that names no span is not sent.
-    for list in ["tracecontext", "b3", "b3multi", "jaeger"] {
+    for list in ["tracecontext", "b3", "b3multi"] {
         assert!(sent(list, &SpanContext::NONE, &nothing, GUESTS).len() < headers(GUESTS).len());
         assert!(
             sent(list, &SpanContext::NONE, &nothing, "").is_empty(),
@@ -131,15 +135,6 @@ fn the_debug_flag_and_the_baggage_go_on() {
             "b3multi",
             0x01,
             &["x-b3-flags: 1", "x-b3-spanid: $S", "x-b3-traceid: $T"],
-        ),
-        (
-            "jaeger",
-            0x01,
-            &[
-                "uber-trace-id: $T:$S:0:3",
-                "uberctx-a: 1",
-                "uberctx-user-id: Am%C3%A9lie%20%2B",
-            ],
         ),
         ("baggage", 0x01, &["baggage: a=1;p,User-Id=Am%C3%A9lie%20+"]),
         (
@@ -162,18 +157,6 @@ fn the_debug_flag_and_the_baggage_go_on() {
 }
 
 #[test]
-fn of_keys_that_differ_in_case_alone_the_first_becomes_jaegers_header() {
-    let carried = carried("Tenant=1,tenant=2,TENANT=3,b=4", false);
-    assert_eq!(
-        sent("jaeger", &SpanContext::NONE, &carried, GUESTS)
-            .into_iter()
-            .filter(|line| line.starts_with("uberctx-"))
-            .collect::<Vec<_>>(),
-        ["uberctx-b: 4", "uberctx-tenant: 1"]
-    );
-}
-
-#[test]
 fn what_a_guest_has_set_is_replaced_where_it_is_the_formats_to_say() {
     let b3 = [
         "b3",
@@ -189,7 +172,6 @@ fn what_a_guest_has_set_is_replaced_where_it_is_the_formats_to_say() {
         ("baggage", vec!["baggage"]),
         ("b3", b3.to_vec()),
         ("b3multi", b3.to_vec()),
-        ("jaeger", vec!["uber-trace-id", "uberctx-guest"]),
     ] {
         // Another span than the guest's headers name, so that all of them differ.
         let own = SpanContext::new(
@@ -220,7 +202,7 @@ fn what_a_guest_has_set_is_replaced_where_it_is_the_formats_to_say() {
 
 #[test]
 fn what_goes_out_comes_in_as_it_was() {
-    for list in ["tracecontext", "b3", "b3multi", "jaeger"] {
+    for list in ["tracecontext", "b3", "b3multi"] {
         for sampled in [0x00, 0x01] {
             for debug in [false, true] {
                 let own = context(sampled, "");

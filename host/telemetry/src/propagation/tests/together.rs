@@ -1,7 +1,5 @@
 //! What comes in where several formats are read.
 
-use opentelemetry::trace::SpanContext;
-
 use super::*;
 use crate::propagation::tests::incoming::demand;
 
@@ -9,17 +7,13 @@ use crate::propagation::tests::incoming::demand;
 fn the_last_format_that_finds_a_caller_counts() {
     let w3c = "traceparent: 00-$T-$S-03";
     let b3 = "b3: $L-$S-0";
-    let uber = "uber-trace-id: 1a:2b:0:3";
-    let uber_says = "0000000000000000000000000000001a-000000000000002b 01 debug";
-    let bad = "uber-trace-id: 1a:2b";
+    let bad = "b3: $L-$S-2";
     let all = |lines: &[&str]| lines.join(" | ");
     demand(
-        "tracecontext,b3,jaeger",
+        "tracecontext,b3",
         &[
             (all(&[w3c]), "$T-$S 03"),
             (all(&[w3c, b3]), "$W-$S 00"),
-            (all(&[w3c, b3, uber]), uber_says),
-            (all(&[w3c, b3, bad]), "$W-$S 00"),
             (all(&[w3c, bad]), "$T-$S 03"),
             // A decision alone is less than a span.
             (all(&[w3c, "b3: 0"]), "$T-$S 03"),
@@ -27,15 +21,19 @@ fn the_last_format_that_finds_a_caller_counts() {
         ],
     );
     demand(
-        "jaeger,b3,tracecontext",
+        "b3,tracecontext",
         &[
-            (all(&[w3c, b3, uber]), "$T-$S 03 debug"),
-            // Debug implies sampling, and the one who counts says otherwise.
-            (all(&[b3, uber]), "$W-$S 00"),
+            (all(&[w3c, b3]), "$T-$S 03"),
+            (all(&[w3c, "b3: $L-$S-d"]), "$T-$S 03 debug"),
+            // Debug implies sampling, and the format that counts says otherwise.
+            (
+                all(&["traceparent: 00-$T-$S-00", "b3: $L-$S-d"]),
+                "$T-$S 00",
+            ),
             (all(&["traceparent: 00-$T-$S", b3]), "$W-$S 00"),
         ],
     );
-    demand("none", &[(all(&[w3c, b3, uber, "b3: 0"]), "nobody")]);
+    demand("none", &[(all(&[w3c, b3, "b3: 0"]), "nobody")]);
     demand("baggage", &[(all(&[w3c, "baggage: a=1"]), "nobody")]);
 }
 
@@ -52,23 +50,19 @@ fn a_later_format_takes_nothing_away_that_it_has_no_word_for() {
             "traceparent: 00-$T-$S-00 | x-b3-traceid: $T | x-b3-spanid: $S",
             "$T-$S 00",
         ),
-        ("uber-trace-id: $T:$S:0:0 | b3: $T-$S", "$T-$S 00"),
         // Of another trace there is none.
         ("traceparent: 00-$T-$S-00 | b3: $L-$S", "$W-$S ?"),
         // The last word on sampling, and the first on the rest.
         ("traceparent: 00-$T-$S-03 | b3: $T-$S-0", "$T-$S 02"),
         ("traceparent: 00-$T-$S-02 | b3: $T-$S-1", "$T-$S 03"),
-        (
-            "traceparent: 00-$T-$S-02 | uber-trace-id: $T:$S:0:3",
-            "$T-$S 03 debug",
-        ),
+        ("traceparent: 00-$T-$S-02 | b3: $T-$S-d", "$T-$S 03 debug"),
         ("traceparent: 00-$T-$S-01 | b3: $T-$S-1", "$T-$S 01"),
         ("traceparent: 00-$T-$S-03 | b3: $T-$O-1", "$T-$O 01"),
     ]
     .map(|(lines, expected)| (lines.replace("$O", other), expected.replace("$O", other)))
     .into();
     let cases: Vec<_> = cases.iter().map(|(a, b)| (a, b.as_str())).collect();
-    demand("tracecontext,jaeger,b3", &cases);
+    demand("tracecontext,b3", &cases);
     demand(
         "b3,tracecontext",
         &[
@@ -89,25 +83,5 @@ fn a_later_format_takes_nothing_away_that_it_has_no_word_for() {
             Caller::Span(span) => assert_eq!(span.trace_state().header(), state, "{list}: {b3}"),
             other => panic!("{list}: {b3}: {other:?}"),
         }
-    }
-}
-
-#[test]
-fn baggage_is_that_of_all_formats_in_the_list() {
-    let all = "baggage: a=1;p,b=x%20y | uberctx-A: 2 | uberctx-b: Am%C3%A9lie+%2B \
-               | uberctx-c: 3 | uberctx-c: 4 | uberctx-: 5";
-    for (list, expected) in [
-        ("tracecontext,baggage", "a=1;p,b=x%20y"),
-        ("jaeger", "a=2,b=Am%C3%A9lie%20+,c=4"),
-        ("baggage,jaeger", "a=2,b=Am%C3%A9lie%20+,c=4"),
-        ("jaeger,baggage", "a=1;p,b=x%20y,c=4"),
-        ("tracecontext,b3", ""),
-    ] {
-        let carried = propagators(list).extract(&headers(all)).carried;
-        let mut out = HeaderMap::new();
-        let context = SpanContext::NONE;
-        propagators("baggage").inject(&context, &carried, &mut out);
-        let written = out.get("baggage").map_or("", |it| it.to_str().unwrap());
-        assert_eq!(written, expected, "{list}");
     }
 }

@@ -4,6 +4,7 @@ use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status};
 use opentelemetry_sdk::trace::{SpanEvents, SpanLinks};
 
 use super::*;
+use crate::trace::batch::Requests;
 
 fn span(library: &str, bytes: usize) -> SpanData {
     SpanData {
@@ -74,7 +75,7 @@ fn a_span_takes_its_room_until_that_is_given_back() {
 /// What spans take in memory, in the shards and their buffers.
 fn memory(queue: &SpanQueue) -> usize {
     let shards = queue.shards.iter().map(|shard| {
-        let shard = lock(shard);
+        let shard = shard.lock();
         // A map of hashes is seven eighths full at most, and has a byte for each place.
         let places = shard.open.capacity() * 8 / 7;
         let libraries = shard.parts.iter().map(|part| &*part.scope);
@@ -178,9 +179,9 @@ fn a_shard_that_fills_while_others_are_emptied_waits_for_no_delay() {
     }
     assert!(told());
     std::thread::scope(|scope| {
-        let last = lock(&queue.shards[1]);
+        let last = queue.shards[1].lock();
         let exporter = scope.spawn(|| queue.take().len());
-        while !lock(&queue.shards[0]).parts.is_empty() {
+        while !queue.shards[0].lock().parts.is_empty() {
             std::thread::yield_now();
         }
         push_into(0);

@@ -1,5 +1,4 @@
-//! The end of telemetry: the last export of all signals, within one bound in time, and
-//! one account of it.
+//! Shutdown: the last export of all signals, with one deadline, and one summary of it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,29 +12,31 @@ use crate::export::log::ExportHealth;
 use crate::export::pipeline::ExportPipeline;
 
 impl Telemetry {
-    /// Exports what is queued and ends all that was started here, within the
-    /// flush timeout. Where the backends did not confirm all of it, one line in the
-    /// log says how much they did.
+    /// Exports the queued items and stops all tasks, within the flush timeout. If the
+    /// backends did not confirm all items, one log line has the numbers.
     pub async fn shutdown(self) {
         let timeout = self.config.flush_timeout;
-        let begun = Instant::now();
-        let deadline = begun + timeout;
+        let started_at = Instant::now();
+        let deadline = started_at + timeout;
         let before: Vec<_> = self.exports.iter().map(Export::account).collect();
-        // Requests end a little earlier than the whole, so that what became of them is
-        // known when the account is made.
+        // Requests end before the shutdown does, so that their outcomes are known for
+        // the summary.
         let reserve = (timeout / 10).min(Duration::from_millis(500));
-        self.runtime.closing.announce(deadline - reserve);
+        self.runtime.closing.start(deadline - reserve);
         let queues = self.flush_queues();
         tokio::pin!(queues);
-        // Metrics go once, and last: their counts are those of what has left. A
-        // backend that keeps spans waiting leaves them half of the time.
-        let are_flushed = timeout_at(begun + timeout / 2, &mut queues).await.is_ok();
+        // Metrics are exported once, and last, because they count the other signals'
+        // exports. They have half of the time if a backend keeps the other signals
+        // waiting.
+        let are_flushed = timeout_at(started_at + timeout / 2, &mut queues)
+            .await
+            .is_ok();
         self.last_metrics.is_next.store(true, Ordering::Relaxed);
         let meters = self.meters.clone();
         // The reader's shutdown waits for its thread, which waits for the runtime: it
         // belongs where waiting holds up no request.
         tokio::task::spawn_blocking(move || {
-            // Trouble is in the account below.
+            // The summary below has its failures.
             let _ = meters.shutdown();
         });
         let rest = async {
@@ -44,7 +45,7 @@ impl Telemetry {
             }
             self.last_metrics.ended.cancelled().await;
         };
-        // What has not ended by then is in the account as well.
+        // The summary also counts exports that have not ended.
         let _ = timeout_at(deadline, rest).await;
         self.account_for_the_end(&before);
         // With the runtime go the exports that are under way still, and with
@@ -92,12 +93,12 @@ pub(crate) struct Export {
 impl Export {
     pub(crate) fn new(
         signal: &'static str,
-        output: &ExportPipeline,
+        pipeline: &ExportPipeline,
         counts: Arc<Exported>,
     ) -> Self {
         Self {
             signal,
-            health: output.health(),
+            health: pipeline.health(),
             counts,
         }
     }

@@ -1,4 +1,4 @@
-//! The end of export: one bound in time for all signals.
+//! The end of export: one deadline for all signals.
 
 use std::sync::{Arc, OnceLock};
 
@@ -11,36 +11,36 @@ pub(crate) struct Closing(Arc<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    announced: CancellationToken,
+    started: CancellationToken,
     deadline: OnceLock<Instant>,
 }
 
 impl Closing {
-    /// Announces the end. Only the first deadline counts.
-    pub(crate) fn announce(&self, deadline: Instant) {
+    /// Starts the end. Only the first deadline counts.
+    pub(crate) fn start(&self, deadline: Instant) {
         self.0.deadline.get_or_init(|| deadline);
-        self.0.announced.cancel();
+        self.0.started.cancel();
     }
 
-    /// Whether the end was announced.
-    pub(crate) fn is_announced(&self) -> bool {
-        self.0.announced.is_cancelled()
+    /// Whether the end has started.
+    pub(crate) fn has_started(&self) -> bool {
+        self.0.started.is_cancelled()
     }
 
-    /// Waits until the end is announced.
+    /// Waits until the end has started.
     ///
     /// # Cancel safety
     /// Nothing is lost.
-    pub(crate) async fn announced(&self) {
-        self.0.announced.cancelled().await;
+    pub(crate) async fn started(&self) {
+        self.0.started.cancelled().await;
     }
 
-    /// Waits until the deadline of an end that was announced.
+    /// Waits until the deadline of an end that has started.
     ///
     /// # Cancel safety
     /// Nothing is lost.
     pub(crate) async fn deadline(&self) {
-        self.announced().await;
+        self.started().await;
         if let Some(deadline) = self.0.deadline.get() {
             sleep_until(*deadline).await;
         }

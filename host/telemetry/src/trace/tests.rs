@@ -9,17 +9,17 @@ use opentelemetry::trace::{
 };
 use opentelemetry::{Array, InstrumentationScope, KeyValue, Value};
 use opentelemetry_http::{HttpClient, HttpError, Request, Response};
-use opentelemetry_otlp::{SpanExporter, WithExportConfig, WithHttpConfig};
+use opentelemetry_otlp::{WithExportConfig, WithHttpConfig};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanExporter as _, SpanLinks};
 use prost::Message;
 
 use crate::TelemetryConfig;
-use crate::export::closing::Closing;
+use crate::config::batch::BatchConfig;
 use crate::export::pipeline::ExportPipeline;
-use crate::logs::queue::BatchConfig;
-use crate::trace::batch::SpanSink;
+use crate::otlp::closing::Closing;
+use crate::trace::batch::SpanExporter;
 use crate::trace::queue::SpanQueue;
 
 /// Keeps what it is given to send.
@@ -120,7 +120,7 @@ fn spans_of_every_length_are_written_as_prost_writes_them() {
     let config = TelemetryConfig::from_vars([], "unused").traces;
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _entered = runtime.enter();
-    let output = ExportPipeline::new(
+    let pipeline = ExportPipeline::new(
         "traces",
         &config,
         config.timeout,
@@ -128,7 +128,7 @@ fn spans_of_every_length_are_written_as_prost_writes_them() {
         Closing::default(),
     )
     .unwrap();
-    let sink = SpanSink::new(output, &Resource::builder_empty().build());
+    let exporter = SpanExporter::new(pipeline, &Resource::builder_empty().build());
     let template = spans().remove(0);
     for length in (0..400).chain(16_100..16_500).chain([2_097_151, 2_097_152]) {
         let text = "x".repeat(length);
@@ -145,7 +145,7 @@ fn spans_of_every_length_are_written_as_prost_writes_them() {
             .push(KeyValue::new("number", number << (length % 40)));
         span.status = Status::error(text);
         queue.push(&span);
-        let written = sink.request(&queue.take()).message;
+        let written = exporter.request(&queue.take()).message;
         let read = ExportTraceServiceRequest::decode(written.clone()).unwrap();
         assert!(read.encode_to_vec() == written, "of length {length}");
     }
@@ -160,7 +160,7 @@ async fn spans_are_what_the_stock_exporter_sends() {
         ])
         .build();
     let kept = Kept::default();
-    let mut stock = SpanExporter::builder()
+    let mut stock = opentelemetry_otlp::SpanExporter::builder()
         .with_http()
         .with_http_client(kept.clone())
         .with_endpoint("http://localhost/v1/traces")
@@ -172,7 +172,7 @@ async fn spans_are_what_the_stock_exporter_sends() {
     let stocks = ExportTraceServiceRequest::decode(sent).unwrap();
 
     let config = TelemetryConfig::from_vars([], "unused").traces;
-    let output = ExportPipeline::new(
+    let pipeline = ExportPipeline::new(
         "traces",
         &config,
         config.timeout,
@@ -180,12 +180,12 @@ async fn spans_are_what_the_stock_exporter_sends() {
         Closing::default(),
     )
     .unwrap();
-    let sink = SpanSink::new(output, &resource);
+    let exporter = SpanExporter::new(pipeline, &resource);
     let queue = SpanQueue::new(BatchConfig::default(), true, Arc::default());
     for span in spans() {
         queue.push(&span);
     }
-    let written = sink.request(&queue.take());
+    let written = exporter.request(&queue.take());
     let ours = ExportTraceServiceRequest::decode(written.message.clone()).unwrap();
     assert_eq!(written.spans, 2);
     assert_eq!(

@@ -13,26 +13,27 @@ use opentelemetry_sdk::trace::{
     SpanEvents, SpanLinks,
 };
 
-use super::{AttributeIndex, Recording, Span};
+use crate::export::counters::Dropped;
 use crate::propagation::RANDOM;
 use crate::trace::limits::SpanLimits;
-use crate::{Dropped, SpanQueue};
+use crate::trace::queue::SpanQueue;
+use crate::trace::span::{Span, SpanPipeline};
 
-/// Where a new span hangs.
+/// The parent of a new span.
 pub enum Parent<'a> {
-    /// Nowhere: it begins a trace.
+    /// No parent: the span starts a trace.
     Root,
-    /// Nowhere, and a caller without a span has decided on the trace's sampling.
+    /// No parent, and a caller without a span has decided the trace's sampling.
     Decided(TraceFlags),
-    /// Below a span of this process, whose sampling decision holds.
+    /// A span of this process, whose sampling decision is used.
     Local(&'a SpanContext),
-    /// Below a span of another service.
+    /// A span of another service.
     Remote(&'a SpanContext),
-    /// The same, where the sampling is left to this service.
+    /// A span of another service that leaves the sampling decision to this one.
     Deferring(&'a SpanContext),
 }
 
-/// What is known of a span when it starts.
+/// The data of a span at its start.
 pub struct SpanStart<'a> {
     /// The name of the span.
     pub name: Cow<'static, str>,
@@ -40,7 +41,7 @@ pub struct SpanStart<'a> {
     pub kind: SpanKind,
     /// The parent of the span.
     pub parent: Parent<'a>,
-    /// No key may stand in them twice.
+    /// The attributes, each key once.
     pub attributes: Vec<KeyValue>,
     /// Links that the span starts with.
     pub links: Vec<Link>,
@@ -53,15 +54,13 @@ pub struct SpanStart<'a> {
 /// Starts spans: asks the sampler, makes the ids.
 #[derive(Clone)]
 pub struct Tracer {
-    shared: Arc<TracerShared>,
+    shared: Arc<Shared>,
+    pipeline: Arc<SpanPipeline>,
 }
 
-pub(crate) struct TracerShared {
+struct Shared {
     sampler: Box<dyn ShouldSample>,
     ids: RandomIdGenerator,
-    pub(crate) limits: SpanLimits,
-    pub(crate) queue: Arc<SpanQueue>,
-    pub(crate) dropped: Arc<Dropped>,
 }
 
 impl Tracer {
@@ -72,9 +71,11 @@ impl Tracer {
         dropped: Arc<Dropped>,
     ) -> Self {
         Self {
-            shared: Arc::new(TracerShared {
+            shared: Arc::new(Shared {
                 sampler,
                 ids: RandomIdGenerator::default(),
+            }),
+            pipeline: Arc::new(SpanPipeline {
                 limits,
                 queue,
                 dropped,
@@ -82,19 +83,19 @@ impl Tracer {
         }
     }
 
-    /// Whether a sampled span goes anywhere: where none does, none records.
+    /// Whether sampled spans are exported; otherwise no span records.
     pub fn is_exporting(&self) -> bool {
-        self.shared.queue.is_enabled()
+        self.pipeline.queue.is_enabled()
     }
 
     /// The limits on what spans hold.
     pub fn limits(&self) -> &SpanLimits {
-        &self.shared.limits
+        &self.pipeline.limits
     }
 
     /// Counts of what was dropped.
     pub fn dropped(&self) -> &Arc<Dropped> {
-        &self.shared.dropped
+        &self.pipeline.dropped
     }
 
     /// Starts a span.
@@ -102,7 +103,7 @@ impl Tracer {
         let ids = &self.shared.ids;
         let span_id = ids.new_span_id();
         let (trace_id, parent_span_id, parent_is_remote, random) = match start.parent {
-            // The generator's ids are random from end to end.
+            // All bits of the generator's ids are random.
             Parent::Root | Parent::Decided(_) => {
                 (ids.new_trace_id(), SpanId::INVALID, false, RANDOM)
             }
@@ -127,8 +128,8 @@ impl Tracer {
             (result.decision, result.trace_state)
         };
         let (decision, trace_state) = match start.parent {
-            // Every standard sampler decides for a local child as it did for
-            // the parent, so the parent's flag is the answer.
+            // Every standard sampler decides for a local child as it did for the
+            // parent, so the parent's flag is the decision.
             Parent::Local(parent) => {
                 let decision = if parent.is_sampled() {
                     SamplingDecision::RecordAndSample
@@ -151,41 +152,32 @@ impl Tracer {
         };
         let context = SpanContext::new(trace_id, span_id, sampled | random, false, trace_state);
         // A record-only span would be seen by local processors alone; there are none.
-        // Where no exporter takes spans the decision is handed on, and that is all.
+        // Without an exporter the span only propagates the decision.
         if decision != SamplingDecision::RecordAndSample || !self.is_exporting() {
-            return Span {
-                context,
-                recording: None,
-            };
+            return Span::non_recording(context);
         }
-        let limit = self.shared.limits.attributes;
+        let limit = self.pipeline.limits.attributes;
         let over = attributes.len().saturating_sub(limit);
         if over > 0 {
             attributes.truncate(limit);
-            self.shared.dropped.attributes(over as u64);
+            self.pipeline.dropped.attributes(over as u64);
         }
-        let mut span = Span {
-            recording: Some(Box::new(Recording {
-                data: SpanData {
-                    span_context: context.clone(),
-                    parent_span_id,
-                    parent_span_is_remote: parent_is_remote,
-                    span_kind: start.kind,
-                    name: start.name,
-                    start_time: start.time,
-                    end_time: start.time,
-                    attributes,
-                    dropped_attributes_count: u32::try_from(over).unwrap_or(u32::MAX),
-                    events: SpanEvents::default(),
-                    links: SpanLinks::default(),
-                    status: Status::Unset,
-                    instrumentation_scope: start.scope,
-                },
-                keys: AttributeIndex::default(),
-                shared: Arc::clone(&self.shared),
-            })),
-            context,
+        let data = SpanData {
+            span_context: context,
+            parent_span_id,
+            parent_span_is_remote: parent_is_remote,
+            span_kind: start.kind,
+            name: start.name,
+            start_time: start.time,
+            end_time: start.time,
+            attributes,
+            dropped_attributes_count: u32::try_from(over).unwrap_or(u32::MAX),
+            events: SpanEvents::default(),
+            links: SpanLinks::default(),
+            status: Status::Unset,
+            instrumentation_scope: start.scope,
         };
+        let mut span = Span::recording(data, Arc::clone(&self.pipeline));
         for attribute in samplers {
             span.set_attribute(attribute);
         }
@@ -195,13 +187,13 @@ impl Tracer {
         span
     }
 
-    /// Queues a span that a guest has made by itself, if spans are exported.
+    /// Queues a span that a guest made itself, if spans are exported.
     pub fn export(&self, span: SpanData) {
-        self.shared.queue.push(&span);
+        self.pipeline.queue.push(&span);
     }
 
-    /// A context that is handed on but records nothing, below `parent`, whose
-    /// sampling decision holds.
+    /// A context below `parent` that is propagated and records nothing; it has the
+    /// parent's sampling decision.
     pub fn non_recording(&self, parent: &SpanContext) -> SpanContext {
         SpanContext::new(
             parent.trace_id(),
@@ -231,7 +223,7 @@ mod tests {
     use opentelemetry_sdk::trace::Sampler;
 
     use super::*;
-    use crate::BatchConfig;
+    use crate::config::batch::BatchConfig;
 
     /// Of a server whose traces go nowhere.
     fn silent(sampler: Sampler) -> Tracer {
