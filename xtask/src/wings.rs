@@ -48,7 +48,7 @@ const TELEMETRY: Crate = Crate {
         &["config"],
         &["sizes"],
         &["propagation"],
-        &["clock", "sanitize", "scope", "thread_number"],
+        &["clock", "observer", "sanitize", "scope", "thread_number"],
     ],
     doors: &["lib", "shutdown", "benchmarks"],
 };

@@ -2,6 +2,7 @@
 
 pub(crate) mod backoff;
 pub(crate) mod counters;
+pub(crate) mod destination;
 pub(crate) mod log;
 pub(crate) mod pipeline;
 pub(crate) mod startup_log;

@@ -15,7 +15,7 @@
 //! | `config` | the `OTEL_*` variables |
 //! | `sizes` | the memory that telemetry takes while it waits |
 //! | `propagation` | the headers by which a trace goes from service to service |
-//! | `clock`, `sanitize`, `scope`, `thread_number` | what all others may use |
+//! | `clock`, `observer`, `sanitize`, `scope`, `thread_number` | what all others may use |
 
 #[cfg(any(test, feature = "benchmarks"))]
 pub mod benchmarks;
@@ -25,6 +25,7 @@ pub(crate) mod console;
 pub(crate) mod export;
 pub(crate) mod logs;
 pub mod metrics;
+pub(crate) mod observer;
 pub(crate) mod otlp;
 pub mod propagation;
 pub mod sanitize;
@@ -35,6 +36,8 @@ pub mod thread_number;
 pub mod trace;
 
 use std::sync::Arc;
+
+use std::time::Duration;
 
 use opentelemetry::logs::LoggerProvider as _;
 use opentelemetry::metrics::{Meter, MeterProvider as _};
@@ -57,11 +60,13 @@ use crate::logs::queue::ExportQueue;
 pub use crate::metrics::prometheus::exemplars::{Exemplars, SeriesExemplars};
 pub use crate::metrics::prometheus::text::TextFormat;
 pub use crate::metrics::prometheus::{PrometheusText, RenderError};
+pub use crate::observer::TelemetryObserver;
 pub use crate::otlp::error::ExporterError;
 pub use crate::scope::{GUEST_SCOPE, HOST_SCOPE};
 
 use crate::config::known_methods::KnownMethods;
 use crate::export::counters::{Exported, SignalCounts};
+use crate::export::destination::Destination;
 use crate::export::pipeline::ExportPipeline;
 use crate::logs::exporter::{LogExporter, LogQueueProcessor, ScopedLogRecord};
 use crate::logs::queue::FlushRequest;
@@ -75,6 +80,16 @@ use crate::trace::batch::SpanExporter;
 use crate::trace::limits::AttributeLimits;
 pub(crate) use crate::trace::queue::SpanQueue;
 use crate::trace::tracer::Tracer;
+
+/// How spans and log records are gathered for an observer: a person waits for them.
+const OBSERVED_BATCH: BatchConfig = BatchConfig {
+    schedule_delay: Duration::from_millis(200),
+    max_batch: usize::MAX,
+    max_items: usize::MAX,
+    max_bytes: 8 * 1024 * 1024,
+    // An observer does not wait.
+    export_timeout: Duration::from_secs(1),
+};
 
 /// Collects and exports traces, metrics and logs.
 ///
@@ -121,6 +136,18 @@ impl Telemetry {
     /// If an endpoint is no address, a file for TLS cannot be used, or the runtime
     /// cannot be created.
     pub fn init(config: &TelemetryConfig) -> Result<Self, TelemetryError> {
+        Self::init_observed(config, None)
+    }
+
+    /// The same with an observer, which sees spans and log records even where no
+    /// exporter does, unless the SDK is disabled.
+    ///
+    /// # Errors
+    /// As for [`Telemetry::init`].
+    pub fn init_observed(
+        config: &TelemetryConfig,
+        observer: Option<Arc<dyn TelemetryObserver>>,
+    ) -> Result<Self, TelemetryError> {
         for warning in &config.warnings {
             tracing::warn!("{}", Printable(warning));
         }
@@ -153,18 +180,41 @@ impl Telemetry {
             exports.push(Export::new(signal, pipeline, Arc::clone(counts)));
         };
 
-        let spans = Arc::new(SpanQueue::new(
+        let mut observe = |observer: &Arc<dyn TelemetryObserver>| {
+            let (sender, receiver) = mpsc::channel(1);
+            flushes.push(sender);
+            (Destination::Observer(Arc::clone(observer)), receiver)
+        };
+        let observed = observer.as_ref().map(|observer| {
+            let queue = SpanQueue::new(OBSERVED_BATCH, true, Arc::default());
+            let (queue, (destination, flushes)) = (Arc::new(queue), observe(observer));
+            let exporter = SpanExporter::new(destination, &resource);
+            let task = crate::logs::queue::run(Arc::clone(&queue), exporter, flushes);
+            runtime.spawn(task);
+            queue
+        });
+        let observed_records = observer.as_ref().map(|observer| {
+            let queue = ExportQueue::new(OBSERVED_BATCH, true, Arc::default());
+            let (queue, (destination, flushes)) = (Arc::new(queue), observe(observer));
+            let exporter = LogExporter::new(destination, &resource);
+            let task = crate::logs::queue::run(Arc::clone(&queue), exporter, flushes);
+            runtime.spawn(task);
+            queue
+        });
+
+        let spans = SpanQueue::new(
             config.span_batch,
             config.traces.is_exported(),
             Arc::clone(&counts.traces),
-        ));
+        );
+        let spans = Arc::new(spans.with_observed(observed));
         if config.traces.is_exported() {
             let timeout = config.span_batch.export_timeout;
             let pipeline = pipeline("traces", &config.traces, timeout, &counts.traces)?;
             exported("traces", &pipeline, &counts.traces);
             let (sender, receiver) = mpsc::channel(1);
             flushes.push(sender);
-            let exporter = SpanExporter::new(pipeline, &resource);
+            let exporter = SpanExporter::new(Destination::Export(pipeline), &resource);
             runtime.spawn(crate::logs::queue::run(
                 Arc::clone(&spans),
                 exporter,
@@ -184,13 +234,17 @@ impl Telemetry {
             exported("logs", &pipeline, &counts.logs);
             let (sender, receiver) = mpsc::channel(1);
             flushes.push(sender);
-            let exporter = LogExporter::new(pipeline.with_unsupported_backoff(), &resource);
+            let destination = Destination::Export(pipeline.with_unsupported_backoff());
+            let exporter = LogExporter::new(destination, &resource);
             runtime.spawn(crate::logs::queue::run(
                 Arc::clone(&records),
                 exporter,
                 receiver,
             ));
             loggers = loggers.with_log_processor(LogQueueProcessor(Arc::clone(&records)));
+        }
+        if let Some(records) = observed_records {
+            loggers = loggers.with_log_processor(LogQueueProcessor(records));
         }
 
         let guest_metrics = Arc::new(GuestMetricStore::new(config.temporality, &resource));

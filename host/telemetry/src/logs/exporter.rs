@@ -11,7 +11,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::logs::{LogBatch, LogProcessor, SdkLogRecord};
 
-use crate::export::pipeline::ExportPipeline;
+use crate::export::destination::Destination;
 use crate::logs::queue::{BatchExporter, ExportQueue, Item};
 use crate::sizes;
 
@@ -32,14 +32,14 @@ impl Item for ScopedLogRecord {
 
 /// Sends log records.
 pub(crate) struct LogExporter {
-    pipeline: ExportPipeline,
+    destination: Destination,
     resource: ResourceAttributesWithSchema,
 }
 
 impl LogExporter {
-    pub(crate) fn new(pipeline: ExportPipeline, resource: &Resource) -> Self {
+    pub(crate) fn new(destination: Destination, resource: &Resource) -> Self {
         Self {
-            pipeline,
+            destination,
             resource: resource.into(),
         }
     }
@@ -60,8 +60,7 @@ impl BatchExporter<ScopedLogRecord> for LogExporter {
     async fn export(&self, batch: Vec<ScopedLogRecord>) {
         let request = self.request(&batch);
         drop(batch);
-        // The pipeline has counted and logged a failure.
-        let _ = self.pipeline.send(request).await;
+        self.destination.send_log_records(request).await;
     }
 }
 

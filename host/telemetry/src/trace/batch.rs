@@ -12,7 +12,7 @@ use prost::Message as _;
 use tokio::sync::Notify;
 
 use crate::config::batch::BatchConfig;
-use crate::export::pipeline::ExportPipeline;
+use crate::export::destination::Destination;
 use crate::logs::queue::Batches;
 use crate::otlp::request::EncodedTraces;
 use crate::trace::encode::{bytes_field, put_header};
@@ -89,14 +89,14 @@ impl Requests {
 
 /// Sends spans.
 pub(crate) struct SpanExporter {
-    pipeline: ExportPipeline,
+    destination: Destination,
     resource: EncodedResource,
 }
 
 impl SpanExporter {
-    pub(crate) fn new(pipeline: ExportPipeline, resource: &Resource) -> Self {
+    pub(crate) fn new(destination: Destination, resource: &Resource) -> Self {
         Self {
-            pipeline,
+            destination,
             resource: EncodedResource::new(resource),
         }
     }
@@ -119,8 +119,7 @@ impl SpanExporter {
         for part in parts {
             queue.reuse(part.bytes);
         }
-        // The pipeline has counted and logged a failure.
-        let _ = self.pipeline.send_spans(request).await;
+        self.destination.send_spans(request).await;
         queue.give_back(room);
     }
 }

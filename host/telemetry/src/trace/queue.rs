@@ -57,6 +57,8 @@ pub(crate) struct SpanQueue {
     pub(super) config: BatchConfig,
     counts: Arc<Exported>,
     enabled: bool,
+    /// Takes the same spans, for an observer.
+    observed: Option<Arc<Self>>,
 }
 
 /// The spans of the threads that share it.
@@ -174,12 +176,20 @@ impl SpanQueue {
             config,
             counts,
             enabled,
+            observed: None,
         }
+    }
+
+    /// Has another queue take the same spans, even where this one takes none.
+    #[must_use]
+    pub(crate) fn with_observed(mut self, observed: Option<Arc<Self>>) -> Self {
+        self.observed = observed;
+        self
     }
 
     /// Whether the queue takes spans.
     pub(crate) fn is_enabled(&self) -> bool {
-        self.enabled
+        self.enabled || self.observed.is_some()
     }
 
     /// Takes a span that has ended, or counts it as lost. Never waits for export.
@@ -190,7 +200,13 @@ impl SpanQueue {
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.clear();
             write_span(span, scratch);
-            self.push_written(&span.instrumentation_scope, scratch);
+            let scope = &span.instrumentation_scope;
+            if self.enabled {
+                self.push_written(scope, scratch);
+            }
+            if let Some(observed) = &self.observed {
+                observed.push_written(scope, scratch);
+            }
             if scratch.capacity() > MAX_SCRATCH {
                 *scratch = Vec::new();
             }
