@@ -186,3 +186,82 @@ impl Subscription {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::{Duration, Instant};
+
+    use super::{Events, Following, Kind, REMEMBERED};
+
+    /// Text of the stream's next piece.
+    async fn first(events: &Arc<Events>, last_seen: Option<u64>) -> String {
+        let (bytes, _) = events.subscribe(last_seen).next().await.unwrap();
+        String::from_utf8(bytes.to_vec()).unwrap()
+    }
+
+    fn publish(events: &Events, count: u64) {
+        let began = Instant::now();
+        for at in 0..count {
+            events.publish(Kind::Traces, began + Duration::from_secs(at));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reader_resumes_after_the_last_event_that_it_has() {
+        let events = Arc::<Events>::default();
+        publish(&events, 3);
+        let text = first(&events, Some(1)).await;
+        assert!(text.contains("id: 2\nevent: traces\n"), "{text}");
+        assert!(text.contains("id: 3\n") && !text.contains("id: 1\n"));
+        assert_eq!(first(&events, None).await, "retry: 1000\n\n");
+        assert_eq!(first(&events, Some(3)).await, "retry: 1000\n\n");
+    }
+
+    #[tokio::test]
+    async fn a_reader_learns_that_it_has_missed_events() {
+        let events = Arc::<Events>::default();
+        publish(&events, REMEMBERED as u64 + 10);
+        assert!(first(&events, Some(5)).await.contains("event: missed"));
+        assert!(!first(&events, Some(10)).await.contains("event: missed"));
+        // Its position is of a host that has ended.
+        assert!(first(&events, Some(9999)).await.contains("event: missed"));
+    }
+
+    #[tokio::test]
+    async fn a_slow_reader_is_dropped() {
+        let events = Arc::<Events>::default();
+        publish(&events, 1);
+        let (_, reader) = events.subscribe(None).next().await.unwrap();
+        publish(&events, REMEMBERED as u64 + 10);
+        assert!(reader.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_waits_receives_what_comes() {
+        let events = Arc::<Events>::default();
+        let (_, reader) = events.subscribe(None).next().await.unwrap();
+        let next = tokio::spawn(reader.next());
+        publish(&events, 1);
+        let (bytes, _) = next.await.unwrap().unwrap();
+        assert!(bytes.starts_with(b"id: 1\nevent: traces\n"));
+    }
+
+    #[test]
+    fn events_of_one_kind_in_a_short_time_are_one() {
+        let events = Events::default();
+        let began = Instant::now();
+        for _ in 0..5 {
+            events.publish(Kind::Traces, began);
+        }
+        events.publish(Kind::Logs, began);
+        let Following::Events(text, last) = events.after(0) else {
+            panic!("nothing follows")
+        };
+        assert_eq!(last, 6);
+        assert_eq!(text.matches("event: traces").count(), 1);
+        assert_eq!(text.matches("event: logs").count(), 1);
+        // A reader of one that was replaced has missed nothing.
+        assert!(matches!(events.after(3), Following::Events(_, 6)));
+    }
+}

@@ -171,6 +171,11 @@ impl Traces {
     /// there is no room. Returns whether the span had room.
     pub(crate) fn add(&mut self, span: StoredSpan) -> bool {
         let id = span.head.trace_id;
+        let most = self.max.bytes / TRACE_SHARE;
+        let needed = SPAN_OVERHEAD + span.bytes.len() + span.origin.bytes();
+        if TRACE_OVERHEAD + needed > most {
+            return false;
+        }
         let entry = match self.by_id.entry(id) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
@@ -185,8 +190,7 @@ impl Traces {
         // A page that renders it keeps what it has.
         let trace = Arc::make_mut(entry);
         let was_kept = trace.is_kept_longer();
-        let fits = trace.bytes + SPAN_OVERHEAD + span.bytes.len() <= self.max.bytes / TRACE_SHARE;
-        if !fits {
+        if trace.bytes + needed > most {
             trace.dropped_spans += 1;
             return false;
         }
@@ -233,18 +237,15 @@ impl Traces {
             if room.traces <= self.max.traces && room.bytes <= self.max.bytes {
                 return;
             }
-            let is_gone = match self.gives_way() {
-                true => self.remove_oldest(true),
-                false => self.remove_oldest(false),
-            };
-            if !is_gone {
+            let kept = self.gives_way();
+            if !self.remove_oldest(kept) {
                 return;
             }
         }
     }
 
     /// Whether a failed or slow trace goes next, and not an ordinary one.
-    fn gives_way(&mut self) -> bool {
+    fn gives_way(&self) -> bool {
         if self.ordinary.room.traces == 0 {
             return true;
         }
