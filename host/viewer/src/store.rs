@@ -5,6 +5,7 @@
 //! counted and passed over.
 
 mod admission;
+mod ids;
 pub(crate) mod logs;
 pub(crate) mod origin;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use prost::Message as _;
 
 use crate::events::{Events, Kind};
 use crate::store::admission::Admission;
+use crate::store::ids::IdHashers;
 use crate::store::logs::{Logs, StoredLog};
 use crate::store::origin::{Origin, Origins, first_message};
 use crate::store::traces::{Room, StoredSpan, Trace, Traces};
@@ -159,6 +161,9 @@ impl Store {
         let intake = &mut *intake;
         let mut found = Vec::new();
         let mut origins = Vec::new();
+        // Before they are counted: the share can only become smaller.
+        let admission = &intake.spans;
+        let needs_status = |head: &SpanHead| head.is_entry() || admission.is_sampled(head.trace_id);
         for of_resource in Fields::new(request).messages(1) {
             let resource = first_message(of_resource, 1);
             for of_scope in Fields::new(of_resource).messages(2) {
@@ -166,7 +171,7 @@ impl Store {
                 origins.push(intake.origins.of(resource, first_message(of_scope, 1)));
                 let spans = Fields::new(of_scope).messages(2);
                 found.extend(spans.filter_map(|bytes| {
-                    let head = SpanHead::scan(bytes)?;
+                    let head = SpanHead::scan(bytes, needs_status)?;
                     Some(Found {
                         head,
                         bytes,
@@ -181,7 +186,7 @@ impl Store {
         intake.spans.arrived(found.len() as u64, now);
         let admission = &mut intake.spans;
         let interesting = match admission.one_in() {
-            1 => HashSet::new(),
+            1 => HashSet::default(),
             _ => self.interesting(&found),
         };
         let mut passed_over = 0;
@@ -189,11 +194,16 @@ impl Store {
         let held = &mut *held;
         for span in &found {
             let id = span.head.trace_id;
+            let mut span = *span;
             let fits = if admission.is_sampled(id) || held.traces.contains(id) {
                 admission.take()
             } else {
                 interesting.contains(&id) && admission.take_interesting()
             };
+            if fits && admission.one_in() > 1 {
+                // Its status may not have been read.
+                span.head = SpanHead::scan(span.bytes, |_| true).unwrap_or(span.head);
+            }
             let is_stored = fits && held.traces.add(span.stored(&origins));
             passed_over += u64::from(!is_stored);
         }
@@ -206,7 +216,7 @@ impl Store {
     }
 
     /// The failed and slow traces among these, as far as these spans say so.
-    fn interesting(&self, found: &[Found<'_>]) -> HashSet<u128> {
+    fn interesting(&self, found: &[Found<'_>]) -> HashSet<u128, IdHashers> {
         let slow = nanos(self.config.slow_threshold);
         let heads = found.iter().map(|it| it.head).filter(|head| {
             // An error that was handled inside does not make the request a failed one.
@@ -334,6 +344,7 @@ impl Store {
 }
 
 /// A span in an export request.
+#[derive(Clone, Copy)]
 struct Found<'a> {
     head: SpanHead,
     bytes: &'a [u8],

@@ -118,10 +118,22 @@ pub(crate) struct SpanHead {
 pub(crate) const SERVER: u8 = 2;
 
 impl SpanHead {
-    /// Reads the head of an encoded `Span`; `None` where it has no valid ids.
-    pub(crate) fn scan(span: &[u8]) -> Option<Self> {
+    /// Reads the head of an encoded `Span`; `None` where it has no valid ids. The status
+    /// is behind the attributes: `needs_status` decides, from what precedes them, whether
+    /// it is read as well.
+    pub(crate) fn scan(span: &[u8], needs_status: impl Fn(&Self) -> bool) -> Option<Self> {
         let mut head = Self::default();
+        let mut is_decided = false;
         for field in Fields::new(span) {
+            match field {
+                (9.., _) if !is_decided => {
+                    is_decided = true;
+                    if !needs_status(&head) {
+                        break;
+                    }
+                }
+                _ => {}
+            }
             match field {
                 (1, Value::Bytes(id)) => head.trace_id = u128::from_be_bytes(id.try_into().ok()?),
                 (2, Value::Bytes(id)) => head.span_id = u64::from_be_bytes(id.try_into().ok()?),
@@ -176,12 +188,29 @@ mod tests {
             flags: 257,
             ..Default::default()
         };
-        let head = SpanHead::scan(&span.encode_to_vec()).unwrap();
+        let head = SpanHead::scan(&span.encode_to_vec(), |_| true).unwrap();
         assert_eq!(head.trace_id, u128::from_be_bytes([7; 16]));
         assert_eq!(head.span_id, u64::from_be_bytes([3; 8]));
         assert_eq!(head.parent, u64::from_be_bytes([1; 8]));
         assert_eq!((head.kind, head.is_error), (2, true));
         assert_eq!(head.duration(), 250);
+    }
+
+    #[test]
+    fn a_status_that_is_not_needed_is_not_read() {
+        let span = Span {
+            trace_id: vec![7; 16],
+            span_id: vec![3; 8],
+            end_time_unix_nano: 350,
+            dropped_attributes_count: 300,
+            status: Some(Status {
+                code: 2,
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let head = SpanHead::scan(&span.encode_to_vec(), |head| head.end != 350);
+        assert!(!head.unwrap().is_error);
     }
 
     #[test]
@@ -195,9 +224,9 @@ mod tests {
         let bytes = span.encode_to_vec();
         for end in 0..bytes.len() {
             // None of these panics.
-            let _ = SpanHead::scan(&bytes[..end]);
+            let _ = SpanHead::scan(&bytes[..end], |_| true);
         }
-        assert_eq!(SpanHead::scan(&[0xff; 40]), None);
+        assert_eq!(SpanHead::scan(&[0xff; 40], |_| true), None);
         assert_eq!(Fields::new(&[0x0a, 0x05, 1]).count(), 0);
         assert_eq!(
             Fields::new(&[0x08, 0x96, 0x01]).next(),

@@ -5,6 +5,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::store::ids::mixed;
+
 const WINDOW: Duration = Duration::from_secs(1);
 /// Parts of the budget that failed and slow traces may take beside it.
 const INTERESTING_SHARE: u64 = 2;
@@ -66,7 +68,7 @@ impl Admission {
 
     /// Whether a trace belongs to the share that is admitted.
     pub(crate) fn is_sampled(&self, trace_id: u128) -> bool {
-        self.one_in == 1 || mixed(trace_id) <= u64::MAX / self.one_in
+        self.one_in == 1 || mixed(trace_id, 0) <= u64::MAX / self.one_in
     }
 
     /// Takes room for a span of a trace in the share, or of one that is stored.
@@ -82,16 +84,6 @@ impl Admission {
         self.window.interesting += u64::from(fits);
         fits
     }
-}
-
-/// Spreads ids evenly, also those of callers that do not make random ones.
-fn mixed(trace_id: u128) -> u64 {
-    let [high, low] = [trace_id >> 64, trace_id & u128::from(u64::MAX)];
-    let folded = u64::try_from(high ^ low).unwrap_or_default();
-    // The finalizer of MurmurHash3.
-    let folded = (folded ^ folded >> 33).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    let folded = (folded ^ folded >> 33).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-    folded ^ folded >> 33
 }
 
 #[cfg(test)]

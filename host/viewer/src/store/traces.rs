@@ -8,6 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, OnceLock};
 
 use crate::model::Summary;
+use crate::store::ids::IdHashers;
 use crate::store::logs::StoredLog;
 use crate::store::origin::Origin;
 use crate::wire::SpanHead;
@@ -114,7 +115,7 @@ struct Class {
 /// The traces in memory.
 #[derive(Debug)]
 pub(crate) struct Traces {
-    by_id: HashMap<u128, Arc<Trace>>,
+    by_id: HashMap<u128, Arc<Trace>, IdHashers>,
     ordinary: Class,
     /// The failed and the slow ones.
     kept: Class,
@@ -128,7 +129,7 @@ pub(crate) struct Traces {
 impl Traces {
     pub(crate) fn new(max: Room, slow_nanos: u64) -> Self {
         Self {
-            by_id: HashMap::new(),
+            by_id: HashMap::default(),
             ordinary: Class::default(),
             kept: Class::default(),
             max,
@@ -162,7 +163,7 @@ impl Traces {
     }
 
     pub(crate) fn clear(&mut self) {
-        self.by_id = HashMap::new();
+        self.by_id = HashMap::default();
         self.ordinary = Class::default();
         self.kept = Class::default();
     }
