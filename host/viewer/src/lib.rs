@@ -6,16 +6,20 @@
 //! to the component, and nothing knows the host's server: what pages show of the host
 //! comes from a [`HostStatus`].
 
+mod assets;
 mod body;
 mod events;
 mod jaeger;
 mod model;
 mod otlp_json;
+mod pages;
 mod params;
 mod query;
+mod samples;
 mod status;
 mod store;
 mod value;
+mod viewer;
 mod wire;
 
 pub use crate::body::Body;
@@ -25,5 +29,3 @@ pub use crate::status::{
 };
 pub use crate::store::{Store, StoreConfig, StoreCounts};
 pub use crate::viewer::{Viewer, ViewerConfig};
-
-mod viewer;

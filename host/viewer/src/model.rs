@@ -112,7 +112,6 @@ pub(crate) struct TraceModel {
     pub(crate) spans: Vec<SpanModel>,
     pub(crate) logs: Vec<LogModel>,
     pub(crate) dropped_spans: u64,
-    pub(crate) is_failed: bool,
 }
 
 /// A span in its tree.
@@ -167,10 +166,6 @@ impl LogModel {
 }
 
 impl SpanModel {
-    pub(crate) fn attribute(&self, key: &str) -> Option<String> {
-        find_text(&self.span.attributes, key)
-    }
-
     pub(crate) fn sorted_attributes(&self) -> Vec<&KeyValue> {
         sorted(&self.span.attributes)
     }
@@ -201,7 +196,6 @@ impl TraceModel {
             spans: in_order(&trace.spans),
             logs: logs.iter().map(|log| LogModel::new(log)).collect(),
             dropped_spans: trace.dropped_spans,
-            is_failed: trace.is_failed,
         };
         critical_path::mark(&mut model.spans);
         model

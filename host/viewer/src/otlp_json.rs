@@ -46,7 +46,7 @@ pub(crate) fn resource_spans(trace: &TraceModel) -> Vec<Value> {
     of_resources.collect()
 }
 
-/// A log record with its service, on its own.
+/// A log record, with the name of its service.
 pub(crate) fn log(log: &LogModel) -> Value {
     let record = &log.record;
     let mut out = Map::new();
@@ -64,6 +64,7 @@ pub(crate) fn log(log: &LogModel) -> Value {
     if log.span_id != 0 {
         put_text(&mut out, "spanId", &format!("{:016x}", log.span_id));
     }
+    put_text(&mut out, "serviceName", log.origin.service());
     Value::Object(out)
 }
 

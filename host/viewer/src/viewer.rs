@@ -1,13 +1,19 @@
 //! Answers requests for pages, parts of them and the query API.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use tokio::sync::Semaphore;
 
+use crate::assets;
 use crate::body::Body;
 use crate::jaeger;
+use crate::model::TraceModel;
+use crate::otlp_json;
+use crate::pages::{self, Context};
 use crate::params::Params;
+use crate::samples::{self, Samples};
 use crate::status::HostStatus;
 use crate::store::Store;
 
@@ -34,6 +40,7 @@ struct Inner {
     config: ViewerConfig,
     store: Arc<Store>,
     host: Arc<dyn HostStatus>,
+    samples: Samples,
     readers: Arc<Semaphore>,
     rendered: Semaphore,
 }
@@ -46,9 +53,22 @@ impl Viewer {
                 config,
                 store,
                 host,
+                samples: Samples::default(),
                 readers: Arc::new(Semaphore::new(MAX_READERS)),
                 rendered: Semaphore::new(MAX_RENDERED),
             }),
+        }
+    }
+
+    /// Samples the host's metrics, so that pages show rates over the last minutes. Never
+    /// ends: the caller spawns it, and aborts it with the viewer.
+    pub async fn run(self) {
+        let mut ticks = tokio::time::interval(samples::INTERVAL);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        loop {
+            ticks.tick().await;
+            let metrics = self.inner.host.metrics();
+            self.inner.samples.add(&metrics, SystemTime::now());
         }
     }
 
@@ -91,6 +111,7 @@ impl Viewer {
 
 const EVENTS: &str = "/events";
 const CLEAR: &str = "/ui/clear";
+const LOGS: &str = "/ui/logs.json";
 
 impl Inner {
     fn answer(&self, request: &Request<()>) -> Response<Body> {
@@ -111,8 +132,41 @@ impl Inner {
             self.store.clear();
             return see_other("/");
         }
-        let _ = (&self.config, &self.host);
-        plain(StatusCode::NOT_FOUND, "There is nothing here\n")
+        if let Some(name) = path.strip_prefix(assets::PREFIX) {
+            return asset(name, request.headers());
+        }
+        if path == LOGS {
+            return json(StatusCode::OK, &pages::logs::json(&params, &self.store));
+        }
+        let id = path
+            .strip_prefix("/ui/trace/")
+            .and_then(|it| it.strip_suffix(".json"));
+        if let Some(id) = id {
+            return self.download(id);
+        }
+        let context = Context {
+            store: &self.store,
+            host: &*self.host,
+            config: &self.config,
+            samples: &self.samples,
+            params: &params,
+        };
+        match pages::render(path, &context) {
+            Some(page) => html(page),
+            None => plain(StatusCode::NOT_FOUND, "There is nothing here\n"),
+        }
+    }
+
+    /// A trace as `ExportTraceServiceRequest` of OTLP's JSON.
+    fn download(&self, id: &str) -> Response<Body> {
+        let Some(trace) = jaeger::trace_id(id).and_then(|id| self.store.trace(id)) else {
+            return plain(StatusCode::NOT_FOUND, "This trace is not in memory\n");
+        };
+        let spans = otlp_json::resource_spans(&TraceModel::new(&trace, &[]));
+        json(
+            StatusCode::OK,
+            &serde_json::json!({ "resourceSpans": spans }),
+        )
     }
 
     fn events(&self, headers: &HeaderMap) -> Response<Body> {
@@ -131,6 +185,48 @@ impl Inner {
         set(&mut response, header::CACHE_CONTROL, "no-store");
         response
     }
+}
+
+/// What a page may load and do. Nothing is inline, and nothing comes from elsewhere.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+    connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+fn html(page: pages::Page) -> Response<Body> {
+    let mut response = Response::new(Body::full(page.html.into_string()));
+    if !page.is_found {
+        *response.status_mut() = StatusCode::NOT_FOUND;
+    }
+    let html = "text/html; charset=utf-8";
+    set(&mut response, header::CONTENT_TYPE, html);
+    set(&mut response, header::CONTENT_SECURITY_POLICY, POLICY);
+    set(&mut response, header::CACHE_CONTROL, "no-store");
+    set(&mut response, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(&mut response, header::REFERRER_POLICY, "no-referrer");
+    response
+}
+
+fn asset(name: &str, headers: &HeaderMap) -> Response<Body> {
+    let Some(asset) = assets::find(name) else {
+        return plain(StatusCode::NOT_FOUND, "There is nothing here\n");
+    };
+    let etag = asset.etag();
+    let known = headers.get(header::IF_NONE_MATCH);
+    let is_known = known.is_some_and(|it| it.as_bytes() == etag.as_bytes());
+    let mut response = Response::new(Body::full(match is_known {
+        true => "",
+        false => asset.text,
+    }));
+    if is_known {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    }
+    set(&mut response, header::CONTENT_TYPE, asset.content_type);
+    set(&mut response, header::CACHE_CONTROL, "no-cache");
+    set(&mut response, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    // It is hexadecimal digits in quotes.
+    if let Ok(etag) = HeaderValue::try_from(etag) {
+        response.headers_mut().insert(header::ETAG, etag);
+    }
+    response
 }
 
 fn json(status: StatusCode, value: &serde_json::Value) -> Response<Body> {
