@@ -296,7 +296,9 @@ impl LogSearch {
         };
         let mut found = logs.iter().rev().filter(|log| self.matches(log));
         let page = found.by_ref().take(self.limit);
-        let page = page.map(|log| LogModel::new(log)).collect();
+        let mut page: Vec<_> = page.map(|log| LogModel::new(log)).collect();
+        // Records of several queues arrive a little out of order.
+        page.sort_by_key(|it| std::cmp::Reverse((it.time, it.seq)));
         (page, found.next().is_some())
     }
 

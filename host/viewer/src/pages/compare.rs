@@ -82,7 +82,7 @@ pub(crate) fn page(context: &Context<'_>) -> Page {
 fn row(line: &Line<'_>, shown: &[Shown<'_>; 2]) -> Markup {
     html! {
         tr data-row {
-            th.name scope="row" class=(format!("d{}", line.depth.min(16))) { (line.name) }
+            th scope="row" { span class=(format!("name d{}", line.depth.min(16))) { (line.name) } }
             @for (span, shown) in line.spans.iter().zip(shown) {
                 @match span {
                     Some(span) => {
@@ -164,9 +164,11 @@ fn keys(model: &TraceModel) -> Vec<u64> {
     let mut seen: HashMap<(Option<u64>, &str), u64> = HashMap::new();
     for span in &model.spans {
         let parent = span.parent.map(|at| keys[at]);
-        let before = seen.entry((parent, span.span.name.as_str())).or_default();
+        // What is compared are two traces, whatever their first spans are called.
+        let name = parent.map_or("", |_| span.span.name.as_str());
+        let before = seen.entry((parent, name)).or_default();
         let mut hasher = DefaultHasher::new();
-        (parent, span.span.name.as_str(), *before).hash(&mut hasher);
+        (parent, name, *before).hash(&mut hasher);
         *before += 1;
         keys.push(hasher.finish());
     }

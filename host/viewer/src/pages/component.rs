@@ -26,7 +26,7 @@ pub(crate) fn page(context: &Context<'_>) -> Page {
             div.swap data-upload data-max=(status.max_upload_bytes) {
                 p.upload hidden {
                     label.button { "Choose a component" input.hidden #file type="file" accept=".wasm,application/wasm"; }
-                    " " span.muted { "or drop it here, at most " (most) ". The one that is served goes on until the new one has proved itself." }
+                    " " span.muted { "or drop it here, at most " (most) ". The served component stays until the new one has passed its checks." }
                 }
                 p #upload-result role="status" {}
                 @if status.previous.is_some() {

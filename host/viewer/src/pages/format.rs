@@ -25,6 +25,16 @@ pub(crate) fn duration(nanos: u64) -> String {
     format!("{value:.digits$} {unit}")
 }
 
+/// A power of ten nanoseconds: `10 ms`.
+pub(crate) fn power_of_ten(nanos: u64) -> String {
+    match nanos {
+        ..1_000 => format!("{nanos} ns"),
+        1_000..1_000_000 => format!("{} µs", nanos / 1_000),
+        1_000_000..1_000_000_000 => format!("{} ms", nanos / 1_000_000),
+        _ => format!("{} s", nanos / 1_000_000_000),
+    }
+}
+
 /// A duration in seconds, of a metric.
 pub(crate) fn seconds(seconds: f64) -> String {
     // A duration that is no number, or negative, is none.

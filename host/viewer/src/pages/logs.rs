@@ -81,8 +81,8 @@ pub(crate) fn page(context: &Context<'_>) -> Page {
                 @if search.before.is_some() {
                     a href=(params.with(&[("before", "")]).link("/ui/logs")) { "← Newest page" }
                 }
-                @if let Some(last) = found.last().filter(|_| has_more) {
-                    a rel="next" href=(params.with(&[("before", &last.seq.to_string())]).link("/ui/logs")) {
+                @if let Some(last) = found.iter().map(|it| it.seq).min().filter(|_| has_more) {
+                    a rel="next" href=(params.with(&[("before", &last.to_string())]).link("/ui/logs")) {
                         "Next page →"
                     }
                 }

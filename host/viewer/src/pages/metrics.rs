@@ -87,9 +87,7 @@ fn cards(metrics: &MetricsStatus, intervals: &[Interval], marks: &[f64]) -> Mark
     // Between two samples without a request, the last that had some say how it is.
     let recent = intervals.iter().rev().find(|it| it.median.is_some());
     let rate = |value: fn(&Interval) -> f64| {
-        last.map_or("–".to_owned(), |it| {
-            format::number((value(it) * 10.0).round() / 10.0)
-        })
+        last.map_or("–".to_owned(), |it| format!("{:.1}", value(it)))
     };
     html! {
         (card("Requests", &rate(|it| it.requests), "/s", &format!("{} in all", format::count(metrics.requests)),

@@ -16,18 +16,29 @@ const HEIGHT: f64 = 56.0;
 pub(crate) fn line(label: &str, values: &[Option<f64>], marks: &[f64]) -> Markup {
     let most = values.iter().flatten().copied().fold(0.0_f64, f64::max);
     let step = WIDTH / (values.len().max(2) - 1) as f64;
-    let mut path = String::new();
+    let (mut path, mut area) = (String::new(), String::new());
     let mut is_drawn = false;
     for (at, value) in values.iter().enumerate() {
+        let x = at as f64 * step;
         let Some(value) = value else {
+            if is_drawn {
+                area.push_str(&format!("V{HEIGHT}Z"));
+            }
             is_drawn = false;
             continue;
         };
         let share = if most > 0.0 { value / most } else { 0.0 };
         let y = 2.0 + (HEIGHT - 4.0) * (1.0 - share);
         let command = if is_drawn { 'L' } else { 'M' };
-        path.push_str(&format!("{command}{:.1} {y:.1}", at as f64 * step));
+        path.push_str(&format!("{command}{x:.1} {y:.1}"));
+        if !is_drawn {
+            area.push_str(&format!("M{x:.1} {HEIGHT}"));
+        }
+        area.push_str(&format!("L{x:.1} {y:.1}"));
         is_drawn = true;
+    }
+    if is_drawn {
+        area.push_str(&format!("V{HEIGHT}Z"));
     }
     html! {
         svg.spark viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) width="100%" height=(HEIGHT)
@@ -36,6 +47,7 @@ pub(crate) fn line(label: &str, values: &[Option<f64>], marks: &[f64]) -> Markup
                 @let x = format!("{:.1}", mark.clamp(0.0, 1.0) * WIDTH);
                 line.mark x1=(x) x2=(x) y1="0" y2=(HEIGHT) vector-effect="non-scaling-stroke" {}
             }
+            path.area d=(area) {}
             path.line d=(path) vector-effect="non-scaling-stroke" {}
         }
     }

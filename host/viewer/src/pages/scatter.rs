@@ -13,9 +13,9 @@ use crate::store::traces::Trace;
 /// Circles of a plot.
 pub(crate) const MAX_POINTS: usize = 500;
 /// The height in pixels, and what of it is above and below the circles.
-const HEIGHT: f64 = 132.0;
+const HEIGHT: f64 = 116.0;
 const TOP: f64 = 10.0;
-const BOTTOM: f64 = 22.0;
+const BOTTOM: f64 = 10.0;
 
 /// The plot of these traces.
 pub(crate) fn plot(traces: &[Arc<Trace>], params: &Params) -> Markup {
@@ -31,36 +31,52 @@ pub(crate) fn plot(traces: &[Arc<Trace>], params: &Params) -> Markup {
         .unwrap_or(0)
         .max(from + 1);
     let axis = Axis::new(shortest, longest);
+    let link = params
+        .with(&[
+            ("from", ""),
+            ("to", ""),
+            ("min", ""),
+            ("max", ""),
+            ("after", ""),
+        ])
+        .link("/");
     html! {
-        svg.scatter width="100%" height=(HEIGHT) role="group"
-            aria-label="Durations over time; each circle is a trace"
-            data-from=(from) data-to=(to) data-low=(axis.low) data-high=(axis.high)
-            data-top=(TOP) data-bottom=(BOTTOM) data-link=(params.with(&[
-                ("from", ""), ("to", ""), ("min", ""), ("max", ""), ("after", ""),
-            ]).link("/")) {
-            @for decade in axis.decades() {
-                @let y = axis.y(decade);
-                line.grid x1="0" x2="100%" y1=(y) y2=(y) {}
-                text.tick x="2" y=(format!("{:.1}", axis.pixels(decade) - 3.0)) {
-                    (format::duration(decade))
+        div.plot {
+            svg.durations width="100%" height=(HEIGHT) aria-hidden="true" {
+                @for decade in axis.decades() {
+                    text.tick x="100%" y=(format!("{:.1}", axis.pixels(decade) + 4.0))
+                        text-anchor="end" { (format::power_of_ten(decade)) }
                 }
             }
-            text.tick x="2" y=(HEIGHT - 5.0) { (format::time(from)) }
-            text.tick x="100%" dx="-2" y=(HEIGHT - 5.0) text-anchor="end" { (format::time(to)) }
-            rect.brush x="0" y="0" width="0" height=(HEIGHT - BOTTOM) {}
-            @for trace in traces {
-                @let summary = Summary::of(trace);
-                @let told = format!(
-                    "{} {}, {}", summary.method, summary.target(), format::duration(trace.duration()),
-                );
-                a href=(format!("/ui/trace/{:032x}", trace.id)) tabindex="-1" aria-label=(told) {
-                    circle .failed[trace.is_failed] r="3.5"
-                        cx=(format::percent(0.01 + 0.98 * format::share(trace.start - from, to - from)))
-                        cy=(axis.y(trace.duration())) {
-                        title { (told) }
-                    }
+            svg.scatter width="100%" height=(HEIGHT) role="group"
+                aria-label="Durations over time; each circle is a trace"
+                data-from=(from) data-to=(to) data-low=(axis.low) data-high=(axis.high)
+                data-top=(TOP) data-bottom=(BOTTOM) data-link=(link) {
+                @for decade in axis.decades() {
+                    @let y = axis.y(decade);
+                    line.grid x1="0" x2="100%" y1=(y) y2=(y) {}
                 }
+                rect.brush x="0" y="0" width="0" height="0" {}
+                @for trace in traces { (circle(trace, from, to, &axis)) }
             }
+            div.times { (format::time(from)) (format::time(to)) }
+        }
+    }
+}
+
+fn circle(trace: &Trace, from: u64, to: u64, axis: &Axis) -> Markup {
+    let summary = Summary::of(trace);
+    let label = format!(
+        "{} {}, {}",
+        summary.method,
+        summary.target(),
+        format::duration(trace.duration()),
+    );
+    let x = 0.01 + 0.98 * format::share(trace.start - from, to - from);
+    html! {
+        a href=(format!("/ui/trace/{:032x}", trace.id)) tabindex="-1" aria-label=(label) {
+            circle .failed[trace.is_failed] r="3.5" cx=(format::percent(x))
+                cy=(axis.y(trace.duration())) { title { (label) } }
         }
     }
 }

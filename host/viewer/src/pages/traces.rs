@@ -39,7 +39,7 @@ pub(crate) fn page(context: &Context<'_>) -> Page {
             div #plot data-live { (scatter::plot(&plotted.traces, context.params)) }
             (list(context, &found))
         }
-        div #store-note.note data-live { (note(&counts)) }
+        @if !is_empty { div #store-note.note data-live { (note(&counts)) } }
     };
     layout(View::Traces, "Traces", events, context, main)
 }
@@ -122,12 +122,6 @@ fn chips(params: &Params) -> Markup {
 
 fn list(context: &Context<'_>, found: &Found) -> Markup {
     let params = context.params;
-    let longest = found
-        .traces
-        .iter()
-        .map(|it| it.duration())
-        .max()
-        .unwrap_or(0);
     let field = |key: &str, label: &str, hint: &str| {
         html! {
             input type="text" form="filters" name=(key) value=(params.text(key))
@@ -181,7 +175,7 @@ fn list(context: &Context<'_>, found: &Found) -> Markup {
                     }
                 }
                 tbody #rows data-live data-rows {
-                    @for trace in &found.traces { (row(trace, longest)) }
+                    @for trace in &found.traces { (row(trace)) }
                 }
             }
         }
@@ -205,10 +199,9 @@ fn list(context: &Context<'_>, found: &Found) -> Markup {
     }
 }
 
-fn row(trace: &Arc<Trace>, longest: u64) -> Markup {
+fn row(trace: &Arc<Trace>) -> Markup {
     let summary = Summary::of(trace);
     let link = format!("/ui/trace/{:032x}", trace.id);
-    let share = format::share(trace.duration(), longest);
     html! {
         tr id=(format!("t-{:032x}", trace.id)) data-row
             .failed[trace.is_failed] .slow[trace.is_slow] {
@@ -220,12 +213,7 @@ fn row(trace: &Arc<Trace>, longest: u64) -> Markup {
                     " " span.error-type { (summary.error_type) }
                 }
             }
-            td.number.duration {
-                span { (format::duration(trace.duration())) }
-                svg.meter width="100%" height="3" aria-hidden="true" {
-                    rect x="0" y="0" width=(format::percent(share.max(0.004))) height="3" {}
-                }
-            }
+            td.number.duration { (format::duration(trace.duration())) }
             td.number.spans { (format::count(trace.spans.len() as u64)) }
             td.version { (summary.version) }
             td.number.when { (format::time(trace.start)) }
@@ -241,7 +229,7 @@ pub(crate) fn status(trace: &Trace, summary: &Summary) -> Markup {
         _ => "good",
     };
     html! {
-        span class=(format!("code {class}")) {
+        span class=(format!("code {class}")) title=[trace.is_failed.then_some("A span failed")] {
             @if summary.http_status > 0 { (summary.http_status) }
             @else if trace.is_failed { "error" }
             @else { "ok" }

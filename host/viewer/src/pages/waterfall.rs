@@ -106,7 +106,7 @@ fn line(at: usize, shown: &Shown<'_>, closed: &HashSet<u64>) -> Markup {
     html! {
         div.line role="row" id=(format!("s-{id}")) data-row .selected[is_selected]
             .match[is_match] .dimmed[is_dimmed] {
-            span.name role="cell" class=(format!("d{indent}")) {
+            span role="cell" class=(format!("name d{indent}")) {
                 (toggle(span, shown, closed))
                 a href=(shown.span_link(span.head.span_id)) data-soft
                     aria-expanded=(is_selected.to_string()) .failed[span.head.is_error] {
