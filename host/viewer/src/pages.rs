@@ -15,8 +15,6 @@ pub(crate) mod metrics;
 pub(crate) mod plots;
 pub(crate) mod scatter;
 pub(crate) mod span;
-#[cfg(test)]
-mod tests;
 pub(crate) mod trace;
 pub(crate) mod traces;
 pub(crate) mod waterfall;

@@ -94,7 +94,7 @@ fn cards(metrics: &MetricsStatus, intervals: &[Interval], marks: &[f64]) -> Mark
             line("Requests", |it| Some(it.requests))))
         (card("Errors", &rate(|it| it.errors), "/s", &format!("{} in all", format::count(metrics.errors)),
             line("Errors", |it| Some(it.errors))))
-        (card("Median", &duration(recent.and_then(|it| it.median)), "", "half of the requests are quicker",
+        (card("Median", &duration(recent.and_then(|it| it.median)), "", "half are quicker",
             line("Median", |it| it.median)))
         (card("95th percentile", &duration(recent.and_then(|it| it.p95)), "",
             &format!("99th: {}", duration(recent.and_then(|it| it.p99))), line("95th percentile", |it| it.p95)))
