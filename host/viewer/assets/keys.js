@@ -1,4 +1,5 @@
-// Keys: j and k move, Enter opens, / searches, p pauses, Escape leaves.
+// Keys: j and k move, Enter opens, h and l collapse and expand, n and N go through what a
+// search has found, / searches, p pauses, Escape leaves.
 
 /** @type {string | undefined} */
 let current;
@@ -48,8 +49,7 @@ document.addEventListener("keydown", (event) => {
       break;
     case "h":
     case "l":
-    case " ":
-      if (!(toggle instanceof HTMLElement) || (event.key === " " && event.target !== document.activeElement)) return;
+      if (!(toggle instanceof HTMLElement)) return;
       toggle.click();
       break;
     case "/":

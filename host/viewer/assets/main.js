@@ -56,7 +56,7 @@ document.addEventListener("click", async (event) => {
   if (!link || !isPlain) return;
   if (link.hasAttribute("data-back")) {
     // The list as it was left: with its filters and its place.
-    const came = document.referrer === "" ? sessionStorage.getItem("list") : null;
+    const came = sessionStorage.getItem("list");
     if (came) {
       event.preventDefault();
       location.href = came;

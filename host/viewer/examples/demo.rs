@@ -1,5 +1,5 @@
-//! Serves the viewer over telemetry that is made up: `cargo run --example demo -- [PORT]
-//! [empty | live]`.
+//! Serves the viewer over telemetry that is made up:
+//! `cargo run --example demo -- [PORT] [empty | live | NUMBER OF TRACES]`.
 
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -7,7 +7,7 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fanlight_viewer::Store;
+use fanlight_viewer::{Store, StoreConfig};
 use prost::Message as _;
 use tokio::net::TcpListener;
 
@@ -19,7 +19,12 @@ async fn main() -> std::io::Result<()> {
         .and_then(|it| it.parse().ok())
         .unwrap_or(29000_u16);
     let mode = arguments.next().unwrap_or_default();
-    let store = Arc::new(Store::default());
+    // All of it arrives at once.
+    let store = Arc::new(Store::new(StoreConfig {
+        max_spans_per_second: u64::MAX,
+        max_logs_per_second: u64::MAX,
+        ..StoreConfig::default()
+    }));
     let host = support::Host {
         is_empty: mode == "empty",
         ..support::Host::default()

@@ -197,7 +197,7 @@ async fn a_large_trace_is_shown_in_parts() {
     let (viewer, _) = viewer_of(&[thousand(7, START)], Host::default());
     let path = format!("/ui/trace/{:032x}", 7);
     let first = page(&viewer, &path).await;
-    let lines = |html: &str| html.matches("role=\"row\"").count();
+    let lines = |html: &str| html.matches("role=\"listitem\"").count();
     assert_eq!(lines(&first), 500);
     assert!(first.contains("of 1001"));
     assert_eq!(lines(&page(&viewer, &format!("{path}?line=1000")).await), 1);

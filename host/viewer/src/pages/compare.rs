@@ -61,7 +61,7 @@ pub(crate) fn page(context: &Context<'_>) -> Page {
             span.spring {}
             a href=(swapped) { "Swap A and B" }
         }
-        div.scroll {
+        div.scroll tabindex="0" role="region" aria-label="Spans of both" {
             table.comparison {
                 thead { tr {
                     th scope="col" { "Span" }

@@ -85,7 +85,7 @@ fn history(history: &[SwapRecord]) -> Markup {
         return html! { p.muted { "The component has not been replaced since the start." } };
     }
     html! {
-        div.scroll {
+        div.scroll tabindex="0" role="region" aria-label="Swaps" {
             table.history {
                 thead { tr {
                     th scope="col" { "Time" }

@@ -50,7 +50,7 @@ pub(crate) fn page(context: &Context<'_>) -> Page {
     let main = html! {
         h1.hidden { "Logs" }
         @if is_empty {
-            div #nothing.empty data-live data-reload="logs" {
+            div #nothing.empty data-live {
                 h2 { "No log record yet" }
                 p { "What the component prints, and what it logs, appears here. Send it a request:" }
                 (command(&format!("curl -i {}/", context.host.serving_url())))

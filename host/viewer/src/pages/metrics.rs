@@ -54,9 +54,9 @@ pub(crate) fn page(context: &Context<'_>) -> Page {
             }
             div #instruments data-live data-every=(refresh) {
                 h3 { "Of the component" }
-                (instruments(&of(true), "The component has recorded no value yet."))
+                (instruments("Instruments of the component", &of(true), "The component has recorded no value yet."))
                 h3 { "Of the host" }
-                (instruments(&of(false), "The host has recorded no value yet."))
+                (instruments("Instruments of the host", &of(false), "The host has recorded no value yet."))
             }
         }
     };
@@ -119,12 +119,12 @@ fn card(name: &str, value: &str, unit: &str, note: &str, line: Markup) -> Markup
     }
 }
 
-fn instruments(instruments: &[&Instrument], empty: &str) -> Markup {
+fn instruments(label: &str, instruments: &[&Instrument], empty: &str) -> Markup {
     if instruments.is_empty() {
         return html! { p.muted { (empty) } };
     }
     html! {
-        div.scroll {
+        div.scroll tabindex="0" role="region" aria-label=(label) {
             table.instruments {
                 thead { tr {
                     th scope="col" { "Name" }

@@ -47,7 +47,7 @@ pub(crate) fn page(context: &Context<'_>) -> Page {
 fn nothing_yet(context: &Context<'_>) -> Markup {
     let url = context.host.serving_url();
     html! {
-        div #nothing.empty data-live data-reload="traces" {
+        div #nothing.empty data-live {
             h2 { "No request yet" }
             p { "Send one, and its trace appears here:" }
             (command(&format!("curl -i {url}/")))

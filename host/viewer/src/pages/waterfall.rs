@@ -21,7 +21,7 @@ pub(crate) fn waterfall(shown: &Shown<'_>) -> Markup {
     let first = first_line(shown, &visible);
     let lines = visible.get(first..).unwrap_or_default();
     html! {
-        div.waterfall role="table" aria-label="Spans" {
+        div.waterfall role="list" aria-label="Spans" {
             div.axis aria-hidden="true" {
                 span {}
                 svg.ticks width="100%" height="18" {
@@ -104,19 +104,21 @@ fn line(at: usize, shown: &Shown<'_>, closed: &HashSet<u64>) -> Markup {
     let is_dimmed = !shown.text.is_empty() && !is_match;
     let indent = span.depth.min(MAX_INDENT);
     html! {
-        div.line role="row" id=(format!("s-{id}")) data-row .selected[is_selected]
+        div role="listitem" {
+        div.line id=(format!("s-{id}")) data-row .selected[is_selected]
             .match[is_match] .dimmed[is_dimmed] {
-            span role="cell" class=(format!("name d{indent}")) {
+            span class=(format!("name d{indent}")) {
                 (toggle(span, shown, closed))
                 a href=(shown.span_link(span.head.span_id)) data-soft
                     aria-expanded=(is_selected.to_string()) .failed[span.head.is_error] {
                     (span.span.name)
                 }
             }
-            span.bars role="cell" { (bar(span, shown)) }
-            span.number.took role="cell" { (format::duration(span.head.duration())) }
+            span.bars { (bar(span, shown)) }
+            span.number.took { (format::duration(span.head.duration())) }
         }
         @if is_selected { (span::details(span, shown)) }
+        }
     }
 }
 
