@@ -16,9 +16,9 @@ use tokio::sync::watch;
 const REMEMBERED: usize = 256;
 /// Events of one kind within this time are one.
 const COALESCED: Duration = Duration::from_millis(200);
-/// The time between what a reader is sent: it sees a new trace soon, and a busy host
-/// makes few pages.
-const PACE: Duration = Duration::from_millis(300);
+/// The least time between what a reader is sent. What comes after a pause is sent at once;
+/// a busy host renders few pages.
+const PACE: Duration = Duration::from_secs(1);
 /// A comment is sent after this time without an event, so that a connection that is
 /// gone is found.
 const HEARTBEAT: Duration = Duration::from_secs(15);

@@ -132,7 +132,7 @@ impl Search {
             .map(|trace| (self.cursor(&trace), trace))
             .filter(|(cursor, _)| self.after.is_none_or(|after| *cursor < after))
             .collect();
-        ranked.sort_by(|a, b| b.0.cmp(&a.0));
+        ranked.sort_by_key(|it| std::cmp::Reverse(it.0));
         let has_more = ranked.len() > self.limit;
         ranked.truncate(self.limit);
         Found {

@@ -1,4 +1,4 @@
-//! What the viewer's pages say of the host, and what the host supplies for them.
+//! What the pages show of the host, and the trait by which the host supplies it.
 
 use std::time::SystemTime;
 

@@ -1,6 +1,12 @@
 //! The query API beside a real Jaeger that was sent the same spans, and with the
 //! project's own test runner as its client.
 
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "the helpers of a test fail as it does"
+)]
+
 mod support;
 
 use std::fs::File;

@@ -1,5 +1,7 @@
 //! The pages as a browser receives them.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of a test fail as it does")]
+
 mod support;
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The served component: its versions, what it imports, and what became of offers.
+//! The served component: its versions, what it imports, and how offers of others ended.
 
 use maud::{Markup, html};
 

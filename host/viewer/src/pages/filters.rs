@@ -56,7 +56,7 @@ pub(crate) fn search(params: &Params) -> Search {
 /// Whether the parameters leave traces out.
 pub(crate) fn is_narrowed(context: &Context<'_>) -> bool {
     let given = |key: &&str| !context.params.text(key).is_empty();
-    NARROWING.iter().any(|key| given(key))
+    NARROWING.iter().any(given)
 }
 
 /// A duration; a number without a unit is in milliseconds.

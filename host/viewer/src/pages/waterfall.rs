@@ -39,6 +39,7 @@ pub(crate) fn waterfall(shown: &Shown<'_>) -> Markup {
                 (line(*at, shown, &closed))
             }
         }
+        @if visible.len() > LINES {
         nav.pages aria-label="Spans" {
             @if first > 0 {
                 a href=(shown.link(&[("line", &first.saturating_sub(LINES).to_string()), ("span", "")])) {
@@ -51,6 +52,7 @@ pub(crate) fn waterfall(shown: &Shown<'_>) -> Markup {
                     "Next spans →"
                 }
             }
+        }
         }
         p.legend aria-hidden="true" {
             span.key.host {} "host" span.key.guest {} "component"
