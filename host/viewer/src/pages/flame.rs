@@ -50,7 +50,7 @@ fn flame(span: &SpanModel, shown: &Shown<'_>) -> Markup {
         model.duration(),
     );
     let width = format::share(span.head.duration(), model.duration()).max(0.001);
-    let told = format!(
+    let label = format!(
         "{}, {}",
         span.span.name,
         format::duration(span.head.duration())
@@ -58,11 +58,11 @@ fn flame(span: &SpanModel, shown: &Shown<'_>) -> Markup {
     let is_selected = shown.selected == Some(span.head.span_id);
     let is_dimmed = !shown.text.is_empty() && !shown.is_match(span);
     html! {
-        a href=(shown.span_link(span.head.span_id)) data-soft aria-label=(told) data-row
+        a href=(shown.span_link(span.head.span_id)) data-soft aria-label=(label) data-row
             .selected[is_selected] .dimmed[is_dimmed] {
             svg x=(format::percent(from)) y=(span.depth * ROW) width=(format::percent(width))
                 height=(ROW - 2) overflow="hidden" {
-                title { (told) }
+                title { (label) }
                 rect class=(class(span)) width="100%" height="100%" rx="2" {}
                 text class=(class(span)) x="5" y="14" { (span.span.name) }
             }

@@ -140,7 +140,7 @@ fn toggle(span: &SpanModel, shown: &Shown<'_>, closed: &HashSet<u64>) -> Markup 
     changed.sort_unstable();
     let ids: Vec<_> = changed.iter().map(|it| format!("{it:016x}")).collect();
     let link = shown.link(&[("closed", &ids.join("."))]);
-    let (sign, told) = match is_closed {
+    let (sign, label) = match is_closed {
         true => (
             "▸",
             format!(
@@ -157,8 +157,8 @@ fn toggle(span: &SpanModel, shown: &Shown<'_>, closed: &HashSet<u64>) -> Markup 
         ),
     };
     html! {
-        a.toggle href=(format!("{link}#s-{:016x}", span.head.span_id)) data-soft aria-label=(told)
-            title=(told) { (sign) }
+        a.toggle href=(format!("{link}#s-{:016x}", span.head.span_id)) data-soft aria-label=(label)
+            title=(label) { (sign) }
     }
 }
 

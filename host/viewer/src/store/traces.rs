@@ -15,9 +15,10 @@ use crate::wire::SpanHead;
 
 /// What a trace takes beside its spans: its entry, its places in a map and a queue, and
 /// the summary that is made when a page lists it.
-const TRACE_OVERHEAD: usize = 1024;
-/// What a span takes beside its bytes: its head, and what the allocator adds.
-const SPAN_OVERHEAD: usize = size_of::<StoredSpan>() + 32;
+const TRACE_OVERHEAD: usize = 1400;
+/// What a span takes beside its bytes: its head in a list that has twice the places that
+/// it needs while it grows, and what the allocator adds.
+const SPAN_OVERHEAD: usize = 2 * size_of::<StoredSpan>() + 32;
 /// No trace takes more than this part of the memory.
 const TRACE_SHARE: usize = 8;
 

@@ -80,6 +80,17 @@ impl Trace {
         trace
     }
 
+    /// Gives the trace another id.
+    pub fn rename(&mut self, id: u128) {
+        self.id = id;
+        for (_, span) in &mut self.spans {
+            span.trace_id = id.to_be_bytes().to_vec();
+        }
+        for log in &mut self.logs {
+            log.trace_id = id.to_be_bytes().to_vec();
+        }
+    }
+
     /// A span of a scope below the span with the number `parent`, or below none.
     /// Returns its number.
     pub fn span(
