@@ -29,6 +29,8 @@ use crate::wire::{Fields, SpanHead};
 
 /// The part of the memory that log records take.
 const LOGS_SHARE: usize = 4;
+/// Failed and slow traces of one export request that are looked for.
+const MAX_INTERESTING: usize = 1000;
 /// From this severity on, a record is an error.
 const ERROR_SEVERITY: i32 = 17;
 
@@ -158,72 +160,50 @@ impl Store {
 
     fn add_traces_at(&self, request: &[u8], now: Instant) {
         let mut intake = lock(&self.intake);
-        let intake = &mut *intake;
-        let mut found = Vec::new();
-        let mut origins = Vec::new();
-        // Before they are counted: the share can only become smaller.
-        let admission = &intake.spans;
-        let needs_status = |head: &SpanHead| head.is_entry() || admission.is_sampled(head.trace_id);
-        for of_resource in Fields::new(request).messages(1) {
-            let resource = first_message(of_resource, 1);
-            for of_scope in Fields::new(of_resource).messages(2) {
-                let origin = origins.len();
-                origins.push(intake.origins.of(resource, first_message(of_scope, 1)));
-                let spans = Fields::new(of_scope).messages(2);
-                found.extend(spans.filter_map(|bytes| {
-                    let head = SpanHead::scan(bytes, needs_status)?;
-                    Some(Found {
-                        head,
-                        bytes,
-                        origin,
-                    })
-                }));
-            }
-        }
-        if found.is_empty() {
+        let Intake { spans, origins, .. } = &mut *intake;
+        let groups = groups(request, origins);
+        let all = || groups.iter().flat_map(Group::spans);
+        let seen = all().count() as u64;
+        if seen == 0 {
             return;
         }
-        intake.spans.arrived(found.len() as u64, now);
-        let admission = &mut intake.spans;
-        let interesting = match admission.one_in() {
-            1 => HashSet::default(),
-            _ => self.interesting(&found),
-        };
-        let mut passed_over = 0;
+        spans.arrived(seen, now);
+        let mut interesting = HashSet::<u128, IdHashers>::default();
+        let mut stored = 0;
         let mut held = lock(&self.held);
-        let held = &mut *held;
-        for span in &found {
-            let id = span.head.trace_id;
-            let mut span = *span;
-            let fits = if admission.is_sampled(id) || held.traces.contains(id) {
-                admission.take()
-            } else {
-                interesting.contains(&id) && admission.take_interesting()
+        for (origin, bytes) in all() {
+            let Some(head) = SpanHead::scan_start(bytes) else {
+                continue;
             };
-            if fits && admission.one_in() > 1 {
-                // Its status may not have been read.
-                span.head = SpanHead::scan(span.bytes, |_| true).unwrap_or(span.head);
+            let id = head.trace_id;
+            if spans.is_sampled(id) || held.traces.contains(id) {
+                stored += u64::from(spans.take() && held.add(origin, bytes));
+            } else if self.is_interesting(&head, bytes) && interesting.len() < MAX_INTERESTING {
+                interesting.insert(id);
             }
-            let is_stored = fits && held.traces.add(span.stored(&origins));
-            passed_over += u64::from(!is_stored);
         }
-        held.counts.seen_spans += found.len() as u64;
-        held.counts.passed_over_spans += passed_over;
-        held.counts.one_in = admission.one_in();
-        if passed_over < found.len() as u64 {
+        // Their other spans may precede the one that says so.
+        for (origin, bytes) in all().filter(|_| !interesting.is_empty()) {
+            let head = SpanHead::scan_start(bytes);
+            let is_wanted = head.is_some_and(|head| interesting.contains(&head.trace_id));
+            if is_wanted && spans.take_interesting() {
+                stored += u64::from(held.add(origin, bytes));
+            }
+        }
+        held.counts.seen_spans += seen;
+        held.counts.passed_over_spans += seen - stored;
+        held.counts.one_in = spans.one_in();
+        drop(held);
+        if stored > 0 {
             self.events.publish(Kind::Traces, now);
         }
     }
 
-    /// The failed and slow traces among these, as far as these spans say so.
-    fn interesting(&self, found: &[Found<'_>]) -> HashSet<u128, IdHashers> {
-        let slow = nanos(self.config.slow_threshold);
-        let heads = found.iter().map(|it| it.head).filter(|head| {
-            // An error that was handled inside does not make the request a failed one.
-            head.is_entry() && (head.is_error || head.duration() >= slow)
-        });
-        let at_most = usize::try_from(self.config.max_spans_per_second).unwrap_or(usize::MAX);
-        heads.map(|head| head.trace_id).take(at_most).collect()
+    /// Whether a span says that its request failed or was slow. An error that was handled
+    /// inside does not.
+    fn is_interesting(&self, head: &SpanHead, bytes: &[u8]) -> bool {
+        let is_slow = || head.duration() >= nanos(self.config.slow_threshold);
+        head.is_entry() && (is_slow() || SpanHead::has_error(bytes))
     }
 
     /// Takes log records. Encodes those that it stores.
@@ -343,23 +323,44 @@ impl Store {
     }
 }
 
-/// A span in an export request.
-#[derive(Clone, Copy)]
-struct Found<'a> {
-    head: SpanHead,
-    bytes: &'a [u8],
-    /// The place of its origin.
-    origin: usize,
+impl Held {
+    /// Stores an encoded span, where it has room.
+    fn add(&mut self, origin: &Arc<Origin>, bytes: &[u8]) -> bool {
+        let Some(head) = SpanHead::scan(bytes) else {
+            return false;
+        };
+        self.traces.add(StoredSpan {
+            head,
+            origin: Arc::clone(origin),
+            bytes: bytes.into(),
+        })
+    }
 }
 
-impl Found<'_> {
-    fn stored(&self, origins: &[Arc<Origin>]) -> StoredSpan {
-        StoredSpan {
-            head: self.head,
-            origin: Arc::clone(&origins[self.origin]),
-            bytes: self.bytes.into(),
-        }
+/// A `ScopeSpans` of an export request.
+struct Group<'a> {
+    origin: Arc<Origin>,
+    message: &'a [u8],
+}
+
+impl<'a> Group<'a> {
+    fn spans(&self) -> impl Iterator<Item = (&Arc<Origin>, &'a [u8])> {
+        let spans = Fields::new(self.message).messages(2);
+        spans.map(|bytes| (&self.origin, bytes))
     }
+}
+
+fn groups<'a>(request: &'a [u8], origins: &mut Origins) -> Vec<Group<'a>> {
+    let mut groups = Vec::new();
+    for of_resource in Fields::new(request).messages(1) {
+        let resource = first_message(of_resource, 1);
+        let of_scopes = Fields::new(of_resource).messages(2);
+        groups.extend(of_scopes.map(|message| Group {
+            origin: origins.of(resource, first_message(message, 1)),
+            message,
+        }));
+    }
+    groups
 }
 
 fn trace_id(bytes: &[u8]) -> u128 {

@@ -114,26 +114,27 @@ pub(crate) struct SpanHead {
     pub(crate) is_error: bool,
 }
 
+/// The first field behind those that a start has.
+const ATTRIBUTES: u32 = 9;
+/// The field of a status that holds its code, and the code of an error.
+const ERROR: [u8; 2] = [3 << 3, 2];
 /// The kind of a server span.
 pub(crate) const SERVER: u8 = 2;
 
 impl SpanHead {
-    /// Reads the head of an encoded `Span`; `None` where it has no valid ids. The status
-    /// is behind the attributes: `needs_status` decides, from what precedes them, whether
-    /// it is read as well.
-    pub(crate) fn scan(span: &[u8], needs_status: impl Fn(&Self) -> bool) -> Option<Self> {
+    /// Reads the head of an encoded `Span`; `None` where it has no valid ids.
+    pub(crate) fn scan(span: &[u8]) -> Option<Self> {
+        Self::read(Fields::new(span))
+    }
+
+    /// The same without the status, which is behind the attributes.
+    pub(crate) fn scan_start(span: &[u8]) -> Option<Self> {
+        Self::read(Fields::new(span).take_while(|(number, _)| *number < ATTRIBUTES))
+    }
+
+    fn read<'a>(fields: impl Iterator<Item = (u32, Value<'a>)>) -> Option<Self> {
         let mut head = Self::default();
-        let mut is_decided = false;
-        for field in Fields::new(span) {
-            match field {
-                (9.., _) if !is_decided => {
-                    is_decided = true;
-                    if !needs_status(&head) {
-                        break;
-                    }
-                }
-                _ => {}
-            }
+        for field in fields {
             match field {
                 (1, Value::Bytes(id)) => head.trace_id = u128::from_be_bytes(id.try_into().ok()?),
                 (2, Value::Bytes(id)) => head.span_id = u64::from_be_bytes(id.try_into().ok()?),
@@ -150,6 +151,16 @@ impl SpanHead {
             }
         }
         (head.trace_id != 0 && head.span_id != 0).then_some(head)
+    }
+
+    /// Whether the status of an encoded `Span` is an error. Where the last field is the
+    /// flags, as in the host's own spans, those before them answer for most.
+    pub(crate) fn has_error(span: &[u8]) -> bool {
+        let may_have_one = match span.split_last_chunk::<6>() {
+            Some((before, [0x85, 0x01, ..])) => before.ends_with(&ERROR),
+            _ => true,
+        };
+        may_have_one && Self::scan(span).is_some_and(|head| head.is_error)
     }
 
     pub(crate) fn duration(&self) -> u64 {
@@ -188,7 +199,7 @@ mod tests {
             flags: 257,
             ..Default::default()
         };
-        let head = SpanHead::scan(&span.encode_to_vec(), |_| true).unwrap();
+        let head = SpanHead::scan(&span.encode_to_vec()).unwrap();
         assert_eq!(head.trace_id, u128::from_be_bytes([7; 16]));
         assert_eq!(head.span_id, u64::from_be_bytes([3; 8]));
         assert_eq!(head.parent, u64::from_be_bytes([1; 8]));
@@ -197,20 +208,26 @@ mod tests {
     }
 
     #[test]
-    fn a_status_that_is_not_needed_is_not_read() {
-        let span = Span {
+    fn an_error_is_found_wherever_the_status_stands() {
+        let span = |code, flags| Span {
             trace_id: vec![7; 16],
             span_id: vec![3; 8],
             end_time_unix_nano: 350,
             dropped_attributes_count: 300,
             status: Some(Status {
-                code: 2,
-                ..Default::default()
+                message: "no".to_owned(),
+                code,
             }),
+            flags,
             ..Default::default()
         };
-        let head = SpanHead::scan(&span.encode_to_vec(), |head| head.end != 350);
-        assert!(!head.unwrap().is_error);
+        for flags in [0, 257] {
+            assert!(SpanHead::has_error(&span(2, flags).encode_to_vec()));
+            assert!(!SpanHead::has_error(&span(1, flags).encode_to_vec()));
+            assert!(!SpanHead::has_error(&span(0, flags).encode_to_vec()));
+        }
+        let start = SpanHead::scan_start(&span(2, 257).encode_to_vec()).unwrap();
+        assert_eq!((start.end, start.is_error), (350, false));
     }
 
     #[test]
@@ -224,9 +241,9 @@ mod tests {
         let bytes = span.encode_to_vec();
         for end in 0..bytes.len() {
             // None of these panics.
-            let _ = SpanHead::scan(&bytes[..end], |_| true);
+            let _ = SpanHead::scan(&bytes[..end]);
         }
-        assert_eq!(SpanHead::scan(&[0xff; 40], |_| true), None);
+        assert_eq!(SpanHead::scan(&[0xff; 40]), None);
         assert_eq!(Fields::new(&[0x0a, 0x05, 1]).count(), 0);
         assert_eq!(
             Fields::new(&[0x08, 0x96, 0x01]).next(),

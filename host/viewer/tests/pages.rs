@@ -339,3 +339,26 @@ async fn events_tell_of_what_is_new_and_readers_are_bounded() {
     drop(others);
     assert_eq!(send(&viewer, "GET", "/events").await.status(), 200);
 }
+
+#[test]
+fn the_routes_of_the_admin_port_stay_the_hosts() {
+    for path in [
+        "/",
+        "/ui/logs",
+        "/ui/assets/main.js",
+        "/events",
+        "/api/v3/services",
+    ] {
+        assert!(Viewer::serves(path), "{path}");
+    }
+    for path in [
+        "/livez",
+        "/readyz",
+        "/metrics",
+        "/component",
+        "/component/rollback",
+        "/uix",
+    ] {
+        assert!(!Viewer::serves(path), "{path}");
+    }
+}
