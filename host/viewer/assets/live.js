@@ -94,10 +94,9 @@ export function startLive() {
   const every = document.querySelector("[data-every]");
   if (every instanceof HTMLElement) setInterval(refresh, Number(every.dataset.every));
 
-  const pause = document.getElementById("pause");
-  if (!pause) return;
-  pause.hidden = false;
-  pause.addEventListener("click", () => {
+  document.addEventListener("click", (event) => {
+    const pause = event.target instanceof Element && event.target.closest("#pause");
+    if (!pause) return;
     isPaused = !isPaused;
     pause.setAttribute("aria-pressed", String(isPaused));
     pause.textContent = isPaused ? "Resume" : "Pause";

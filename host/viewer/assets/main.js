@@ -17,7 +17,7 @@ export function enhance(/** @type {ParentNode} */ root) {
     time.textContent = text;
     time.setAttribute("data-local", "");
   }
-  for (const button of root.querySelectorAll("button.copy[hidden]")) button.removeAttribute("hidden");
+  for (const button of root.querySelectorAll("button.copy[hidden], #pause[hidden]")) button.removeAttribute("hidden");
 }
 
 /** Replaces the content of the page by that of another address, and keeps the place. */
