@@ -1,0 +1,31 @@
+//! The viewer that is built into Fanlight: recent traces and log records in memory, their
+//! pages, and Jaeger's query API.
+//!
+//! The host feeds a [`Store`] beside the export of the same telemetry, and answers
+//! requests on its admin port by [`Viewer::respond`]. Nothing here is called by a request
+//! to the component, and nothing knows the host's server: what pages show of the host
+//! comes from a [`HostStatus`].
+
+mod assets;
+mod body;
+mod events;
+mod jaeger;
+mod model;
+mod otlp_json;
+mod pages;
+mod params;
+mod query;
+mod samples;
+mod status;
+mod store;
+mod value;
+mod viewer;
+mod wire;
+
+pub use crate::body::Body;
+pub use crate::status::{
+    Access, ComponentStatus, ComponentVersion, Histogram, HostStatus, Import, Instrument,
+    MetricsStatus, Point, PointValue, SwapOutcome, SwapRecord,
+};
+pub use crate::store::{Store, StoreConfig, StoreCounts};
+pub use crate::viewer::{Viewer, ViewerConfig};

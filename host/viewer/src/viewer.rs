@@ -1,0 +1,259 @@
+//! Answers requests for pages, parts of them and the query API.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use tokio::sync::Semaphore;
+
+use crate::assets;
+use crate::body::Body;
+use crate::jaeger;
+use crate::model::TraceModel;
+use crate::otlp_json;
+use crate::pages::{self, Context};
+use crate::params::Params;
+use crate::samples::{self, Samples};
+use crate::status::HostStatus;
+use crate::store::Store;
+
+/// Readers of events at a time.
+const MAX_READERS: usize = 64;
+/// Pages that are rendered at a time; others wait.
+const MAX_RENDERED: usize = 2;
+
+/// What a [`Viewer`] shows beside the store.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ViewerConfig {
+    /// The address of a Jaeger's page that traces are linked to, such as
+    /// `http://localhost:16686`.
+    pub jaeger_url: Option<String>,
+}
+
+/// Answers requests for the viewer's pages and API.
+#[derive(Clone)]
+pub struct Viewer {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: ViewerConfig,
+    store: Arc<Store>,
+    host: Arc<dyn HostStatus>,
+    samples: Samples,
+    readers: Arc<Semaphore>,
+    rendered: Semaphore,
+}
+
+impl Viewer {
+    /// Makes a viewer of what the store holds and the host says.
+    pub fn new(config: ViewerConfig, store: Arc<Store>, host: Arc<dyn HostStatus>) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                config,
+                store,
+                host,
+                samples: Samples::default(),
+                readers: Arc::new(Semaphore::new(MAX_READERS)),
+                rendered: Semaphore::new(MAX_RENDERED),
+            }),
+        }
+    }
+
+    /// Samples the host's metrics, so that pages show rates over the last minutes. Never
+    /// ends: the caller spawns it, and aborts it with the viewer.
+    pub async fn run(self) {
+        let mut ticks = tokio::time::interval(samples::INTERVAL);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        loop {
+            ticks.tick().await;
+            let metrics = self.inner.host.metrics();
+            self.inner.samples.add(&metrics, SystemTime::now());
+        }
+    }
+
+    /// Whether a path is the viewer's.
+    #[must_use]
+    pub fn serves(path: &str) -> bool {
+        path == "/"
+            || path == EVENTS
+            || path.starts_with(jaeger::PREFIX)
+            || path.starts_with("/ui/")
+    }
+
+    /// The methods that a path of the viewer's takes, as `Allow` lists them.
+    #[must_use]
+    pub fn allow(path: &str) -> &'static str {
+        match path {
+            CLEAR => "POST",
+            _ => "GET, HEAD",
+        }
+    }
+
+    /// Answers a request. Rendering runs on the runtime's threads for blocking work, two
+    /// pages at a time. The caller has checked who asks, and from which origin.
+    pub async fn respond(&self, request: Request<()>) -> Response<Body> {
+        if request.uri().path() == EVENTS && request.method() == Method::GET {
+            return self.inner.events(request.headers());
+        }
+        // The semaphore is never closed.
+        let _permit = self.inner.rendered.acquire().await;
+        let inner = Arc::clone(&self.inner);
+        let rendered = tokio::task::spawn_blocking(move || inner.answer(&request));
+        rendered.await.unwrap_or_else(|_| {
+            plain(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "The page cannot be rendered\n",
+            )
+        })
+    }
+}
+
+const EVENTS: &str = "/events";
+const CLEAR: &str = "/ui/clear";
+const LOGS: &str = "/ui/logs.json";
+
+impl Inner {
+    fn answer(&self, request: &Request<()>) -> Response<Body> {
+        let path = request.uri().path();
+        let allowed = Viewer::allow(path);
+        if !allowed.split(", ").any(|it| it == request.method()) {
+            let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "Another method is needed\n");
+            let allowed = HeaderValue::from_static(allowed);
+            response.headers_mut().insert(header::ALLOW, allowed);
+            return response;
+        }
+        let params = Params::parse(request.uri().query());
+        if let Some(path) = path.strip_prefix(jaeger::PREFIX) {
+            let answer = jaeger::answer(path, &params, &self.store);
+            return json(answer.status, &answer.json);
+        }
+        if path == CLEAR {
+            self.store.clear();
+            return see_other("/");
+        }
+        if let Some(name) = path.strip_prefix(assets::PREFIX) {
+            return asset(name, request.headers());
+        }
+        if path == LOGS {
+            return json(StatusCode::OK, &pages::logs::json(&params, &self.store));
+        }
+        let id = path
+            .strip_prefix("/ui/trace/")
+            .and_then(|it| it.strip_suffix(".json"));
+        if let Some(id) = id {
+            return self.download(id);
+        }
+        let context = Context {
+            store: &self.store,
+            host: &*self.host,
+            config: &self.config,
+            samples: &self.samples,
+            params: &params,
+        };
+        match pages::render(path, &context) {
+            Some(page) => html(page),
+            None => plain(StatusCode::NOT_FOUND, "There is nothing here\n"),
+        }
+    }
+
+    /// A trace as `ExportTraceServiceRequest` of OTLP's JSON.
+    fn download(&self, id: &str) -> Response<Body> {
+        let Some(trace) = jaeger::trace_id(id).and_then(|id| self.store.trace(id)) else {
+            return plain(StatusCode::NOT_FOUND, "This trace is not in memory\n");
+        };
+        let spans = otlp_json::resource_spans(&TraceModel::new(&trace, &[]));
+        json(
+            StatusCode::OK,
+            &serde_json::json!({ "resourceSpans": spans }),
+        )
+    }
+
+    fn events(&self, headers: &HeaderMap) -> Response<Body> {
+        let Ok(place) = Arc::clone(&self.readers).try_acquire_owned() else {
+            return plain(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Other pages read the events already\n",
+            );
+        };
+        let last_seen = headers
+            .get("last-event-id")
+            .and_then(|it| it.to_str().ok()?.parse().ok());
+        let subscription = self.store.events.subscribe(last_seen);
+        let mut response = Response::new(Body::events(subscription, place));
+        set(&mut response, header::CONTENT_TYPE, "text/event-stream");
+        set(&mut response, header::CACHE_CONTROL, "no-store");
+        response
+    }
+}
+
+/// What a page may load and do. Nothing is inline, and nothing comes from elsewhere.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+    connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+fn html(page: pages::Page) -> Response<Body> {
+    let mut response = Response::new(Body::full(page.html.into_string()));
+    if !page.is_found {
+        *response.status_mut() = StatusCode::NOT_FOUND;
+    }
+    let html = "text/html; charset=utf-8";
+    set(&mut response, header::CONTENT_TYPE, html);
+    set(&mut response, header::CONTENT_SECURITY_POLICY, POLICY);
+    set(&mut response, header::CACHE_CONTROL, "no-store");
+    set(&mut response, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(&mut response, header::REFERRER_POLICY, "no-referrer");
+    response
+}
+
+fn asset(name: &str, headers: &HeaderMap) -> Response<Body> {
+    let Some(asset) = assets::find(name) else {
+        return plain(StatusCode::NOT_FOUND, "There is nothing here\n");
+    };
+    let etag = asset.etag();
+    let known = headers.get(header::IF_NONE_MATCH);
+    let is_known = known.is_some_and(|it| it.as_bytes() == etag.as_bytes());
+    let mut response = Response::new(Body::full(match is_known {
+        true => "",
+        false => asset.text,
+    }));
+    if is_known {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    }
+    set(&mut response, header::CONTENT_TYPE, asset.content_type);
+    set(&mut response, header::CACHE_CONTROL, "no-cache");
+    set(&mut response, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    // It is hexadecimal digits in quotes.
+    if let Ok(etag) = HeaderValue::try_from(etag) {
+        response.headers_mut().insert(header::ETAG, etag);
+    }
+    response
+}
+
+fn json(status: StatusCode, value: &serde_json::Value) -> Response<Body> {
+    let mut response = Response::new(Body::full(value.to_string()));
+    *response.status_mut() = status;
+    set(&mut response, header::CONTENT_TYPE, "application/json");
+    set(&mut response, header::CACHE_CONTROL, "no-store");
+    set(&mut response, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    response
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::full(text));
+    *response.status_mut() = status;
+    let text = "text/plain; charset=utf-8";
+    set(&mut response, header::CONTENT_TYPE, text);
+    set(&mut response, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    response
+}
+
+fn see_other(to: &'static str) -> Response<Body> {
+    let mut response = plain(StatusCode::SEE_OTHER, "");
+    set(&mut response, header::LOCATION, to);
+    response
+}
+
+fn set(response: &mut Response<Body>, name: header::HeaderName, value: &'static str) {
+    let value = HeaderValue::from_static(value);
+    response.headers_mut().insert(name, value);
+}
