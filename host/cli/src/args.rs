@@ -5,3 +5,4 @@ pub(crate) mod headers;
 pub(crate) mod limits;
 pub(crate) mod reload;
 pub(crate) mod tls;
+pub(crate) mod viewer;

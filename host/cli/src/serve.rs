@@ -1,6 +1,6 @@
 //! `fanlight serve`.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use crate::args::headers::HeaderArgs;
 use crate::args::limits::{GuestArgs, RequestArgs, ServerArgs, bytes};
 use crate::args::reload::{SwapArgs, Watched};
 use crate::args::tls::TlsArgs;
+use crate::args::viewer::{self, ViewerArgs};
 use crate::cli::boolean;
 use crate::cli::failed;
 use crate::cli::{BAD_USE, FAILED};
@@ -27,6 +28,7 @@ use fanlight_server::Reloader;
 use fanlight_server::RequestLimits;
 use fanlight_server::Server;
 use fanlight_server::SlotError;
+use fanlight_server::Store;
 use fanlight_server::Watch;
 use fanlight_server::{Access, Admin, AdminAddress, AdminState, PrometheusListener};
 use fanlight_server::{ComponentSlot, LoadedComponent};
@@ -86,6 +88,8 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "FANLIGHT_CACHE_DIR", value_name = "FOLDER")]
     cache_dir: Option<PathBuf>,
     #[command(flatten)]
+    viewer: ViewerArgs,
+    #[command(flatten)]
     tls: TlsArgs,
     #[command(flatten)]
     headers: HeaderArgs,
@@ -144,13 +148,19 @@ impl ServeArgs {
         let mut config = TelemetryConfig::from_env(self.service(&slot.current()));
         // Without an address no client could read it.
         config.prometheus &= self.admin != AdminAddress::Off || config.prometheus_address.is_some();
-        let telemetry = match Telemetry::init(&config) {
+        // Without the admin port no client could look at it.
+        let store = match self.admin {
+            AdminAddress::Off => None,
+            AdminAddress::Bind(_) => self.viewer.store(),
+        };
+        let observer = store.as_ref().map(viewer::observer);
+        let telemetry = match Telemetry::init_observed(&config, observer) {
             Ok(telemetry) => telemetry,
             Err(error) => return failed(&error.into(), BAD_USE),
         };
         log.connect(telemetry.host_logger());
         let served = self
-            .serve(slot, &telemetry, requests, tls, access, watch)
+            .serve(slot, &telemetry, requests, tls, access, watch, store)
             .await;
         // Said before flushing, which may take a while where no backend listens.
         let code = match &served {
@@ -177,6 +187,7 @@ impl ServeArgs {
         tls: Option<Arc<Tls>>,
         admin: Option<(SocketAddr, Access)>,
         watch: Option<Watched>,
+        store: Option<Arc<Store>>,
     ) -> anyhow::Result<()> {
         let guests = self.guests.limits();
         let probe = self.swaps.probe(&requests, telemetry, guests);
@@ -206,6 +217,7 @@ impl ServeArgs {
         let _hangups = Hangups::heed(tls.clone())?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         let _renewal = tls.map(Renewal::start);
+        let serving_url = format!("{scheme}://{}", reachable(listener.local_addr()?));
         let component = slot.current();
         tracing::info!(
             component = %self.component.display(),
@@ -219,12 +231,18 @@ impl ServeArgs {
         let reloader = Arc::new(Reloader::new(slot, telemetry, probe));
         let admin = match admin {
             Some((admin, access)) => {
-                tracing::info!("admin: http://{}", admin.local_addr()?);
+                let address = admin.local_addr()?;
+                tracing::info!("admin: http://{address}");
+                let viewer = store.map(|store| {
+                    tracing::info!("viewer: http://{}/", reachable(address));
+                    self.viewer.state(store, serving_url)
+                });
                 let state = AdminState {
                     readiness: server.readiness(),
                     reloader: Arc::clone(&reloader),
                     metrics: telemetry.prometheus(),
                     access,
+                    viewer,
                 };
                 Some(Admin::serve(admin, state))
             }
@@ -300,6 +318,15 @@ impl ServeArgs {
                 None => default_cache_dir(),
             },
         }
+    }
+}
+
+/// An address that a client on this machine can connect to: a wildcard is none.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => (Ipv4Addr::LOCALHOST, address.port()).into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => (Ipv6Addr::LOCALHOST, address.port()).into(),
+        _ => address,
     }
 }
 

@@ -6,8 +6,10 @@
 pub(crate) mod address;
 pub(crate) mod auth;
 pub(crate) mod component;
+pub(crate) mod host_status;
 pub(crate) mod listener;
 pub(crate) mod negotiation;
+pub(crate) mod observer;
 pub(crate) mod responses;
 pub(crate) mod route;
 pub(crate) mod scrape;
@@ -16,24 +18,28 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::Full;
+use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
-use tokio::task::JoinHandle;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
 
 pub use crate::admin::address::AdminAddress;
 pub use crate::admin::auth::{Access, AdminToken};
+use crate::admin::host_status::ServerStatus;
+pub use crate::admin::observer::StoreObserver;
 use crate::admin::route::Route;
 pub use crate::admin::scrape::PrometheusListener;
 use crate::component::reload::Reloader;
 use crate::http::body::drain::DrainOnDrop;
 use crate::http::server::Readiness;
 use fanlight_telemetry::PrometheusText;
+use fanlight_viewer::{Store, Viewer, ViewerConfig};
 
-/// The admin listener's task. It ends with its owner, and its connections with it.
+/// The admin listener's tasks. They end with their owner, and its connections with them.
 pub struct Admin {
-    task: JoinHandle<()>,
+    /// The listener, and what keeps the viewer up to date.
+    _tasks: JoinSet<()>,
 }
 
 /// What the routes answer from.
@@ -46,42 +52,80 @@ pub struct AdminState {
     pub metrics: Option<PrometheusText>,
     /// Who may ask for what.
     pub access: Access,
+    /// The viewer's store and settings, unless it is off.
+    pub viewer: Option<ViewerState>,
+}
+
+/// What the viewer shows.
+pub struct ViewerState {
+    /// Recent traces and log records.
+    pub store: Arc<Store>,
+    /// What else pages need.
+    pub config: ViewerConfig,
+    /// Where the component is served, such as `http://127.0.0.1:8000`.
+    pub serving_url: String,
 }
 
 impl Admin {
     /// Answers on `listener` until it is dropped.
-    pub fn serve(listener: TcpListener, state: AdminState) -> Self {
+    pub fn serve(listener: TcpListener, mut state: AdminState) -> Self {
+        let mut tasks = JoinSet::new();
+        let viewer = state.viewer.take().map(|viewer| {
+            let status = ServerStatus {
+                reloader: Arc::clone(&state.reloader),
+                metrics: state.metrics.clone(),
+                serving_url: viewer.serving_url,
+            };
+            let recorded = state.reloader.recorded();
+            tasks.spawn(pass_on_swaps(recorded, Arc::clone(&viewer.store)));
+            let viewer = Viewer::new(viewer.config, viewer.store, Arc::new(status));
+            tasks.spawn(viewer.clone().run());
+            viewer
+        });
         let state = Arc::new(state);
         let uploads = Arc::new(crate::admin::component::uploads());
         let unwanted = crate::admin::listener::UNWANTED_BYTES.max(state.reloader.max_bytes());
-        let answers = move |request| {
+        let answers = move |request: Request<_>| {
             let (state, uploads) = (Arc::clone(&state), Arc::clone(&uploads));
-            async move { answer(request, &state, &uploads).await }
+            let viewer = viewer.clone();
+            async move {
+                match (Route::of(request.uri().path()), viewer) {
+                    (Some(Route::Viewer), None) | (None, _) => not_found().map(Either::Left),
+                    (Some(Route::Viewer), Some(viewer)) => {
+                        match state.access.check_client(&request) {
+                            Ok(()) => viewer.respond(request.map(drop)).await.map(Either::Right),
+                            Err(refused) => refused.answer_to_browser().map(Either::Left),
+                        }
+                    }
+                    (Some(route), _) => {
+                        let answered = answer(route, request, &state, &uploads).await;
+                        answered.map(Either::Left)
+                    }
+                }
+            }
         };
-        Self {
-            task: tokio::spawn(crate::admin::listener::accept(listener, unwanted, answers)),
-        }
+        tasks.spawn(crate::admin::listener::accept(listener, unwanted, answers));
+        Self { _tasks: tasks }
     }
 }
 
-impl Drop for Admin {
-    fn drop(&mut self) {
-        self.task.abort();
+/// Tells the pages of each swap, rollback and refusal.
+async fn pass_on_swaps(mut recorded: watch::Receiver<u64>, store: Arc<Store>) {
+    while recorded.changed().await.is_ok() {
+        store.component_changed();
     }
+}
+
+fn not_found() -> Response<Full<Bytes>> {
+    crate::admin::responses::problem(StatusCode::NOT_FOUND, "not_found", "There is nothing here")
 }
 
 async fn answer(
+    route: Route,
     request: Request<DrainOnDrop<Incoming>>,
     state: &AdminState,
     uploads: &Semaphore,
 ) -> Response<Full<Bytes>> {
-    let Some(route) = Route::of(request.uri().path()) else {
-        return crate::admin::responses::problem(
-            StatusCode::NOT_FOUND,
-            "not_found",
-            "There is nothing here",
-        );
-    };
     if !route.takes(request.method()) {
         return crate::admin::responses::method_not_allowed(route.allow());
     }
@@ -104,5 +148,6 @@ async fn answer(
         }
         Route::Component => crate::admin::component::get(&state.reloader),
         Route::Rollback => crate::admin::component::roll_back(request.headers(), &state.reloader),
+        Route::Viewer => not_found(),
     }
 }

@@ -32,7 +32,10 @@ mod sandbox;
 mod turn;
 
 pub use admin::auth::{TokenError, UnprotectedAddress};
-pub use admin::{Access, Admin, AdminAddress, AdminState, AdminToken, PrometheusListener};
+pub use admin::{
+    Access, Admin, AdminAddress, AdminState, AdminToken, PrometheusListener, StoreObserver,
+    ViewerState,
+};
 pub use component::outcome::{Outcome, ReloadOutcome};
 pub use component::probe::Probe;
 pub use component::reload::Reloader;
@@ -44,6 +47,7 @@ pub use config::captured_headers::{CapturedHeaders, TooManyHeaders};
 pub use config::trusted_proxies::{NotANetwork, ProxyHeaders, ProxyNetwork, TrustedProxies};
 pub use config::{RequestLimits, ServerLimits};
 pub use error::{Blame, ErrorCodeError, GuestTrap, HandleError, InstantiateError};
+pub use fanlight_viewer::{Store, StoreConfig, ViewerConfig};
 pub use guest_api::GuestLimits;
 pub use http::server::{Readiness, Server, listen};
 pub use http::tls::{Renewal, Tls, TlsError, TlsFiles};

@@ -35,6 +35,8 @@ use crate::propagation::Propagators;
 pub struct TelemetryConfig {
     /// The attributes of the resource, `service.name` among them.
     pub resource: Vec<KeyValue>,
+    /// Whether `OTEL_SDK_DISABLED` turns everything off.
+    pub is_disabled: bool,
     /// Where spans go.
     pub traces: SignalConfig,
     /// Where metrics go.
@@ -116,6 +118,7 @@ impl TelemetryConfig {
         let metric_interval = interval(env, &metrics);
         Self {
             resource,
+            is_disabled: disabled,
             traces,
             metrics,
             prometheus: !disabled,

@@ -60,7 +60,8 @@ use crate::logs::queue::ExportQueue;
 pub use crate::metrics::prometheus::exemplars::{Exemplars, SeriesExemplars};
 pub use crate::metrics::prometheus::text::TextFormat;
 pub use crate::metrics::prometheus::{PrometheusText, RenderError};
-pub use crate::observer::TelemetryObserver;
+pub use crate::metrics::snapshot::{Instrument, InstrumentPoint, InstrumentValue};
+pub use crate::observer::{ExportLogsServiceRequest, TelemetryObserver};
 pub use crate::otlp::error::ExporterError;
 pub use crate::scope::{GUEST_SCOPE, HOST_SCOPE};
 
@@ -180,6 +181,7 @@ impl Telemetry {
             exports.push(Export::new(signal, pipeline, Arc::clone(counts)));
         };
 
+        let observer = observer.filter(|_| !config.is_disabled);
         let mut observe = |observer: &Arc<dyn TelemetryObserver>| {
             let (sender, receiver) = mpsc::channel(1);
             flushes.push(sender);

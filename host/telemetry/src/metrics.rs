@@ -4,3 +4,4 @@ pub(crate) mod exporter;
 pub mod guest;
 pub(crate) mod internal;
 pub(crate) mod prometheus;
+pub(crate) mod snapshot;

@@ -1,6 +1,6 @@
 //! What sees spans and log records beside their export.
 
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+pub use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 
 /// Sees the spans and log records of a [`Telemetry`](crate::Telemetry) soon after their
 /// end, whether or not they are exported: in queues of its own, so that neither it nor

@@ -4,9 +4,12 @@
 //! loopback, and closed to web pages: a foreign name that resolves to 127.0.0.1 is
 //! not a loopback host, and a write from a foreign origin is refused.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
@@ -105,6 +108,11 @@ impl Access {
         if route == Route::Metrics && self.metrics_are_public {
             return Ok(());
         }
+        self.check_client(request)
+    }
+
+    /// Checks who asks, for any route that is not open to all.
+    pub(crate) fn check_client<B>(&self, request: &Request<B>) -> Result<(), Refused> {
         let headers = request.headers();
         let is_write = !matches!(*request.method(), Method::GET | Method::HEAD);
         if is_write && !is_own_origin(headers) {
@@ -113,9 +121,9 @@ impl Access {
         match &self.token {
             None if is_loopback_host(headers) => Ok(()),
             None => Err(Refused::ForeignHost),
-            Some(token) => match bearer(headers) {
+            Some(token) => match shown_token(headers) {
                 None => Err(Refused::NoToken),
-                Some(shown) if token.is(shown) => Ok(()),
+                Some(shown) if token.is(&shown) => Ok(()),
                 Some(_) => Err(Refused::WrongToken),
             },
         }
@@ -208,13 +216,36 @@ impl Refused {
     }
 }
 
-/// The token that a request shows (RFC 6750 §2.1).
-fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+impl Refused {
+    /// The same for a browser, which then asks its user for the token.
+    pub(crate) fn answer_to_browser(&self) -> Response<Full<Bytes>> {
+        let mut response = self.answer();
+        if response.status() == StatusCode::UNAUTHORIZED {
+            let challenge = "Basic realm=\"The admin token is the password\", charset=\"UTF-8\"";
+            let challenge = HeaderValue::from_static(challenge);
+            response
+                .headers_mut()
+                .append(header::WWW_AUTHENTICATE, challenge);
+        }
+        response
+    }
+}
+
+/// The token that a request shows: by `Bearer` (RFC 6750 §2.1), or as the password of
+/// `Basic` (RFC 7617 §2), which browsers ask their user for.
+fn shown_token(headers: &HeaderMap) -> Option<Cow<'_, [u8]>> {
     let value = headers.get(header::AUTHORIZATION)?.as_bytes();
-    let (scheme, token) = value.split_at_checked(7)?;
-    scheme
-        .eq_ignore_ascii_case(b"bearer ")
-        .then(|| token.trim_ascii())
+    let (scheme, credentials) = value.split_at(value.iter().position(|byte| *byte == b' ')?);
+    let credentials = credentials.trim_ascii();
+    if scheme.eq_ignore_ascii_case(b"bearer") {
+        return Some(credentials.into());
+    }
+    if !scheme.eq_ignore_ascii_case(b"basic") {
+        return None;
+    }
+    let decoded = BASE64.decode(credentials).ok()?;
+    let colon = decoded.iter().position(|byte| *byte == b':')?;
+    Some(decoded[colon + 1..].to_vec().into())
 }
 
 /// Whether the one `Host` names this machine's loopback.

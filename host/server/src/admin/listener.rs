@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::Full;
+use http_body::Body;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -35,10 +35,12 @@ const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 
 /// Answers each request by `answer`, until it is dropped; its connections end with it.
 /// It reads not much more than `unwanted_bytes` of a body that it does not use.
-pub(crate) async fn accept<A, F>(listener: TcpListener, unwanted_bytes: usize, answer: A)
+pub(crate) async fn accept<A, F, B>(listener: TcpListener, unwanted_bytes: usize, answer: A)
 where
     A: Fn(Request<DrainOnDrop<Incoming>>) -> F + Clone + Send + 'static,
-    F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();

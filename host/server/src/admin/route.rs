@@ -1,5 +1,6 @@
 //! The paths of the admin port.
 
+use fanlight_viewer::Viewer;
 use http::Method;
 
 /// What the admin port can be asked for.
@@ -10,6 +11,8 @@ pub(crate) enum Route {
     Metrics,
     Component,
     Rollback,
+    /// A page of the viewer, a part of one, or its API.
+    Viewer,
 }
 
 impl Route {
@@ -20,6 +23,7 @@ impl Route {
             "/metrics" => Some(Self::Metrics),
             "/component" => Some(Self::Component),
             "/component/rollback" => Some(Self::Rollback),
+            _ if Viewer::serves(path) => Some(Self::Viewer),
             _ => None,
         }
     }
@@ -30,6 +34,8 @@ impl Route {
             Self::Livez | Self::Readyz | Self::Metrics => "GET, HEAD",
             Self::Component => "GET, HEAD, PUT",
             Self::Rollback => "POST",
+            // The viewer answers for its paths itself.
+            Self::Viewer => "",
         }
     }
 

@@ -21,6 +21,7 @@ use crate::metrics::prometheus::exemplars::Exemplars;
 use crate::metrics::prometheus::family::Names;
 use crate::metrics::prometheus::sdk::SdkReader;
 use crate::metrics::prometheus::text::TextFormat;
+use crate::metrics::snapshot::{self, Instrument};
 
 /// Renders the metrics of host and guests for Prometheus.
 #[derive(Clone, Debug)]
@@ -61,6 +62,14 @@ impl PrometheusText {
         let mut all = self.exemplars.lock();
         all.push(exemplars.clone());
         exemplars
+    }
+
+    /// Reads all instruments, those of guests included. Takes up to milliseconds.
+    ///
+    /// # Errors
+    /// Where they cannot be read, which would be a defect.
+    pub fn instruments(&self) -> Result<Vec<Instrument>, RenderError> {
+        snapshot::read(&self.reader, self.guest_metrics.families())
     }
 
     /// Reads all instruments and renders them, off the serving threads.
