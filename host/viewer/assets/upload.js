@@ -56,7 +56,8 @@ export function startUpload() {
     const file = event.dataTransfer?.files?.[0];
     if (file) offer("PUT", "/component", file);
   });
-  area.querySelector("#rollback")?.addEventListener("submit", (event) => {
+  // The form comes and goes with the component before.
+  area.addEventListener("submit", (event) => {
     event.preventDefault();
     offer("POST", "/component/rollback", null);
   });

@@ -29,9 +29,11 @@ pub(crate) fn page(context: &Context<'_>) -> Page {
                     " " span.muted { "or drop it here, at most " (most) ". The served component stays until the new one has passed its checks." }
                 }
                 p #upload-result role="status" {}
-                @if status.previous.is_some() {
-                    form #rollback method="post" action="/component/rollback" {
-                        button type="submit" { "Roll back to the one before" }
+                div #way-back data-live {
+                    @if status.previous.is_some() {
+                        form method="post" action="/component/rollback" {
+                            button type="submit" { "Roll back to the one before" }
+                        }
                     }
                 }
             }
