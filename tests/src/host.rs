@@ -10,9 +10,10 @@ use bytes::Bytes;
 use fanlight_runner::client::Answer;
 use fanlight_server::{
     Access, Admin, AdminState, AdminToken, ComponentSlot, EngineConfig, GuestLimits, Probe,
-    Readiness, Reloader, Renewal, RequestLimits, Server, ServerLimits, Tls, TlsFiles, Watch,
+    Readiness, Reloader, Renewal, RequestLimits, Server, ServerLimits, Store, StoreObserver, Tls,
+    TlsFiles, ViewerConfig, ViewerState, Watch,
 };
-use fanlight_telemetry::{Telemetry, TelemetryConfig};
+use fanlight_telemetry::{Telemetry, TelemetryConfig, TelemetryObserver};
 use http::Method;
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -43,6 +44,8 @@ pub struct TestHost {
     pub watch: Option<PathBuf>,
     /// The certificate of a host that serves HTTPS.
     pub tls: Option<TlsFiles>,
+    /// What the viewer shows, where the host has one.
+    pub viewer: Option<Arc<Store>>,
 }
 
 impl TestHost {
@@ -64,7 +67,15 @@ impl TestHost {
             max_component_bytes: 64 * 1024 * 1024,
             watch: None,
             tls: None,
+            viewer: None,
         }
+    }
+
+    /// Has the viewer on the admin port.
+    #[must_use]
+    pub fn viewed(mut self) -> Self {
+        self.viewer = Some(Arc::default());
+        self
     }
 
     /// Exports over gRPC, at short intervals, so that tests wait less.
@@ -132,8 +143,12 @@ impl TestHost {
             .await
             .expect("loading does not panic")
             .expect("the component loads");
-        let telemetry = Telemetry::init(&TelemetryConfig::from_vars(self.env, "under-test"))
-            .expect("telemetry starts");
+        let observer = self.viewer.clone().map(|store| {
+            let observer: Arc<dyn TelemetryObserver> = Arc::new(StoreObserver(store));
+            observer
+        });
+        let config = TelemetryConfig::from_vars(self.env, "under-test");
+        let telemetry = Telemetry::init_observed(&config, observer).expect("telemetry starts");
         let slot = Arc::new(slot);
         let probe = self.probe.map(|path| {
             let path = path.parse().expect("a path");
@@ -160,6 +175,11 @@ impl TestHost {
                 reloader: Arc::clone(&reloader),
                 metrics: telemetry.prometheus(),
                 access: Access::new(admin, token).expect("it is on loopback"),
+                viewer: self.viewer.map(|store| ViewerState {
+                    store,
+                    config: ViewerConfig::default(),
+                    serving_url: format!("http://{address}"),
+                }),
             },
         );
         let watch = self.watch.map(|path| Watch::start(path, None, reloader));

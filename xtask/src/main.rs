@@ -6,8 +6,10 @@
 //! build Fanlight.
 
 mod bench;
+mod browser;
 mod cache;
 mod cargo;
+mod circles;
 mod deny;
 mod dist;
 mod fuzz;
@@ -125,6 +127,11 @@ enum Command {
     Deny,
     /// Builds every guest, in release, and prints where
     Guests,
+    /// Tests the viewer's pages in Chromium, and the types of their modules
+    ///
+    /// Needs Node.js with npm and Chromium; without them it is skipped, and demanded
+    /// where the variable CI is set.
+    Browser(browser::Args),
     /// Builds Jaeger once, outside the checkout, and prints where
     Jaeger {
         /// Serve it on its standard ports until Ctrl-C: 16686 for queries, 4317
@@ -162,6 +169,7 @@ fn main() -> ExitCode {
         Command::Fuzz { seconds, target } => fuzz::run(seconds, target),
         Command::Wings => wings::check(),
         Command::Deny => deny::run(),
+        Command::Browser(args) => browser::run(&args),
         Command::Guests => wasm::build_guests().map(|guests| {
             for guest in guests {
                 println!("{}", guest.display());

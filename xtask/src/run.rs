@@ -15,6 +15,7 @@ const WATCH: &str = "FANLIGHT_WATCH";
 /// # Errors
 /// When a build fails, or the server does.
 pub(crate) fn run(listen: SocketAddr, flags: &[OsString]) -> anyhow::Result<()> {
+    eprintln!("xtask: building; from nothing it takes some ten minutes on two cores");
     let demo = wasm::build_demo()?;
     let host = cargo::build_host("release")?;
     // A server on all addresses is reached by this one.
@@ -29,7 +30,9 @@ pub(crate) fn run(listen: SocketAddr, flags: &[OsString]) -> anyhow::Result<()> 
          \n    curl http://{reached}/api/users\
          \n    curl http://{reached}/api/process\
          \n    curl -i http://{reached}/api/error\
-         \n    cargo run -p fanlight-runner -- --base-url http://{reached}\n\
+         \n    cargo run -p fanlight-runner -- --base-url http://{reached} \\\n\
+         \n      --jaeger http://127.0.0.1:9000\n\
+         \n  The viewer at http://127.0.0.1:9000/ shows each request as it happens.\n\
          \n  What is built anew is served at once: change guest/demo, and\n\
          \n    cargo build --release -p fanlight-demo --target wasm32-wasip2\n\
          \n  Ctrl-C stops it.\n"

@@ -59,7 +59,7 @@ pub(crate) fn run(args: &[OsString]) -> anyhow::Result<()> {
     tested
 }
 
-fn is_ci() -> bool {
+pub(crate) fn is_ci() -> bool {
     std::env::var_os("CI").is_some_and(|value| !value.is_empty())
 }
 

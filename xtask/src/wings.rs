@@ -5,12 +5,13 @@
 //! crate nothing does. The check reads the sources as text: paths that begin with
 //! `crate::`, or with as many `super::` as lead there. Comments and tests do not count.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
-use crate::cargo;
+use crate::{cargo, circles};
 
 /// A crate whose wings have an order.
 struct Crate {
@@ -74,7 +75,27 @@ pub(crate) fn check() -> anyhow::Result<()> {
     if count > 0 {
         bail!("{count} uses of wings that are above; the order is in each crate's lib.rs");
     }
+    for sources in [SERVER.sources, TELEMETRY.sources] {
+        if let Some(circle) = circles::find(&uses_in(sources)?) {
+            bail!("files of {sources} use each other: {}", circle.join(", "));
+        }
+    }
     Ok(())
+}
+
+/// What each file of a crate uses of the others, but for the crate's root.
+fn uses_in(sources: &str) -> anyhow::Result<circles::Uses> {
+    let sources = cargo::workspace().join(sources);
+    let files = files(&sources)?;
+    let module = |file: &Path| file.strip_prefix(&sources).map(circles::module);
+    let modules: BTreeSet<_> = files.iter().flat_map(|file| module(file)).collect();
+    let mut uses = circles::Uses::new();
+    for file in &files {
+        let code = without_tests(&without_comments(&fs::read_to_string(file)?));
+        let own = module(file)?;
+        uses.insert(own.clone(), circles::used(&code, &own, &modules));
+    }
+    Ok(uses)
 }
 
 /// The sources below a directory, without files of tests, in the order of their names.

@@ -103,6 +103,14 @@ pub(crate) struct ServeArgs {
     guests: GuestArgs,
 }
 
+/// What the admin port is made of.
+struct AdminPort {
+    address: SocketAddr,
+    access: Access,
+    /// What the viewer shows, unless it is off.
+    store: Option<Arc<Store>>,
+}
+
 impl ServeArgs {
     pub(crate) async fn run(self, log: &HostLog) -> ExitCode {
         if let Err(error) = ignore_others() {
@@ -116,11 +124,17 @@ impl ServeArgs {
             Ok(token) => token,
             Err(error) => return failed(&error, BAD_USE),
         };
-        let access = match self.admin {
+        let admin = match self.admin {
             AdminAddress::Off => None,
             AdminAddress::Bind(address) => match Access::new(address, token) {
-                Ok(access) if self.metrics_public => Some((address, access.with_public_metrics())),
-                Ok(access) => Some((address, access)),
+                Ok(access) => Some(AdminPort {
+                    address,
+                    access: match self.metrics_public {
+                        true => access.with_public_metrics(),
+                        false => access,
+                    },
+                    store: self.viewer.store(),
+                }),
                 Err(error) => return failed(&error.into(), BAD_USE),
             },
         };
@@ -148,19 +162,15 @@ impl ServeArgs {
         let mut config = TelemetryConfig::from_env(self.service(&slot.current()));
         // Without an address no client could read it.
         config.prometheus &= self.admin != AdminAddress::Off || config.prometheus_address.is_some();
-        // Without the admin port no client could look at it.
-        let store = match self.admin {
-            AdminAddress::Off => None,
-            AdminAddress::Bind(_) => self.viewer.store(),
-        };
-        let observer = store.as_ref().map(viewer::observer);
+        let store = admin.as_ref().and_then(|admin| admin.store.as_ref());
+        let observer = store.map(viewer::observer);
         let telemetry = match Telemetry::init_observed(&config, observer) {
             Ok(telemetry) => telemetry,
             Err(error) => return failed(&error.into(), BAD_USE),
         };
         log.connect(telemetry.host_logger());
         let served = self
-            .serve(slot, &telemetry, requests, tls, access, watch, store)
+            .serve(slot, &telemetry, requests, tls, admin, watch)
             .await;
         // Said before flushing, which may take a while where no backend listens.
         let code = match &served {
@@ -185,9 +195,8 @@ impl ServeArgs {
         telemetry: &Telemetry,
         requests: RequestLimits,
         tls: Option<Arc<Tls>>,
-        admin: Option<(SocketAddr, Access)>,
+        admin: Option<AdminPort>,
         watch: Option<Watched>,
-        store: Option<Arc<Store>>,
     ) -> anyhow::Result<()> {
         let guests = self.guests.limits();
         let probe = self.swaps.probe(&requests, telemetry, guests);
@@ -202,7 +211,7 @@ impl ServeArgs {
         let listener = bind(self.listen)?;
         let admin = match admin {
             None => None,
-            Some((address, access)) => Some((bind(address)?, access)),
+            Some(admin) => Some((bind(admin.address)?, admin)),
         };
         let scrapes = match (telemetry.prometheus_address(), telemetry.prometheus()) {
             (Some((host, port)), Some(metrics)) => {
@@ -230,8 +239,8 @@ impl ServeArgs {
         drop(component);
         let reloader = Arc::new(Reloader::new(slot, telemetry, probe));
         let admin = match admin {
-            Some((admin, access)) => {
-                let address = admin.local_addr()?;
+            Some((listener, AdminPort { access, store, .. })) => {
+                let address = listener.local_addr()?;
                 tracing::info!("admin: http://{address}");
                 let viewer = store.map(|store| {
                     tracing::info!("viewer: http://{}/", reachable(address));
@@ -244,7 +253,7 @@ impl ServeArgs {
                     access,
                     viewer,
                 };
-                Some(Admin::serve(admin, state))
+                Some(Admin::serve(listener, state))
             }
             None => None,
         };

@@ -10,7 +10,6 @@ use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
 use crate::config::batch::BatchConfig;
 use crate::config::resource;
-use crate::export::destination::Destination;
 use crate::export::pipeline::ExportPipeline;
 use crate::otlp::closing::Closing;
 use crate::otlp::error::ExporterError;
@@ -53,10 +52,7 @@ impl SpanEncoding {
         )?;
         Ok(Self {
             queue: SpanQueue::new(BatchConfig::default(), true, Arc::default()),
-            exporter: SpanExporter::new(
-                Destination::Export(pipeline),
-                &resource::resource(&config.resource),
-            ),
+            exporter: SpanExporter::new(pipeline.into(), &resource::resource(&config.resource)),
         })
     }
 

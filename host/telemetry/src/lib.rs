@@ -216,7 +216,7 @@ impl Telemetry {
             exported("traces", &pipeline, &counts.traces);
             let (sender, receiver) = mpsc::channel(1);
             flushes.push(sender);
-            let exporter = SpanExporter::new(Destination::Export(pipeline), &resource);
+            let exporter = SpanExporter::new(pipeline.into(), &resource);
             runtime.spawn(crate::logs::queue::run(
                 Arc::clone(&spans),
                 exporter,
@@ -236,7 +236,7 @@ impl Telemetry {
             exported("logs", &pipeline, &counts.logs);
             let (sender, receiver) = mpsc::channel(1);
             flushes.push(sender);
-            let destination = Destination::Export(pipeline.with_unsupported_backoff());
+            let destination = Destination::from(pipeline.with_unsupported_backoff());
             let exporter = LogExporter::new(destination, &resource);
             runtime.spawn(crate::logs::queue::run(
                 Arc::clone(&records),

@@ -1,4 +1,4 @@
-//! What the viewer's pages say of the host: the component, its swaps, the metrics.
+//! What the viewer's pages show beside telemetry: the component, its swaps, the metrics.
 
 use std::sync::Arc;
 

@@ -12,7 +12,7 @@ use crate::component::swap_error::SwapError;
 /// The most entries that are kept; the oldest go first.
 const KEPT: usize = 50;
 
-/// What became of one offer or rollback.
+/// How one offer or rollback ended.
 #[derive(Clone, Debug)]
 pub(crate) struct HistoryEntry {
     pub(crate) at: SystemTime,

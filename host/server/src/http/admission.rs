@@ -1,7 +1,7 @@
-//! The places for instances, and who waits for one.
+//! Permits for instances, and the requests that wait for one.
 //!
-//! A place is held by a guest for as long as it lives, its time after the
-//! answer included. One that was joined of several components holds as many.
+//! A guest holds its permit for as long as it lives, its time after the response
+//! included. A composed component counts once for each linear memory.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -17,28 +17,28 @@ use tokio_util::sync::CancellationToken;
 use crate::config::RequestLimits;
 use crate::error::HandleError;
 
-/// A guest's place, or places; they are free again when this is dropped.
+/// A guest's permit, for one instance or more; free again when it is dropped.
 pub(crate) type InstancePermit = OwnedSemaphorePermit;
 
-/// The places for instances of one server.
+/// The permits for instances of one server.
 #[derive(Debug)]
 pub(crate) struct AdmissionControl {
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     waiting: Arc<AtomicI64>,
-    patience: Duration,
+    queue_timeout: Duration,
     refused: Counter<u64>,
 }
 
 impl AdmissionControl {
-    /// Makes as many places as instances may live at once.
+    /// Makes as many permits as instances may live at once.
     pub(crate) fn new(limits: &RequestLimits, meter: &Meter) -> Self {
-        let places = Arc::new(Semaphore::new(limits.max_instances.get() as usize));
+        let permits = Arc::new(Semaphore::new(limits.max_instances.get() as usize));
         let waiting = Arc::new(AtomicI64::new(0));
-        observe(meter, limits.max_instances, &places, &waiting);
+        observe(meter, limits.max_instances, &permits, &waiting);
         Self {
-            places,
+            permits,
             waiting,
-            patience: limits.queue_timeout.min(limits.request_timeout),
+            queue_timeout: limits.queue_timeout.min(limits.request_timeout),
             refused: meter
                 .u64_counter("fanlight.instances.refused")
                 .with_unit("{request}")
@@ -47,33 +47,33 @@ impl AdmissionControl {
         }
     }
 
-    /// As many places, if they are free and no request waits for some.
+    /// `count` permits, if they are free and no request waits.
     pub(crate) fn free(&self, count: u32) -> Option<InstancePermit> {
-        let places = Arc::clone(&self.places);
-        places.try_acquire_many_owned(count).ok()
+        let permits = Arc::clone(&self.permits);
+        permits.try_acquire_many_owned(count).ok()
     }
 
-    /// Waits for as many places: at most for the queue timeout, or for the request
-    /// timeout where that is shorter, from when the request `begun`.
+    /// Waits for `count` permits: at most for the queue timeout, or for the request
+    /// timeout where that is shorter, from when the request was received.
     ///
     /// # Errors
     /// Where they did not become free in time, or `stopped` was cancelled.
     ///
     /// # Cancel safety
-    /// Dropped, it no longer waits, and no place is lost.
+    /// Dropped, it no longer waits, and no permit is lost.
     pub(crate) async fn wait(
         &self,
         count: u32,
-        begun: Instant,
+        received_at: Instant,
         stopped: &CancellationToken,
     ) -> Result<InstancePermit, HandleError> {
         let _waiting = Waiting::one_more(&self.waiting);
-        let free = Arc::clone(&self.places).acquire_many_owned(count);
+        let free = Arc::clone(&self.permits).acquire_many_owned(count);
         let refusal = tokio::select! {
             biased;
             () = stopped.cancelled() => HandleError::Unavailable,
-            place = timeout_at(begun + self.patience, free) => match place {
-                Ok(Ok(place)) => return Ok(place),
+            permit = timeout_at(received_at + self.queue_timeout, free) => match permit {
+                Ok(Ok(permit)) => return Ok(permit),
                 Ok(Err(_)) | Err(_) => HandleError::Overloaded,
             }
         };
@@ -101,15 +101,15 @@ impl Drop for Waiting<'_> {
 
 /// Registers what is counted when it is asked for. Up-down counters, as they
 /// add up over servers.
-fn observe(meter: &Meter, limit: NonZeroU32, places: &Arc<Semaphore>, waiting: &Arc<AtomicI64>) {
+fn observe(meter: &Meter, limit: NonZeroU32, permits: &Arc<Semaphore>, waiting: &Arc<AtomicI64>) {
     let limit = i64::from(limit.get());
-    let places = Arc::clone(places);
+    let permits = Arc::clone(permits);
     meter
         .i64_observable_up_down_counter("fanlight.instances.live")
         .with_unit("{instance}")
         .with_description("Instances that live, with those whose answer is out")
         .with_callback(move |observer| {
-            let free = i64::try_from(places.available_permits()).unwrap_or(limit);
+            let free = i64::try_from(permits.available_permits()).unwrap_or(limit);
             observer.observe(limit - free, &[]);
         })
         .build();

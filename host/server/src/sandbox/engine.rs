@@ -21,7 +21,7 @@ use fanlight_telemetry::TelemetryError;
 const IDLE_BUDGET: usize = 1024 * 1024 * 1024;
 /// The most that one slot may keep. All of it is cleared after each instance, so
 /// more costs small guests more than it saves large ones.
-const MAX_KEEP_RESIDENT: usize = 128 * 1024;
+pub(crate) const MAX_KEEP_RESIDENT: usize = 128 * 1024;
 /// Slots for what is no request: the probe of a component before it is served, of
 /// up to as many parts.
 const PROBE_SLOTS: u32 = 4;

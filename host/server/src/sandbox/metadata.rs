@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use wasmparser::{ComponentName, KnownCustom, Parser, Payload};
+use wasmparser::{ComponentName, Global, KnownCustom, Operator, Parser, Payload, ValType};
 
 /// The longest name or version that a component may claim; a longer one is none.
 const MAX_CLAIM_BYTES: usize = 64;
@@ -54,10 +54,13 @@ pub(crate) struct Claims {
     pub(crate) name: Option<Arc<str>>,
     /// The custom section `version`.
     pub(crate) version: Option<Arc<str>>,
+    /// The size of its stack, in bytes, as LLVM lays one out: the value that the first
+    /// global of a module, its stack pointer, begins with. The largest of its modules.
+    pub(crate) stack_bytes: u32,
 }
 
 impl Claims {
-    /// Reads the sections of the component itself, not those of its parts.
+    /// Reads the sections of the component itself, and of its parts the stacks alone.
     /// What is too long or no plain text is not said.
     fn read(bytes: &[u8]) -> Self {
         let mut claims = Self::default();
@@ -82,10 +85,25 @@ impl Claims {
                     }
                     _ => {}
                 },
+                Payload::GlobalSection(globals) => {
+                    let first = globals.into_iter().next().and_then(Result::ok);
+                    let stack = first.as_ref().and_then(stack_pointer).unwrap_or_default();
+                    claims.stack_bytes = claims.stack_bytes.max(stack);
+                }
                 _ => {}
             }
         }
         claims
+    }
+}
+
+/// The value that a global begins with, if it can be a stack pointer.
+fn stack_pointer(global: &Global<'_>) -> Option<u32> {
+    let is_one = global.ty.mutable && global.ty.content_type == ValType::I32;
+    let mut begins = global.init_expr.get_operators_reader();
+    match begins.read() {
+        Ok(Operator::I32Const { value }) if is_one => u32::try_from(value).ok(),
+        _ => None,
     }
 }
 
@@ -137,6 +155,24 @@ mod tests {
         assert_eq!(Claims::read(&bytes).version, None);
         let bytes = component(&[&nested, &custom("version", "1.0.0")]);
         assert_eq!(Claims::read(&bytes).version.as_deref(), Some("1.0.0"));
+    }
+
+    #[test]
+    fn the_stack_is_what_the_first_global_begins_with() {
+        let stack = |module: &str| {
+            let text = format!("(component (core module {module}))");
+            Claims::read(&wat::parse_str(text).unwrap()).stack_bytes
+        };
+        let global = "(global (mut i32) (i32.const 1048576))";
+        assert_eq!(stack(global), 1024 * 1024);
+        assert_eq!(stack(&format!("(global i32 (i32.const 7)) {global}")), 0);
+        for other in [
+            "",
+            "(global (mut i64) (i64.const 7))",
+            "(global (mut i32) (i32.const -1))",
+        ] {
+            assert_eq!(stack(other), 0, "{other}");
+        }
     }
 
     #[test]

@@ -11,9 +11,15 @@ use crate::otlp::request::EncodedTraces;
 /// Where the batches of a queue go.
 pub(crate) enum Destination {
     /// To a backend or standard output.
-    Export(ExportPipeline),
+    Export(Box<ExportPipeline>),
     /// To what sees them beside that.
     Observer(Arc<dyn TelemetryObserver>),
+}
+
+impl From<ExportPipeline> for Destination {
+    fn from(pipeline: ExportPipeline) -> Self {
+        Self::Export(Box::new(pipeline))
+    }
 }
 
 impl Destination {

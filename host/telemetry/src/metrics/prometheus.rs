@@ -69,7 +69,7 @@ impl PrometheusText {
     /// # Errors
     /// Where they cannot be read, which would be a defect.
     pub fn instruments(&self) -> Result<Vec<Instrument>, RenderError> {
-        snapshot::read(&self.reader, self.guest_metrics.families())
+        Ok(snapshot::read(&self.reader, self.guest_metrics.families())?)
     }
 
     /// Reads all instruments and renders them, off the serving threads.

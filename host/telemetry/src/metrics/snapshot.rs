@@ -1,6 +1,7 @@
 //! The instruments as they stand now, for what shows them in the process itself.
 
-use crate::metrics::prometheus::RenderError;
+use opentelemetry_sdk::error::OTelSdkError;
+
 use crate::metrics::prometheus::family::{Family, Kind, Value};
 use crate::metrics::prometheus::sdk::SdkReader;
 use crate::scope::HOST_SCOPE;
@@ -51,7 +52,7 @@ pub enum InstrumentValue {
 pub(crate) fn read(
     reader: &SdkReader,
     guests: Vec<Family>,
-) -> Result<Vec<Instrument>, RenderError> {
+) -> Result<Vec<Instrument>, OTelSdkError> {
     let families = reader.families()?.into_iter().chain(guests);
     let instruments = families.filter(|family| family.kind != Kind::Info);
     Ok(instruments.map(instrument).collect())

@@ -17,7 +17,6 @@ use prost::Message;
 
 use crate::TelemetryConfig;
 use crate::config::batch::BatchConfig;
-use crate::export::destination::Destination;
 use crate::export::pipeline::ExportPipeline;
 use crate::otlp::closing::Closing;
 use crate::trace::batch::SpanExporter;
@@ -129,10 +128,7 @@ fn spans_of_every_length_are_written_as_prost_writes_them() {
         Closing::default(),
     )
     .unwrap();
-    let exporter = SpanExporter::new(
-        Destination::Export(pipeline),
-        &Resource::builder_empty().build(),
-    );
+    let exporter = SpanExporter::new(pipeline.into(), &Resource::builder_empty().build());
     let template = spans().remove(0);
     for length in (0..400).chain(16_100..16_500).chain([2_097_151, 2_097_152]) {
         let text = "x".repeat(length);
@@ -184,7 +180,7 @@ async fn spans_are_what_the_stock_exporter_sends() {
         Closing::default(),
     )
     .unwrap();
-    let exporter = SpanExporter::new(Destination::Export(pipeline), &resource);
+    let exporter = SpanExporter::new(pipeline.into(), &resource);
     let queue = SpanQueue::new(BatchConfig::default(), true, Arc::default());
     for span in spans() {
         queue.push(&span);
