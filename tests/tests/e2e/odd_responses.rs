@@ -130,6 +130,7 @@ impl Odd {
         Self {
             body: None,
             error_type: Some("body_aborted"),
+            is_logged: true,
             ..Self::whole(query)
         }
     }
