@@ -39,7 +39,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     };
     let packages = packages()?;
     types(&packages)?;
-    let demo = cargo::build(["--package", "fanlight-viewer", "--example", "demo"])?
+    // With the features of the whole workspace: its tests have built the rest so.
+    let demo = cargo::build(["--workspace", "--example", "demo"])?
         .pop()
         .context("cargo built no example called demo")?;
     let served = Demo::start(&demo)?;
