@@ -30,8 +30,7 @@ pub(crate) fn run(listen: SocketAddr, flags: &[OsString]) -> anyhow::Result<()> 
          \n    curl http://{reached}/api/users\
          \n    curl http://{reached}/api/process\
          \n    curl -i http://{reached}/api/error\
-         \n    cargo run -p fanlight-runner -- --base-url http://{reached} \\\n\
-         \n      --jaeger http://127.0.0.1:9000\n\
+         \n    cargo run -p fanlight-runner -- --base-url http://{reached} --jaeger http://127.0.0.1:9000\n\
          \n  The viewer at http://127.0.0.1:9000/ shows each request as it happens.\n\
          \n  What is built anew is served at once: change guest/demo, and\n\
          \n    cargo build --release -p fanlight-demo --target wasm32-wasip2\n\
