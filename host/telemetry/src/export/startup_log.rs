@@ -13,7 +13,7 @@ pub(crate) async fn notice_absent_collector(config: TelemetryConfig) {
             .is_err()
         {
             tracing::info!(
-                "no collector at localhost:{port}: {} go nowhere until one listens there, or \
+                "no collector at localhost:{port}: {} are not exported until one listens there, or \
                  OTEL_EXPORTER_OTLP_ENDPOINT names another",
                 signals.join(", ")
             );
