@@ -7,8 +7,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use crate::client::{ClientArgs, SwapArgs};
-use crate::serve::ServeArgs;
+use crate::commands::client::{ClientArgs, SwapArgs};
+use crate::commands::serve::ServeArgs;
 use crate::variables;
 
 /// Exit code of a run that failed.

@@ -3,12 +3,11 @@
 mod admin_client;
 mod args;
 mod cli;
-mod client;
+mod commands;
 mod help;
 mod log;
 #[cfg(test)]
 mod reference;
-mod serve;
 mod signals;
 mod stderr;
 mod variables;

@@ -1,0 +1,4 @@
+//! The commands, a file each: flags, what is done, the exit code.
+
+pub(crate) mod client;
+pub(crate) mod serve;
