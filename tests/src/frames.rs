@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -175,10 +176,21 @@ impl Connection {
     /// Connects and begins.
     pub async fn open(address: SocketAddr) -> Self {
         let mut connection = Self::unread(address).await;
-        let seen = Arc::clone(&connection.seen);
-        let reader = connection.reader.take().expect("nobody reads yet");
-        connection.reading = Some(tokio::spawn(read(reader, seen)));
+        connection.read_with_pauses(Duration::ZERO);
         connection
+    }
+
+    /// Connects and begins, and reads less than the server could send.
+    pub async fn slow(address: SocketAddr) -> Self {
+        let mut connection = Self::unread(address).await;
+        connection.read_with_pauses(Duration::from_millis(5));
+        connection
+    }
+
+    fn read_with_pauses(&mut self, pause: Duration) {
+        let seen = Arc::clone(&self.seen);
+        let reader = self.reader.take().expect("read once");
+        self.reading = Some(tokio::spawn(read(reader, pause, seen)));
     }
 
     /// Sends bytes; tells whether the server took them.
@@ -242,18 +254,23 @@ impl Drop for Connection {
     }
 }
 
-async fn read(mut reader: OwnedReadHalf, seen: Arc<Mutex<Seen>>) {
-    let mut bytes = Vec::new();
+async fn read(mut reader: OwnedReadHalf, pause: Duration, seen: Arc<Mutex<Seen>>) {
+    // Few enough bytes that a pause tells.
+    let mut bytes = Vec::with_capacity(4096);
     // A reset is an end as well.
     while let Ok(1..) = reader.read_buf(&mut bytes).await {
         let mut at = 0;
-        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some((frame, length)) = parse(&bytes[at..]) {
-            seen.frames.push(frame);
-            at += length;
+        {
+            let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+            while let Some((frame, length)) = parse(&bytes[at..]) {
+                seen.frames.push(frame);
+                at += length;
+            }
         }
-        drop(seen);
         bytes.drain(..at);
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
     }
     seen.lock().unwrap_or_else(PoisonError::into_inner).is_ended = true;
 }

@@ -168,6 +168,24 @@ async fn settings_and_pings_keep_no_connection_open() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_reads_the_answers_to_its_flood_slowly_is_let_go() {
+    let flooded = Flooded::start(&["--header-timeout=1s"]).await;
+    for (frame, name) in answered() {
+        let mut connection = Connection::slow(flooded.program.address).await;
+        let many = vec![frame; 1_000];
+        // The server's writes wait for the client at almost any time.
+        let flood = async {
+            while connection.send_all(&many).await {
+                connection.forget();
+            }
+        };
+        let ended = tokio::time::timeout(PATIENCE, flood).await;
+        assert!(ended.is_ok(), "a flood of {name} goes on");
+    }
+    flooded.demand_health().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_reads_no_answers_to_its_flood_is_let_go() {
     let flags = ["--header-timeout=1s", "--stream-idle-timeout=1s"];
     let flooded = Flooded::start(&flags).await;

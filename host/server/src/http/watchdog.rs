@@ -226,13 +226,17 @@ impl ConnectionMonitor {
         };
         let blocked = self.write_blocked.load(Ordering::Relaxed);
         let is_stuck = blocked && since(&self.written_at) >= limits.stream_idle_timeout;
+        let is_open = self.open.load(Ordering::Acquire) > 0;
         // What was answered may still be on its way to a client that reads slowly.
-        if !blocked && self.open.load(Ordering::Acquire) == 0 {
+        // Without such bytes a write that waits answers PINGs or SETTINGS, and these
+        // keep no connection open.
+        let held = self.held.load(Ordering::Relaxed) > 0;
+        if !is_open && !is_stuck && !(blocked && held) {
             if self.is_closing_or_read() {
                 return Verdict::Well(limits.shortest() / LOOKS);
             }
             let mut idle = since(&self.idle_since);
-            if self.held.load(Ordering::Relaxed) > 0 {
+            if held {
                 idle = idle.min(since(&self.written_at));
             }
             return match limits.header_timeout.checked_sub(idle) {
