@@ -92,7 +92,7 @@ impl Admin {
                 match (Route::of(request.uri().path()), viewer) {
                     (Some(Route::Viewer), None) | (None, _) => not_found().map(Either::Left),
                     (Some(Route::Viewer), Some(viewer)) => {
-                        match state.access.check_client(&request) {
+                        match state.access.check(Route::Viewer, &request) {
                             Ok(()) => viewer.respond(request.map(drop)).await.map(Either::Right),
                             Err(refused) => refused.answer_to_browser().map(Either::Left),
                         }

@@ -1,12 +1,14 @@
 //! The metrics as Prometheus scrapes them.
 
+use std::collections::HashSet;
 use std::io::Read;
 
-use fanlight_tests::client::trace_of;
+use fanlight_tests::client::{Ask, trace_of};
 use fanlight_tests::collector::Collector;
 use fanlight_tests::eventually_async;
 use fanlight_tests::fixture::{DEMO, FAULTS, SHOWCASE};
 use fanlight_tests::host::{RunningHost, TestHost};
+use fanlight_tests::program::Program;
 use fanlight_tests::prometheus::{Families, parse};
 use http::Method;
 
@@ -156,6 +158,44 @@ async fn names_that_clash_leave_a_text_that_can_be_read() {
         assert!(kinds[0].is_some() != kinds[1].is_some(), "{kinds:?}");
         assert!(kinds[2].is_some(), "{kinds:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_metric_that_is_left_out_is_logged_once_with_what_took_its_name() {
+    const LEFT_OUT: &str = "left out of /metrics: another metric has";
+    let faults = FAULTS.path();
+    let mut program = Program::new([
+        "serve",
+        faults.to_str().unwrap(),
+        "--listen=127.0.0.1:0",
+        "--admin=127.0.0.1:0",
+    ])
+    .env("OTEL_SDK_DISABLED", "false")
+    .env("OTEL_TRACES_EXPORTER", "none")
+    .env("OTEL_METRICS_EXPORTER", "prometheus")
+    .env("OTEL_LOGS_EXPORTER", "none")
+    .serve()
+    .await;
+    let admin = program.admin.unwrap();
+    for _ in 0..3 {
+        assert_eq!(program.get("/clash").send().await.status, 200);
+        assert_eq!(Ask::get(admin, "/metrics").send().await.status, 200);
+    }
+    program.signal("TERM").await;
+    assert_eq!(program.exit_code().await, Some(0));
+    let said = program.said();
+    let lines: Vec<_> = said.lines().filter(|it| it.contains(LEFT_OUT)).collect();
+    // Which of them came first is the collector's order: the histogram, or those
+    // that have a name of its lines.
+    assert!(!lines.is_empty(), "{said}");
+    for line in &lines {
+        for field in ["metric=\"", "scope=\"", "taken_by=\"", "taken_by_scope=\""] {
+            assert!(line.contains(field), "no {field} in {line}");
+        }
+    }
+    let fields = |line: &&str| line.split_once(LEFT_OUT).unwrap().1.to_owned();
+    let different: HashSet<_> = lines.iter().map(fields).collect();
+    assert_eq!(different.len(), lines.len(), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -108,11 +108,6 @@ impl Access {
         if route == Route::Metrics && self.metrics_are_public {
             return Ok(());
         }
-        self.check_client(request)
-    }
-
-    /// Checks who asks, for any route that is not open to all.
-    pub(crate) fn check_client<B>(&self, request: &Request<B>) -> Result<(), Refused> {
         let headers = request.headers();
         let is_write = !matches!(*request.method(), Method::GET | Method::HEAD);
         if is_write && !is_own_origin(headers) {
