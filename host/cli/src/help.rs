@@ -7,6 +7,19 @@ Values:
   written 30s or 500ms, sizes 64MiB. In a variable, a flag without a value is true,
   1, yes, on or false, 0, no, off; the server does not start with another word.
 
+Configuration file:
+  A flag or a variable overrides the file. The keys of the file are the long flags
+  without the dashes, and `component`. A flag that may be repeated takes an array.
+  Paths are relative to the working directory. The server does not start with an
+  unknown key or a wrong value. A token is no key: `admin-token-file` names a file
+  that holds it.
+
+    component = \"hello.wasm\"
+    listen = \"0.0.0.0:8000\"
+    max-instances = 1000
+    watch = true
+    trust-proxy = [\"10.0.0.0/8\", \"192.0.2.1\"]
+
 Other variables:
   FANLIGHT_LOG                 what the log says, such as debug or warn [default: info];
                                the lines that components print have the target guest

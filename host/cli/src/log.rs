@@ -1,5 +1,6 @@
 //! The host's own log: on stderr, and as log records once there is telemetry.
 
+use std::ffi::OsString;
 use std::fmt;
 
 use tracing::Subscriber;
@@ -38,7 +39,9 @@ pub(crate) fn init() -> HostLog {
     // Tests run several commands in one process; the first log serves them all.
     let _ = subscriber(filter, records.clone()).try_init();
     if let (Some(named), Some(None)) = (named, level) {
-        tracing::warn!("OTEL_LOG_LEVEL={named}: not supported; ignored");
+        tracing::warn!(
+            "OTEL_LOG_LEVEL={named}: expected none, error, warn, info, debug or trace; info is used"
+        );
     }
     records
 }
@@ -47,10 +50,9 @@ pub(crate) fn init() -> HostLog {
 /// another it would hide the most verbose level that the first filter lets
 /// through, and the filter would check every span of the engine, twice a call.
 fn subscriber(filter: EnvFilter, records: HostLog) -> impl SubscriberInitExt + Subscriber {
-    let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let stderr = tracing_subscriber::fmt::layer()
         .with_writer(Stderr)
-        .with_ansi(is_terminal)
+        .with_ansi(is_coloured(|name| std::env::var_os(name)))
         .with_target(false)
         .fmt_fields(ForPeople)
         .with_filter(filter_fn(|said| said.target() != RECORD_TARGET));
@@ -58,6 +60,13 @@ fn subscriber(filter: EnvFilter, records: HostLog) -> impl SubscriberInitExt + S
         .with(filter)
         .with(records)
         .with(stderr)
+}
+
+/// Whether the log has colours: on a terminal that shows them, unless `NO_COLOR` is set.
+fn is_coloured(variable: impl Fn(&str) -> Option<OsString>) -> bool {
+    let is_off = variable("NO_COLOR").is_some_and(|it| !it.is_empty())
+        || variable("TERM").is_some_and(|it| it == "dumb");
+    !is_off && std::io::IsTerminal::is_terminal(&std::io::stderr())
 }
 
 fn variable(name: &str) -> Option<String> {
