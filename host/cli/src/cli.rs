@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::commands::client::{ClientArgs, HealthArgs, SwapArgs};
+use crate::commands::generate::{CompletionsArgs, ManArgs};
 use crate::commands::serve::ServeArgs;
 use crate::config_file::{self, Refusal};
 use crate::variables;
@@ -35,6 +36,10 @@ enum Command {
     Rollback(ClientArgs),
     /// Asks a running server whether it is ready; exit code 0 says yes
     Health(HealthArgs),
+    /// Prints a script that completes commands and flags in a shell
+    Completions(CompletionsArgs),
+    /// Writes manual pages
+    Man(ManArgs),
 }
 
 impl Cli {
@@ -97,6 +102,8 @@ impl Cli {
             Command::Swap(args) => runtime.block_on(args.run()),
             Command::Rollback(args) => runtime.block_on(args.roll_back()),
             Command::Health(args) => runtime.block_on(args.run()),
+            Command::Completions(args) => args.run(),
+            Command::Man(args) => args.run(),
         };
         // All that has to end has ended; a thread that reads a file, say from a
         // share that hangs, is not waited for.

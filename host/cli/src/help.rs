@@ -47,3 +47,16 @@ Exit codes:
   0  done: the server has swapped or rolled back, or it is ready
   1  the server refused or is not ready, or no server answers
   2  bad use: a flag, a FANLIGHT_ variable, a file that cannot be read";
+
+/// Below the flags of `fanlight completions`.
+pub(crate) const COMPLETIONS: &str = "\
+Examples:
+  fanlight completions bash > ~/.local/share/bash-completion/completions/fanlight
+  fanlight completions zsh > ~/.zfunc/_fanlight    # fpath+=~/.zfunc before compinit
+  fanlight completions fish > ~/.config/fish/completions/fanlight.fish";
+
+/// Below the flags of `fanlight man`.
+pub(crate) const MAN: &str = "\
+Example:
+  fanlight man ~/.local/share/man/man1
+  man fanlight-serve";
