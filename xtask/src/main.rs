@@ -1,5 +1,5 @@
 //! The project's own commands: `cargo xtask run | test | bench | pieces |
-//! instructions | dist | profile | soak | fuzz | wings | deny | guests |
+//! instructions | dist | package | profile | soak | fuzz | wings | deny | guests |
 //! jaeger | otelcol | reference | prose`.
 //!
 //! Each is what plain cargo does, in the right order; nothing here is needed to
@@ -17,6 +17,7 @@ mod go;
 mod instructions;
 mod jaeger;
 mod otelcol;
+mod package;
 mod pieces;
 mod prose;
 mod reference;
@@ -93,6 +94,12 @@ enum Command {
         #[arg(long)]
         without_profile: bool,
     },
+    /// Packages the crates that are published, and compiles them from their packages
+    Package {
+        /// Build each from nothing as well, as `cargo publish` does
+        #[arg(long)]
+        verify: bool,
+    },
     /// Counts anew where the server's code goes, and prints where the counts are
     ///
     /// For the optimiser; kept in ~/.cache/fanlight/profile. Builds for some ten
@@ -161,6 +168,10 @@ fn main() -> ExitCode {
         }
         .map(|path| {
             println!("{}", path.display());
+        }),
+        Command::Package { verify } => package::run(match verify {
+            true => package::Check::Whole,
+            false => package::Check::Quick,
         }),
         Command::Profile => dist::profile().map(|path| {
             println!("{}", path.display());
