@@ -1,5 +1,5 @@
 //! The project's own commands: `cargo xtask run | test | bench | pieces |
-//! instructions | dist | package | profile | soak | fuzz | wings | deny | guests |
+//! instructions | dist | package | release | profile | soak | fuzz | wings | deny | guests |
 //! jaeger | otelcol | reference | prose`.
 //!
 //! Each is what plain cargo does, in the right order; nothing here is needed to
@@ -21,6 +21,7 @@ mod package;
 mod pieces;
 mod prose;
 mod reference;
+mod release;
 mod run;
 mod test;
 mod tool;
@@ -100,6 +101,11 @@ enum Command {
         #[arg(long)]
         verify: bool,
     },
+    /// Makes the archive of a release for this platform, and prints where
+    ///
+    /// It has the program as `cargo xtask dist` builds it, manual pages, completions, the
+    /// licences of all dependencies, and an SBOM (CycloneDX).
+    Release(release::Args),
     /// Counts anew where the server's code goes, and prints where the counts are
     ///
     /// For the optimiser; kept in ~/.cache/fanlight/profile. Builds for some ten
@@ -173,6 +179,7 @@ fn main() -> ExitCode {
             true => package::Check::Whole,
             false => package::Check::Quick,
         }),
+        Command::Release(args) => release::run(&args),
         Command::Profile => dist::profile().map(|path| {
             println!("{}", path.display());
         }),
