@@ -50,9 +50,10 @@ pub(crate) fn init() -> HostLog {
 /// another it would hide the most verbose level that the first filter lets
 /// through, and the filter would check every span of the engine, twice a call.
 fn subscriber(filter: EnvFilter, records: HostLog) -> impl SubscriberInitExt + Subscriber {
+    let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let stderr = tracing_subscriber::fmt::layer()
         .with_writer(Stderr)
-        .with_ansi(is_coloured(|name| std::env::var_os(name)))
+        .with_ansi(is_terminal && allows_colours(|name| std::env::var_os(name)))
         .with_target(false)
         .fmt_fields(ForPeople)
         .with_filter(filter_fn(|said| said.target() != RECORD_TARGET));
@@ -62,11 +63,10 @@ fn subscriber(filter: EnvFilter, records: HostLog) -> impl SubscriberInitExt + S
         .with(stderr)
 }
 
-/// Whether the log has colours: on a terminal that shows them, unless `NO_COLOR` is set.
-fn is_coloured(variable: impl Fn(&str) -> Option<OsString>) -> bool {
-    let is_off = variable("NO_COLOR").is_some_and(|it| !it.is_empty())
-        || variable("TERM").is_some_and(|it| it == "dumb");
-    !is_off && std::io::IsTerminal::is_terminal(&std::io::stderr())
+/// Whether a terminal may get colours: it shows them, and `NO_COLOR` is not set.
+fn allows_colours(variable: impl Fn(&str) -> Option<OsString>) -> bool {
+    let is_off = variable("NO_COLOR").is_some_and(|it| !it.is_empty());
+    !is_off && variable("TERM").is_none_or(|it| it != "dumb")
 }
 
 fn variable(name: &str) -> Option<String> {
@@ -149,6 +149,19 @@ mod tests {
         let filter = EnvFilter::builder().parse_lossy("warn,hyper=info");
         let heard = subscriber(filter, HostLog::default()).max_level_hint();
         assert_eq!(heard, Some(tracing::level_filters::LevelFilter::INFO));
+    }
+
+    #[test]
+    fn no_colour_where_it_is_not_wanted_or_not_shown() {
+        for (name, value, allowed) in [
+            ("NO_COLOR", "1", false),
+            ("NO_COLOR", "", true),
+            ("TERM", "dumb", false),
+            ("TERM", "xterm-256color", true),
+        ] {
+            let variable = |asked: &str| (asked == name).then(|| OsString::from(value));
+            assert_eq!(allows_colours(variable), allowed, "{name}={value}");
+        }
     }
 
     #[test]
