@@ -67,10 +67,15 @@ COPY --from=host /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 RUN install --directory --owner=10001 --group=10001 /var/cache/fanlight
 COPY --from=host /usr/local/bin/fanlight /usr/local/bin/
 COPY --from=guest /demo.wasm /usr/share/fanlight/demo.wasm
-# The admin port stays on the container's own loopback, where the health check asks.
+# The admin port stays on the container's own loopback, where the health check asks;
+# with FANLIGHT_ADMIN=off it asks whether the serving port accepts connections.
 ENV FANLIGHT_LISTEN=0.0.0.0:8000 FANLIGHT_CACHE_DIR=/var/cache/fanlight
 USER 10001:10001
 EXPOSE 8000
-HEALTHCHECK --interval=5s --timeout=3s --start-period=10s CMD ["fanlight", "health"]
+HEALTHCHECK --interval=5s --timeout=3s --start-period=10s --start-interval=500ms \
+    CMD ["fanlight", "health"]
+LABEL org.opencontainers.image.title="Fanlight" \
+    org.opencontainers.image.description="Serves WebAssembly components over HTTP and lets you see inside them" \
+    org.opencontainers.image.licenses="MIT OR Apache-2.0"
 ENTRYPOINT ["fanlight"]
 CMD ["serve", "/usr/share/fanlight/demo.wasm"]

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::io::PipeReader;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -74,6 +74,13 @@ impl Program {
         } else {
             self.command.env(name, value);
         }
+        self
+    }
+
+    /// Runs it in this folder.
+    #[must_use]
+    pub fn in_folder(mut self, folder: &Path) -> Self {
+        self.command.current_dir(folder);
         self
     }
 

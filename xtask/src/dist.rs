@@ -148,7 +148,7 @@ fn build_with(flag: &str) -> anyhow::Result<PathBuf> {
 }
 
 /// The kind of machine that this one is, in the compiler's words.
-fn host() -> anyhow::Result<String> {
+pub(crate) fn host() -> anyhow::Result<String> {
     rustc(&["--print", "host-tuple"])
 }
 

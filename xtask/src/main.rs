@@ -1,5 +1,5 @@
 //! The project's own commands: `cargo xtask run | test | bench | pieces |
-//! instructions | dist | profile | soak | fuzz | wings | deny | guests |
+//! instructions | dist | package | release | profile | soak | fuzz | wings | deny | guests |
 //! jaeger | otelcol | reference | prose`.
 //!
 //! Each is what plain cargo does, in the right order; nothing here is needed to
@@ -17,9 +17,11 @@ mod go;
 mod instructions;
 mod jaeger;
 mod otelcol;
+mod package;
 mod pieces;
 mod prose;
 mod reference;
+mod release;
 mod run;
 mod test;
 mod tool;
@@ -93,6 +95,17 @@ enum Command {
         #[arg(long)]
         without_profile: bool,
     },
+    /// Packages the crates that are published, and compiles them from their packages
+    Package {
+        /// Build each from nothing as well, as `cargo publish` does
+        #[arg(long)]
+        verify: bool,
+    },
+    /// Makes the archive of a release for this platform, and prints where
+    ///
+    /// It has the program as `cargo xtask dist` builds it, manual pages, completions, the
+    /// licences of all dependencies, and an SBOM (CycloneDX).
+    Release(release::Args),
     /// Counts anew where the server's code goes, and prints where the counts are
     ///
     /// For the optimiser; kept in ~/.cache/fanlight/profile. Builds for some ten
@@ -162,6 +175,11 @@ fn main() -> ExitCode {
         .map(|path| {
             println!("{}", path.display());
         }),
+        Command::Package { verify } => package::run(match verify {
+            true => package::Check::Whole,
+            false => package::Check::Quick,
+        }),
+        Command::Release(args) => release::run(&args),
         Command::Profile => dist::profile().map(|path| {
             println!("{}", path.display());
         }),

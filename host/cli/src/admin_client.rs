@@ -1,5 +1,6 @@
 //! The client of the admin port: `fanlight health`, `swap`, `rollback`.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -88,6 +89,18 @@ impl AdminClient {
         let answered = tokio::time::timeout(timeout, send(authority, request)).await;
         answered.with_context(|| format!("no answer from {url} in {timeout:?}"))?
     }
+}
+
+/// Asks whether a server accepts connections at an address.
+///
+/// # Errors
+/// Where none does in time.
+pub(crate) async fn accepts(address: SocketAddr) -> anyhow::Result<()> {
+    let connected = tokio::time::timeout(HEALTH_TIMEOUT, TcpStream::connect(address)).await;
+    let connected =
+        connected.with_context(|| format!("no connection to {address} in {HEALTH_TIMEOUT:?}"))?;
+    connected.with_context(|| format!("cannot reach {address}"))?;
+    Ok(())
 }
 
 async fn send(

@@ -5,4 +5,5 @@ pub(crate) mod headers;
 pub(crate) mod limits;
 pub(crate) mod reload;
 pub(crate) mod tls;
+pub(crate) mod values;
 pub(crate) mod viewer;

@@ -7,8 +7,10 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use crate::commands::client::{ClientArgs, SwapArgs};
+use crate::commands::client::{ClientArgs, HealthArgs, SwapArgs};
+use crate::commands::generate::{CompletionsArgs, ManArgs};
 use crate::commands::serve::ServeArgs;
+use crate::config_file::{self, Refusal};
 use crate::variables;
 
 /// Exit code of a run that failed.
@@ -33,30 +35,45 @@ enum Command {
     /// Has a running server serve the previous component again
     Rollback(ClientArgs),
     /// Asks a running server whether it is ready; exit code 0 says yes
-    Health(ClientArgs),
+    Health(HealthArgs),
+    /// Prints a script that completes commands and flags in a shell
+    Completions(CompletionsArgs),
+    /// Writes manual pages
+    Man(ManArgs),
 }
 
 impl Cli {
-    /// Reads the process's arguments and `FANLIGHT_*` variables. An empty variable
-    /// is unset, as OpenTelemetry has it for `OTEL_*`. Bad use ends the process.
+    /// Reads the process's arguments, `FANLIGHT_*` variables and the configuration
+    /// file. An empty variable is unset, as OpenTelemetry has it for `OTEL_*`. Bad use
+    /// ends the process.
     pub(crate) fn read() -> Self {
         let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|it| it.is_empty());
         let command = without_variables(Self::command(), is_empty);
-        let matches = command.clone().try_get_matches();
-        let read = matches.and_then(|matches| Self::from_arg_matches(&matches));
-        read.unwrap_or_else(|error| {
-            let is_set = |name: &OsStr| std::env::var_os(name).is_some();
-            // clap names the flag alone.
-            match variables::source_of(&error, &command, std::env::args_os(), is_set) {
-                Some(variable) => {
-                    let _ = error.print();
-                    let line = format!("The value is that of the variable {variable}.\n");
-                    let _ = std::io::stderr().write_all(line.as_bytes());
-                    std::process::exit(error.exit_code())
-                }
-                None => error.exit(),
+        let arguments: Vec<_> = std::env::args_os().collect();
+        let read = config_file::matches(&command, &arguments)
+            .and_then(|matches| Self::from_arg_matches(&matches).map_err(Refusal::Arguments));
+        // clap names the flag alone.
+        let (error, source) = match read {
+            Ok(cli) => return cli,
+            Err(Refusal::Arguments(error)) => {
+                let is_set = |name: &OsStr| std::env::var_os(name).is_some();
+                let variable =
+                    variables::source_of(&error, &command, arguments.into_iter(), is_set);
+                (error, variable.map(|it| format!("the variable {it}")))
             }
-        })
+            Err(Refusal::Value { error, place }) => (error, Some(place)),
+            Err(Refusal::File(error)) => {
+                let line = format!("error: {error:#}\n");
+                let _ = std::io::stderr().write_all(line.as_bytes());
+                std::process::exit(i32::from(BAD_USE))
+            }
+        };
+        let _ = error.print();
+        if let Some(source) = source {
+            let line = format!("The value is that of {source}.\n");
+            let _ = std::io::stderr().write_all(line.as_bytes());
+        }
+        std::process::exit(error.exit_code())
     }
 
     /// Runs the command; its exit code says how it went.
@@ -84,7 +101,9 @@ impl Cli {
             Command::Serve(args) => runtime.block_on(args.run(&log)),
             Command::Swap(args) => runtime.block_on(args.run()),
             Command::Rollback(args) => runtime.block_on(args.roll_back()),
-            Command::Health(args) => runtime.block_on(args.health()),
+            Command::Health(args) => runtime.block_on(args.run()),
+            Command::Completions(args) => args.run(),
+            Command::Man(args) => args.run(),
         };
         // All that has to end has ended; a thread that reads a file, say from a
         // share that hangs, is not waited for.
@@ -94,7 +113,7 @@ impl Cli {
 }
 
 /// Makes a command ignore the variables that are `ignored`.
-fn without_variables(
+pub(crate) fn without_variables(
     command: clap::Command,
     ignored: impl Fn(&OsStr) -> bool + Copy,
 ) -> clap::Command {

@@ -7,6 +7,19 @@ Values:
   written 30s or 500ms, sizes 64MiB. In a variable, a flag without a value is true,
   1, yes, on or false, 0, no, off; the server does not start with another word.
 
+Configuration file:
+  A flag or a variable overrides the file. The keys of the file are the long flags
+  without the dashes, and `component`. A flag that may be repeated takes an array.
+  Paths are relative to the working directory. The server does not start with an
+  unknown key or a wrong value. A token is no key: `admin-token-file` names a file
+  that holds it.
+
+    component = \"hello.wasm\"
+    listen = \"0.0.0.0:8000\"
+    max-instances = 1000
+    watch = true
+    trust-proxy = [\"10.0.0.0/8\", \"192.0.2.1\"]
+
 Other variables:
   FANLIGHT_LOG                 what the log says, such as debug or warn [default: info];
                                the lines that components print have the target guest
@@ -34,3 +47,16 @@ Exit codes:
   0  done: the server has swapped or rolled back, or it is ready
   1  the server refused or is not ready, or no server answers
   2  bad use: a flag, a FANLIGHT_ variable, a file that cannot be read";
+
+/// Below the flags of `fanlight completions`.
+pub(crate) const COMPLETIONS: &str = "\
+Examples:
+  fanlight completions bash > ~/.local/share/bash-completion/completions/fanlight
+  fanlight completions zsh > ~/.zfunc/_fanlight    # fpath+=~/.zfunc before compinit
+  fanlight completions fish > ~/.config/fish/completions/fanlight.fish";
+
+/// Below the flags of `fanlight man`.
+pub(crate) const MAN: &str = "\
+Example:
+  fanlight man ~/.local/share/man/man1
+  man fanlight-serve";

@@ -1,5 +1,6 @@
 //! The host's own log: on stderr, and as log records once there is telemetry.
 
+use std::ffi::OsString;
 use std::fmt;
 
 use tracing::Subscriber;
@@ -38,7 +39,9 @@ pub(crate) fn init() -> HostLog {
     // Tests run several commands in one process; the first log serves them all.
     let _ = subscriber(filter, records.clone()).try_init();
     if let (Some(named), Some(None)) = (named, level) {
-        tracing::warn!("OTEL_LOG_LEVEL={named}: not supported; ignored");
+        tracing::warn!(
+            "OTEL_LOG_LEVEL={named}: expected none, error, warn, info, debug or trace; info is used"
+        );
     }
     records
 }
@@ -50,7 +53,7 @@ fn subscriber(filter: EnvFilter, records: HostLog) -> impl SubscriberInitExt + S
     let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let stderr = tracing_subscriber::fmt::layer()
         .with_writer(Stderr)
-        .with_ansi(is_terminal)
+        .with_ansi(is_terminal && allows_colours(|name| std::env::var_os(name)))
         .with_target(false)
         .fmt_fields(ForPeople)
         .with_filter(filter_fn(|said| said.target() != RECORD_TARGET));
@@ -58,6 +61,12 @@ fn subscriber(filter: EnvFilter, records: HostLog) -> impl SubscriberInitExt + S
         .with(filter)
         .with(records)
         .with(stderr)
+}
+
+/// Whether a terminal may get colours: it shows them, and `NO_COLOR` is not set.
+fn allows_colours(variable: impl Fn(&str) -> Option<OsString>) -> bool {
+    let is_off = variable("NO_COLOR").is_some_and(|it| !it.is_empty());
+    !is_off && variable("TERM").is_none_or(|it| it != "dumb")
 }
 
 fn variable(name: &str) -> Option<String> {
@@ -140,6 +149,19 @@ mod tests {
         let filter = EnvFilter::builder().parse_lossy("warn,hyper=info");
         let heard = subscriber(filter, HostLog::default()).max_level_hint();
         assert_eq!(heard, Some(tracing::level_filters::LevelFilter::INFO));
+    }
+
+    #[test]
+    fn no_colour_where_it_is_not_wanted_or_not_shown() {
+        for (name, value, allowed) in [
+            ("NO_COLOR", "1", false),
+            ("NO_COLOR", "", true),
+            ("TERM", "dumb", false),
+            ("TERM", "xterm-256color", true),
+        ] {
+            let variable = |asked: &str| (asked == name).then(|| OsString::from(value));
+            assert_eq!(allows_colours(variable), allowed, "{name}={value}");
+        }
     }
 
     #[test]

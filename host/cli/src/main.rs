@@ -4,6 +4,7 @@ mod admin_client;
 mod args;
 mod cli;
 mod commands;
+mod config_file;
 mod help;
 mod log;
 #[cfg(test)]

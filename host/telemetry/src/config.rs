@@ -158,6 +158,7 @@ fn interval(env: &mut Env, metrics: &SignalConfig) -> Duration {
 fn temporality(env: &mut Env) -> Temporality {
     let named = env.first(
         &["OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"],
+        "cumulative, delta or lowmemory",
         |text| match text {
             "cumulative" => Some(Temporality::Cumulative),
             "delta" => Some(Temporality::Delta),
@@ -171,7 +172,7 @@ fn temporality(env: &mut Env) -> Temporality {
 /// Where Prometheus is answered, if it is named as an exporter.
 fn prometheus_address(env: &mut Env) -> Option<(String, u16)> {
     let host = env.text("OTEL_EXPORTER_PROMETHEUS_HOST");
-    let port = env.parsed("OTEL_EXPORTER_PROMETHEUS_PORT");
+    let port = env.parsed("OTEL_EXPORTER_PROMETHEUS_PORT", "a port, from 0 to 65535");
     let exporters = env.list("OTEL_METRICS_EXPORTER");
     let named = exporters.iter().any(|name| name == "prometheus");
     named.then(|| {

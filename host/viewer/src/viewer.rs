@@ -77,7 +77,9 @@ impl Viewer {
     pub fn serves(path: &str) -> bool {
         path == "/"
             || path == EVENTS
+            || path == SEARCH
             || path.starts_with(jaeger::PREFIX)
+            || path.starts_with(TRACE)
             || path.starts_with("/ui/")
     }
 
@@ -112,6 +114,9 @@ impl Viewer {
 const EVENTS: &str = "/events";
 const CLEAR: &str = "/ui/clear";
 const LOGS: &str = "/ui/logs.json";
+/// The pages of Jaeger that others link to: they lead to the viewer's own.
+const SEARCH: &str = "/search";
+const TRACE: &str = "/trace/";
 
 impl Inner {
     fn answer(&self, request: &Request<()>) -> Response<Body> {
@@ -131,6 +136,13 @@ impl Inner {
         if path == CLEAR {
             self.store.clear();
             return see_other("/");
+        }
+        if path == SEARCH {
+            let query = request.uri().query().unwrap_or_default();
+            return see_other(&format!("/?{query}"));
+        }
+        if let Some(id) = path.strip_prefix(TRACE).and_then(jaeger::trace_id) {
+            return see_other(&format!("/ui/trace/{id:032x}"));
         }
         if let Some(name) = path.strip_prefix(assets::PREFIX) {
             return asset(name, request.headers());
@@ -247,9 +259,12 @@ fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
     response
 }
 
-fn see_other(to: &'static str) -> Response<Body> {
+fn see_other(to: &str) -> Response<Body> {
+    let Ok(to) = HeaderValue::from_str(to) else {
+        return plain(StatusCode::NOT_FOUND, "There is nothing here\n");
+    };
     let mut response = plain(StatusCode::SEE_OTHER, "");
-    set(&mut response, header::LOCATION, to);
+    response.headers_mut().insert(header::LOCATION, to);
     response
 }
 

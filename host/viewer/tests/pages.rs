@@ -362,3 +362,26 @@ fn the_routes_of_the_admin_port_stay_the_hosts() {
         assert!(!Viewer::serves(path), "{path}");
     }
 }
+
+#[tokio::test]
+async fn links_to_pages_of_jaeger_lead_to_those_of_the_viewer() {
+    let (viewer, _) = viewer_of(&[success(SUCCESS, START)], Host::default());
+    for (link, page) in [
+        (
+            format!("/trace/{SUCCESS:032x}"),
+            format!("/ui/trace/{SUCCESS:032x}"),
+        ),
+        (
+            "/search?service=shop".to_owned(),
+            "/?service=shop".to_owned(),
+        ),
+    ] {
+        assert!(Viewer::serves(link.split('?').next().unwrap()));
+        let response = send(&viewer, "GET", &link).await;
+        assert_eq!(response.status(), 303, "{link}");
+        assert_eq!(response.headers()[header::LOCATION], page);
+        self::page(&viewer, &page).await;
+    }
+    let nonsense = send(&viewer, "GET", "/trace/nonsense").await;
+    assert_eq!(nonsense.status(), 404);
+}

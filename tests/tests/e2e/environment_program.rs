@@ -204,7 +204,7 @@ async fn the_log_has_the_level_that_is_asked_for() {
         .await;
         let said = program.said();
         assert_eq!(said.contains(of_debug), told, "{vars:?}: {said}");
-        let warned = said.contains("OTEL_LOG_LEVEL=chatty: not supported; ignored");
+        let warned = said.contains("OTEL_LOG_LEVEL=chatty: expected none, error");
         assert_eq!(warned, vars[0].1 == "chatty", "{said}");
     }
 }

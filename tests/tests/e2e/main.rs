@@ -14,6 +14,7 @@ mod captured_headers;
 mod compile_cache;
 mod composed;
 mod concurrency;
+mod config_file;
 mod contract;
 mod contract_futures;
 mod contract_signals;

@@ -87,6 +87,22 @@ async fn bad_flags_and_bad_variables_are_refused_before_anything_starts() {
             "vm.max_map_count",
         ),
         (vec!["serve", hello, "--max-memory", "64KiB"], "memory"),
+        (
+            vec!["serve", hello, "--listen", "8000"],
+            "such as 127.0.0.1:8000",
+        ),
+        (
+            vec!["serve", hello, "--request-timeout", "0s"],
+            "greater than zero",
+        ),
+        (
+            vec!["serve", hello, "--max-memory", "1000TiB"],
+            "at most 4.0 GiB",
+        ),
+        (
+            vec!["health", "--admin-url", "foo"],
+            "http://127.0.0.1:9000",
+        ),
         (vec!["dance"], "dance"),
     ] {
         demand_refusal(Program::new(&arguments), 2, message).await;
@@ -237,6 +253,59 @@ async fn health_asks_the_admin_port_and_its_exit_code_answers() {
     let (code, said) = Program::new(["health", "--admin-url", &url]).output().await;
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("cannot reach"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_an_admin_port_health_asks_whether_the_server_accepts_connections() {
+    let mut program = Program::new(["serve", "--listen", "127.0.0.1:0", "--admin", "off"])
+        .env("FANLIGHT_COMPONENT", HELLO.path().to_str().unwrap())
+        .env("FANLIGHT_MAX_INSTANCES", "16")
+        .serve()
+        .await;
+    let listen = program.address.to_string();
+    let health = || {
+        Program::new(["health"])
+            .env("FANLIGHT_ADMIN", "off")
+            .env("FANLIGHT_LISTEN", &listen)
+            .output()
+    };
+    let (code, said) = health().await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("its admin port is off"), "{said}");
+    program.signal("TERM").await;
+    assert_eq!(program.exit_code().await, Some(0));
+    let (code, said) = health().await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("cannot reach"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watched_file_that_is_there_is_served_from_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let watched = folder.path().join("watched.wasm");
+    std::fs::copy(HELLO.path(), &watched).unwrap();
+    let serve = |path: &Path| {
+        Program::new(["serve", "--listen", "127.0.0.1:0", "--admin", "off"])
+            .env("FANLIGHT_COMPONENT", FAULTS.path().to_str().unwrap())
+            .env("FANLIGHT_MAX_INSTANCES", "16")
+            .env("FANLIGHT_WATCH", path.to_str().unwrap())
+            .serve()
+    };
+    let program = serve(&watched).await;
+    assert_eq!(program.get("/hello").send().await.status, 200);
+    let said = program.said();
+    let serving = said.lines().find(|it| it.contains("serving at")).unwrap();
+    assert!(serving.contains("watched.wasm"), "{said}");
+    assert!(!said.contains("swapped"), "{said}");
+    // What cannot be served is refused, and the component serves.
+    let program = serve(&file(folder.path(), "bad.wasm", b"hello, world")).await;
+    let said = fanlight_tests::eventually("the refusal", || {
+        let said = program.said();
+        said.contains("not a WebAssembly component").then_some(said)
+    })
+    .await;
+    let serving = said.lines().find(|it| it.contains("serving at")).unwrap();
+    assert!(serving.contains("faults.wasm"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,7 @@ use std::num::{NonZeroU16, NonZeroU32};
 use bytesize::ByteSize;
 use clap::Args;
 
+use crate::args::values;
 use fanlight_server::GuestLimits;
 use fanlight_server::{RequestLimits, ServerLimits};
 
@@ -17,16 +18,14 @@ pub(crate) struct RequestArgs {
         long,
         env = "FANLIGHT_REQUEST_TIMEOUT",
         value_name = "DURATION",
-        default_value = "30s"
-    )]
+        default_value = "30s", value_parser = values::some_duration)]
     request_timeout: humantime::Duration,
     /// How long a component may go on after the last byte of its response
     #[arg(
         long,
         env = "FANLIGHT_LINGER",
         value_name = "DURATION",
-        default_value = "10s"
-    )]
+        default_value = "10s", value_parser = values::duration)]
     linger: humantime::Duration,
     /// How long a request waits for a free instance, within --request-timeout; then
     /// the client gets 503
@@ -34,8 +33,7 @@ pub(crate) struct RequestArgs {
         long,
         env = "FANLIGHT_QUEUE_TIMEOUT",
         value_name = "DURATION",
-        default_value = "1s"
-    )]
+        default_value = "1s", value_parser = values::duration)]
     queue_timeout: humantime::Duration,
     /// Instances that live at once; a component joined from several counts once for
     /// each of them
@@ -51,8 +49,7 @@ pub(crate) struct RequestArgs {
         long,
         env = "FANLIGHT_MAX_MEMORY",
         value_name = "SIZE",
-        default_value = "64MiB"
-    )]
+        default_value = "64MiB", value_parser = values::memory)]
     pub(crate) max_memory: ByteSize,
     /// The elements of one table of an instance
     #[arg(
@@ -63,7 +60,7 @@ pub(crate) struct RequestArgs {
     )]
     max_table_elements: u32,
     /// The body of a request; a larger one gets 413 [default: no limit]
-    #[arg(long, env = "FANLIGHT_MAX_BODY", value_name = "SIZE")]
+    #[arg(long, env = "FANLIGHT_MAX_BODY", value_name = "SIZE", value_parser = values::size)]
     max_body: Option<ByteSize>,
     /// The header fields of a request; a request with more gets 431
     #[arg(
@@ -102,24 +99,21 @@ pub(crate) struct ServerArgs {
         long,
         env = "FANLIGHT_HEADER_TIMEOUT",
         value_name = "DURATION",
-        default_value = "10s"
-    )]
+        default_value = "10s", value_parser = values::duration)]
     header_timeout: humantime::Duration,
     /// How long a response body may move no byte to the client
     #[arg(
         long,
         env = "FANLIGHT_STREAM_IDLE_TIMEOUT",
         value_name = "DURATION",
-        default_value = "30s"
-    )]
+        default_value = "30s", value_parser = values::duration)]
     stream_idle_timeout: humantime::Duration,
     /// How long running requests may take after SIGTERM or SIGINT
     #[arg(
         long,
         env = "FANLIGHT_SHUTDOWN_GRACE",
         value_name = "DURATION",
-        default_value = "30s"
-    )]
+        default_value = "30s", value_parser = values::duration)]
     shutdown_grace: humantime::Duration,
     /// How long the server, not ready, still accepts connections after SIGTERM or
     /// SIGINT
@@ -127,8 +121,7 @@ pub(crate) struct ServerArgs {
         long,
         env = "FANLIGHT_SHUTDOWN_DELAY",
         value_name = "DURATION",
-        default_value = "0s"
-    )]
+        default_value = "0s", value_parser = values::duration)]
     shutdown_delay: humantime::Duration,
 }
 
@@ -156,8 +149,7 @@ pub(crate) struct GuestArgs {
         long,
         env = "FANLIGHT_MAX_TELEMETRY",
         value_name = "SIZE",
-        default_value = "8MiB"
-    )]
+        default_value = "8MiB", value_parser = values::size)]
     max_telemetry: ByteSize,
     /// The instruments of all components; more are refused
     #[arg(
@@ -230,10 +222,10 @@ pub(crate) fn bytes(size: ByteSize) -> usize {
 /// Parses the bound on a head. HTTP/1.1 reads into a buffer that has its own
 /// least size, which is hyper's.
 fn head_size(text: &str) -> Result<ByteSize, String> {
-    let size: ByteSize = text.parse()?;
+    let size = values::size(text)?;
     if (ByteSize::kib(8)..=ByteSize::mib(1)).contains(&size) {
         Ok(size)
     } else {
-        Err("from 8KiB to 1MiB".to_owned())
+        Err("expected a size from 8KiB to 1MiB".to_owned())
     }
 }

@@ -14,6 +14,7 @@ use fanlight_server::RequestLimits;
 use fanlight_server::Stamp;
 use fanlight_telemetry::Telemetry;
 
+use crate::args::values;
 use crate::cli::boolean;
 
 #[derive(Debug, Args)]
@@ -39,8 +40,7 @@ pub(crate) struct SwapArgs {
         long,
         env = "FANLIGHT_MAX_COMPONENT",
         value_name = "SIZE",
-        default_value = "64MiB"
-    )]
+        default_value = "64MiB", value_parser = values::size)]
     pub(crate) max_component: ByteSize,
 }
 
@@ -87,6 +87,18 @@ impl SwapArgs {
                 served: None,
             }),
         }
+    }
+
+    /// How a watched file is that may be served first in place of the component: one
+    /// that is there, is not too large, and needs no probe.
+    pub(crate) fn takes_place(&self, watched: &Watched) -> Option<Stamp> {
+        if watched.served.is_some() || self.probe.is_some() {
+            return None;
+        }
+        // Before its size: what changes from now on is offered.
+        let stamp = Stamp::of(&watched.path)?;
+        let size = std::fs::metadata(&watched.path).ok()?.len();
+        (size <= self.max_component.as_u64()).then_some(stamp)
     }
 
     pub(crate) fn probe(

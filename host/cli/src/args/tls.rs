@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use anyhow::bail;
 use clap::Args;
 
 use fanlight_server::{Tls, TlsFiles};
@@ -12,20 +13,10 @@ use fanlight_server::{Tls, TlsFiles};
 pub(crate) struct TlsArgs {
     /// The certificate chain to serve HTTPS with, in PEM; the server reads it again
     /// when it changes, and on SIGHUP
-    #[arg(
-        long,
-        env = "FANLIGHT_TLS_CERT",
-        value_name = "FILE",
-        requires = "tls_key"
-    )]
+    #[arg(long, env = "FANLIGHT_TLS_CERT", value_name = "FILE")]
     tls_cert: Option<PathBuf>,
     /// The key of that certificate, in PEM
-    #[arg(
-        long,
-        env = "FANLIGHT_TLS_KEY",
-        value_name = "FILE",
-        requires = "tls_cert"
-    )]
+    #[arg(long, env = "FANLIGHT_TLS_KEY", value_name = "FILE")]
     tls_key: Option<PathBuf>,
 }
 
@@ -33,10 +24,14 @@ impl TlsArgs {
     /// The certificate and key that they name; none to serve plain HTTP.
     ///
     /// # Errors
-    /// Where the files cannot be served.
+    /// Where one is named without the other, or the files cannot be served.
     pub(crate) fn tls(&self) -> anyhow::Result<Option<Arc<Tls>>> {
-        let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) else {
-            return Ok(None);
+        // clap's `requires` does not count what the configuration file has.
+        let (certificate, key) = match (&self.tls_cert, &self.tls_key) {
+            (Some(certificate), Some(key)) => (certificate, key),
+            (None, None) => return Ok(None),
+            (Some(_), None) => bail!("--tls-cert needs --tls-key as well"),
+            (None, Some(_)) => bail!("--tls-key needs --tls-cert as well"),
         };
         let tls = Tls::load(TlsFiles {
             certificate: certificate.clone(),

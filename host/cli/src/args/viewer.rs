@@ -8,6 +8,8 @@ use http::Uri;
 use fanlight_server::{Store, StoreConfig, StoreObserver, ViewerConfig, ViewerState};
 use fanlight_telemetry::TelemetryObserver;
 
+use crate::args::values;
+
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Viewer")]
 pub(crate) struct ViewerArgs {
@@ -25,8 +27,7 @@ pub(crate) struct ViewerArgs {
         long,
         env = "FANLIGHT_SLOW_THRESHOLD",
         value_name = "DURATION",
-        default_value = "1s"
-    )]
+        default_value = "1s", value_parser = values::duration)]
     slow_threshold: humantime::Duration,
     /// The address of a Jaeger that the viewer links each trace to, such as
     /// http://localhost:16686

@@ -1,13 +1,16 @@
 //! The commands that call a running server.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Args;
+use fanlight_server::AdminAddress;
 
-use crate::admin_client::AdminClient;
+use crate::admin_client::{self, AdminClient};
 use crate::args::auth::TokenArgs;
+use crate::args::values::{self, reachable};
 use crate::cli::failed;
 use crate::cli::{BAD_USE, FAILED};
 use crate::help;
@@ -20,8 +23,7 @@ pub(crate) struct ClientArgs {
         long,
         env = "FANLIGHT_ADMIN_URL",
         default_value = "http://127.0.0.1:9000",
-        value_name = "URL"
-    )]
+        value_name = "URL", value_parser = values::admin_url)]
     admin_url: String,
     #[command(flatten)]
     token: TokenArgs,
@@ -33,6 +35,40 @@ pub(crate) struct SwapArgs {
     file: PathBuf,
     #[command(flatten)]
     client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HealthArgs {
+    /// The server's own --admin: where it is `off`, a server is ready that accepts a
+    /// connection at --listen
+    #[arg(long, env = "FANLIGHT_ADMIN", value_name = "ADDR", value_parser = values::admin_address)]
+    admin: Option<AdminAddress>,
+    /// The server's own --listen
+    #[arg(
+        long,
+        env = "FANLIGHT_LISTEN",
+        value_name = "ADDR",
+        default_value = "127.0.0.1:8000",
+        value_parser = values::address
+    )]
+    listen: SocketAddr,
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+impl HealthArgs {
+    pub(crate) async fn run(self) -> ExitCode {
+        if self.admin == Some(AdminAddress::Off) {
+            let accepted = admin_client::accepts(reachable(self.listen)).await;
+            return told(
+                accepted.map(|()| "accepts connections; its admin port is off".to_owned()),
+            );
+        }
+        match self.client.client() {
+            Ok(client) => told(client.health().await.map(|()| "ready".to_owned())),
+            Err(error) => failed(&error, BAD_USE),
+        }
+    }
 }
 
 impl SwapArgs {
@@ -51,13 +87,6 @@ impl ClientArgs {
     pub(crate) async fn roll_back(self) -> ExitCode {
         match self.client() {
             Ok(client) => told(client.roll_back().await),
-            Err(error) => failed(&error, BAD_USE),
-        }
-    }
-
-    pub(crate) async fn health(self) -> ExitCode {
-        match self.client() {
-            Ok(client) => told(client.health().await.map(|()| "ready".to_owned())),
             Err(error) => failed(&error, BAD_USE),
         }
     }

@@ -1,6 +1,6 @@
 //! `fanlight serve`.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use crate::args::headers::HeaderArgs;
 use crate::args::limits::{GuestArgs, RequestArgs, ServerArgs, bytes};
 use crate::args::reload::{SwapArgs, Watched};
 use crate::args::tls::TlsArgs;
+use crate::args::values::{self, reachable};
 use crate::args::viewer::{self, ViewerArgs};
 use crate::cli::boolean;
 use crate::cli::failed;
@@ -42,13 +43,16 @@ pub(crate) struct ServeArgs {
     /// wasi:http/incoming-handler@0.2
     #[arg(env = "FANLIGHT_COMPONENT")]
     component: PathBuf,
+    /// The configuration file: flags as keys, in TOML [default: fanlight.toml in the
+    /// working directory, if it exists]
+    #[arg(long, env = "FANLIGHT_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
     /// The address to serve the component at
     #[arg(
         long,
         env = "FANLIGHT_LISTEN",
         value_name = "ADDR",
-        default_value = "127.0.0.1:8000"
-    )]
+        default_value = "127.0.0.1:8000", value_parser = values::address)]
     listen: SocketAddr,
     /// The address of the admin port, which serves /livez, /readyz, /metrics and
     /// /component; `off` disables it
@@ -56,8 +60,7 @@ pub(crate) struct ServeArgs {
         long,
         env = "FANLIGHT_ADMIN",
         value_name = "ADDR",
-        default_value = "127.0.0.1:9000"
-    )]
+        default_value = "127.0.0.1:9000", value_parser = values::admin_address)]
     admin: AdminAddress,
     #[command(flatten)]
     token: TokenArgs,
@@ -112,7 +115,7 @@ struct AdminPort {
 }
 
 impl ServeArgs {
-    pub(crate) async fn run(self, log: &HostLog) -> ExitCode {
+    pub(crate) async fn run(mut self, log: &HostLog) -> ExitCode {
         if let Err(error) = ignore_others() {
             return failed(&error.into(), FAILED);
         }
@@ -153,9 +156,9 @@ impl ServeArgs {
             ..self.requests.limits()
         };
         // Seen before it is read: what changes from now on is offered.
-        let watch = self.swaps.watched(&self.component);
+        let mut watch = self.swaps.watched(&self.component);
         // A component that cannot be served is said before anything is bound.
-        let slot = match ComponentSlot::load(&self.component, &self.engine()) {
+        let slot = match self.load(watch.as_mut()) {
             Ok(slot) => Arc::new(slot),
             Err(error) => return failed(&self.named(error), BAD_USE),
         };
@@ -208,10 +211,10 @@ impl ServeArgs {
             guests,
         )
         .with_tls(tls.clone());
-        let listener = bind(self.listen)?;
+        let listener = bind("--listen", self.listen)?;
         let admin = match admin {
             None => None,
-            Some(admin) => Some((bind(admin.address)?, admin)),
+            Some(admin) => Some((bind("--admin", admin.address)?, admin)),
         };
         let scrapes = match (telemetry.prometheus_address(), telemetry.prometheus()) {
             (Some((host, port)), Some(metrics)) => {
@@ -227,6 +230,9 @@ impl ServeArgs {
         let scheme = if tls.is_some() { "https" } else { "http" };
         let _renewal = tls.map(Renewal::start);
         let serving_url = format!("{scheme}://{}", reachable(listener.local_addr()?));
+        if let Some(config) = &self.config {
+            tracing::info!("configuration: {}", config.display());
+        }
         let component = slot.current();
         tracing::info!(
             component = %self.component.display(),
@@ -289,6 +295,22 @@ impl ServeArgs {
         Ok(())
     }
 
+    /// Loads what is served first: COMPONENT, or a watched file that is there to take its
+    /// place, so that a restart serves no request by COMPONENT. A watched file that
+    /// cannot be served is offered, and so refused, once the server is up.
+    fn load(&mut self, watch: Option<&mut Watched>) -> Result<ComponentSlot, SlotError> {
+        let engine = self.engine();
+        if let Some(watched) = watch
+            && let Some(stamp) = self.swaps.takes_place(watched)
+            && let Ok(slot) = ComponentSlot::load(&watched.path, &engine)
+        {
+            watched.served = Some(stamp);
+            self.component.clone_from(&watched.path);
+            return Ok(slot);
+        }
+        ComponentSlot::load(&self.component, &engine)
+    }
+
     /// Names the file in front of what is wrong with it.
     fn named(&self, error: SlotError) -> anyhow::Error {
         match error {
@@ -330,17 +352,10 @@ impl ServeArgs {
     }
 }
 
-/// An address that a client on this machine can connect to: a wildcard is none.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => (Ipv4Addr::LOCALHOST, address.port()).into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => (Ipv6Addr::LOCALHOST, address.port()).into(),
-        _ => address,
-    }
-}
-
-fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    fanlight_server::listen(address).with_context(|| format!("cannot listen on {address}"))
+/// Binds the address of a flag, which the error names: it chooses another one.
+fn bind(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    fanlight_server::listen(address)
+        .with_context(|| format!("cannot listen on {address} (choose another address by {flag})"))
 }
 
 /// `$XDG_CACHE_HOME/fanlight/compiled`, or the same below `~/.cache`.

@@ -40,10 +40,12 @@ impl Env {
             .collect()
     }
 
-    /// The first of these variables that has a value that is known, in lower case.
+    /// The first of these variables that has a value that is known, in lower case;
+    /// `expected` lists those for people.
     pub(crate) fn first<T>(
         &mut self,
         names: &[&str],
+        expected: &str,
         known: impl Fn(&str) -> Option<T>,
     ) -> Option<T> {
         for name in names {
@@ -52,7 +54,7 @@ impl Env {
             };
             match known(&value.to_ascii_lowercase()) {
                 Some(value) => return Some(value),
-                None => self.warn(name, &value, "not supported; ignored"),
+                None => self.warn_unexpected(name, &value, expected),
             }
         }
         None
@@ -63,26 +65,31 @@ impl Env {
             return false;
         };
         if !value.eq_ignore_ascii_case("true") && !value.eq_ignore_ascii_case("false") {
-            self.warn(name, &value, "neither true nor false; taken as false");
+            self.warn(name, &value, "expected true or false; false is used");
         }
         value.eq_ignore_ascii_case("true")
     }
 
-    pub(crate) fn parsed<T: FromStr>(&mut self, name: &str) -> Option<T> {
+    /// A value that parses; `expected` says for people what does.
+    pub(crate) fn parsed<T: FromStr>(&mut self, name: &str, expected: &str) -> Option<T> {
         let value = self.text(name)?;
-        match value.parse() {
-            Ok(parsed) => Some(parsed),
-            Err(_) => {
-                self.warn(name, &value, "does not parse; ignored");
-                None
-            }
+        let parsed = value.parse().ok();
+        if parsed.is_none() {
+            self.warn_unexpected(name, &value, expected);
         }
+        parsed
+    }
+
+    /// A number of things.
+    pub(crate) fn count(&mut self, name: &str) -> Option<usize> {
+        self.parsed(name, "a whole number")
     }
 
     pub(crate) fn positive(&mut self, name: &str) -> Option<usize> {
-        let parsed = self.parsed::<usize>(name)?;
+        let expected = "a whole number greater than zero";
+        let parsed = self.parsed(name, expected)?;
         if parsed == 0 {
-            self.warn(name, "0", "must be greater than zero; ignored");
+            self.warn_unexpected(name, "0", expected);
             return None;
         }
         Some(parsed)
@@ -90,7 +97,8 @@ impl Env {
 
     /// A duration, in milliseconds.
     pub(crate) fn millis(&mut self, name: &str) -> Option<Duration> {
-        self.parsed(name).map(Duration::from_millis)
+        self.parsed(name, "a number of milliseconds, such as 500")
+            .map(Duration::from_millis)
     }
 
     /// The same where zero means that there is no end.
@@ -101,6 +109,12 @@ impl Env {
         } else {
             timeout.min(WITHOUT_END)
         })
+    }
+
+    /// Warns about a value in whose place the default counts.
+    pub(crate) fn warn_unexpected(&mut self, name: &str, value: &str, expected: &str) {
+        let what = format!("expected {expected}; ignored, as if the variable were unset");
+        self.warn(name, value, &what);
     }
 
     pub(crate) fn warn(&mut self, name: &str, value: &str, what: &str) {

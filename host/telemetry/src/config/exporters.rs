@@ -25,7 +25,11 @@ impl Exporters {
                 // It is read rather than sent: see `TelemetryConfig::prometheus_address`.
                 "prometheus" if signal == "METRICS" => {}
                 other => {
-                    env.warn(&name, other, "not supported; ignored");
+                    let expected = match signal {
+                        "METRICS" => "otlp, prometheus, console or none; ignored",
+                        _ => "otlp, console or none; ignored",
+                    };
+                    env.warn(&name, other, &format!("expected {expected}"));
                     continue;
                 }
             }

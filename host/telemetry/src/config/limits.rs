@@ -86,7 +86,7 @@ impl Default for AttributeLimits {
 pub(crate) fn of_spans(env: &mut Env) -> SpanLimits {
     let common = of_anything(env);
     let defaults = SpanLimits::default();
-    let mut limit = |name: &str, default| env.parsed(name).unwrap_or(default);
+    let mut limit = |name: &str, default| env.count(name).unwrap_or(default);
     SpanLimits {
         attributes: limit("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", common.count),
         event_attributes: limit("OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", common.count),
@@ -103,7 +103,7 @@ pub(crate) fn of_spans(env: &mut Env) -> SpanLimits {
 /// Reads the limits of log records.
 pub(crate) fn of_log_records(env: &mut Env) -> AttributeLimits {
     let common = of_anything(env);
-    let mut limit = |name: &str, default| env.parsed(name).unwrap_or(default);
+    let mut limit = |name: &str, default| env.count(name).unwrap_or(default);
     AttributeLimits {
         count: limit("OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT", common.count),
         value_length: limit(
@@ -115,7 +115,7 @@ pub(crate) fn of_log_records(env: &mut Env) -> AttributeLimits {
 
 fn of_anything(env: &mut Env) -> AttributeLimits {
     let defaults = AttributeLimits::default();
-    let mut limit = |name: &str, default| env.parsed(name).unwrap_or(default);
+    let mut limit = |name: &str, default| env.count(name).unwrap_or(default);
     AttributeLimits {
         count: limit("OTEL_ATTRIBUTE_COUNT_LIMIT", defaults.count),
         value_length: limit("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", defaults.value_length),

@@ -78,7 +78,7 @@ fn from_variable(env: &mut Env) -> Vec<KeyValue> {
             (!key.is_empty()).then(|| (Key::from(key), value))
         });
         let Some((key, value)) = decoded else {
-            env.warn(NAME, &text, "does not parse; ignored");
+            env.warn_unexpected(NAME, &text, "key=value,key=value, percent-encoded");
             return Vec::new();
         };
         attributes.retain(|known| known.key != key);

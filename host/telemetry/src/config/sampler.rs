@@ -18,7 +18,12 @@ pub(crate) fn sampler(env: &mut Env) -> Box<dyn ShouldSample> {
         "parentbased_always_off" => parent_based(Sampler::AlwaysOff),
         "parentbased_traceidratio" => parent_based(Sampler::TraceIdRatioBased(ratio(env))),
         _ => {
-            env.warn(NAME, &name, "not supported; parentbased_always_on is used");
+            env.warn(
+                NAME,
+                &name,
+                "expected always_on, always_off, traceidratio, or one of these after \
+                 parentbased_; parentbased_always_on is used",
+            );
             parent_based(Sampler::AlwaysOn)
         }
     }
@@ -26,10 +31,12 @@ pub(crate) fn sampler(env: &mut Env) -> Box<dyn ShouldSample> {
 
 fn ratio(env: &mut Env) -> f64 {
     const NAME: &str = "OTEL_TRACES_SAMPLER_ARG";
-    match env.parsed::<f64>(NAME) {
+    const EXPECTED: &str = "a number from 0 to 1";
+    match env.parsed::<f64>(NAME, EXPECTED) {
         Some(ratio) if (0.0..=1.0).contains(&ratio) => ratio,
         Some(ratio) => {
-            env.warn(NAME, &ratio.to_string(), "not between 0 and 1; 1 is used");
+            let what = format!("expected {EXPECTED}; 1 is used");
+            env.warn(NAME, &ratio.to_string(), &what);
             1.0
         }
         None => 1.0,

@@ -76,6 +76,7 @@ impl SignalConfig {
                     &format!("OTEL_EXPORTER_OTLP_{signal}_PROTOCOL"),
                     "OTEL_EXPORTER_OTLP_PROTOCOL",
                 ],
+                "grpc, http/protobuf or http/json",
                 Protocol::parse,
             )
             .unwrap_or(Protocol::Grpc);
@@ -95,6 +96,7 @@ impl SignalConfig {
                 &format!("OTEL_EXPORTER_OTLP_{signal}_COMPRESSION"),
                 "OTEL_EXPORTER_OTLP_COMPRESSION",
             ],
+            "gzip or none",
             |text| match text {
                 "gzip" => Some(Compression::Gzip),
                 "none" => Some(Compression::None),

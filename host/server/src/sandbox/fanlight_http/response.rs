@@ -31,7 +31,7 @@ mod bindings {
     )]
 
     wasmtime::component::bindgen!({
-        path: "../../wit",
+        path: "wit",
         inline: "
             package fanlight:host;
 
