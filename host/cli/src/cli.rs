@@ -9,6 +9,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::commands::client::{ClientArgs, SwapArgs};
 use crate::commands::serve::ServeArgs;
+use crate::log::LogFormat;
 use crate::variables;
 
 /// Exit code of a run that failed.
@@ -34,6 +35,16 @@ enum Command {
     Rollback(ClientArgs),
     /// Asks a running server whether it is ready; exit code 0 says yes
     Health(ClientArgs),
+}
+
+impl Command {
+    /// The form of the log on standard error.
+    fn log_format(&self) -> LogFormat {
+        match self {
+            Self::Serve(args) => args.log_format(),
+            _ => LogFormat::default(),
+        }
+    }
 }
 
 impl Cli {
@@ -62,7 +73,7 @@ impl Cli {
     /// Runs the command; its exit code says how it went.
     pub(crate) fn run(self) -> ExitCode {
         let _flushed = crate::stderr::begin();
-        let log = crate::log::init();
+        let log = crate::log::init(self.command.log_format());
         let names = std::env::vars_os().map(|(name, _)| name);
         for unknown in variables::unknown(&Self::command(), names) {
             let name = &unknown.name;
@@ -120,7 +131,8 @@ pub(crate) fn boolean(text: &str) -> Result<bool, String> {
 }
 
 pub(crate) fn failed(error: &anyhow::Error, code: u8) -> ExitCode {
-    crate::stderr::say(&format!("error: {error:#}"));
+    let line = format!("error: {error:#}");
+    crate::stderr::say(&crate::log::line(tracing::Level::ERROR, &line));
     ExitCode::from(code)
 }
 

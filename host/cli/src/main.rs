@@ -10,6 +10,7 @@ mod log;
 mod reference;
 mod signals;
 mod stderr;
+mod terminal;
 mod variables;
 
 use std::process::ExitCode;

@@ -57,6 +57,7 @@ mod propagation;
 mod protocol;
 mod real_collector;
 mod request_body;
+mod request_log;
 mod request_rules;
 mod resource;
 mod self_observation;

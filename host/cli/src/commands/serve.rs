@@ -1,5 +1,7 @@
 //! `fanlight serve`.
 
+pub(crate) mod request_log;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,19 +15,23 @@ use tokio::net::TcpListener;
 use crate::args::auth::TokenArgs;
 use crate::args::headers::HeaderArgs;
 use crate::args::limits::{GuestArgs, RequestArgs, ServerArgs, bytes};
+use crate::args::log::LogArgs;
 use crate::args::reload::{SwapArgs, Watched};
 use crate::args::tls::TlsArgs;
 use crate::args::viewer::{self, ViewerArgs};
 use crate::cli::boolean;
 use crate::cli::failed;
 use crate::cli::{BAD_USE, FAILED};
+use crate::commands::serve::request_log::RequestLog;
 use crate::help;
+use crate::log::LogFormat;
 use crate::signals::{Hangups, Signals, ignore_others};
 use crate::stderr;
 use fanlight_server::EngineConfig;
 use fanlight_server::LoadError;
 use fanlight_server::Reloader;
 use fanlight_server::RequestLimits;
+use fanlight_server::RequestObserver;
 use fanlight_server::Server;
 use fanlight_server::SlotError;
 use fanlight_server::Store;
@@ -87,6 +93,8 @@ pub(crate) struct ServeArgs {
     /// [default: fanlight in the user's cache directory]
     #[arg(long, env = "FANLIGHT_CACHE_DIR", value_name = "FOLDER")]
     cache_dir: Option<PathBuf>,
+    #[command(flatten)]
+    log: LogArgs,
     #[command(flatten)]
     viewer: ViewerArgs,
     #[command(flatten)]
@@ -207,7 +215,8 @@ impl ServeArgs {
             self.server.limits(),
             guests,
         )
-        .with_tls(tls.clone());
+        .with_tls(tls.clone())
+        .with_observer(self.request_log());
         let listener = bind(self.listen)?;
         let admin = match admin {
             None => None,
@@ -287,6 +296,18 @@ impl ServeArgs {
             .await;
         drop((admin, scrapes));
         Ok(())
+    }
+
+    /// The form of the log.
+    pub(crate) fn log_format(&self) -> LogFormat {
+        self.log.log_format
+    }
+
+    /// What writes a line for each request, if it is wanted.
+    fn request_log(&self) -> Option<Arc<dyn RequestObserver>> {
+        let log = |format| -> Arc<dyn RequestObserver> { Arc::new(RequestLog::new(format)) };
+        let is_wanted = self.log.logs_requests();
+        is_wanted.then(|| log(self.log_format()))
     }
 
     /// Names the file in front of what is wrong with it.
