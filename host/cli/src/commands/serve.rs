@@ -1,6 +1,7 @@
 //! `fanlight serve`.
 
 pub(crate) mod request_log;
+mod start_lines;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -163,10 +164,12 @@ impl ServeArgs {
         // Seen before it is read: what changes from now on is offered.
         let watch = self.swaps.watched(&self.component);
         // A component that cannot be served is said before anything is bound.
+        let loading = start_lines::Compiling::of(&self.component);
         let slot = match ComponentSlot::load(&self.component, &self.engine()) {
             Ok(slot) => Arc::new(slot),
             Err(error) => return failed(&self.named(error), BAD_USE),
         };
+        drop(loading);
         let mut config = TelemetryConfig::from_env(self.service(&slot.current()));
         // Without an address no client could read it.
         config.prometheus &= self.admin != AdminAddress::Off || config.prometheus_address.is_some();
@@ -244,6 +247,7 @@ impl ServeArgs {
             "serving at {scheme}://{}",
             listener.local_addr()?
         );
+        tracing::info!("{}", start_lines::imports(component.imported()));
         // Held, it would count as a request on the first component.
         drop(component);
         let reloader = Arc::new(Reloader::new(slot, telemetry, probe));
