@@ -8,7 +8,11 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::commands::client::{ClientArgs, SwapArgs};
+use crate::commands::logs::LogsArgs;
 use crate::commands::serve::ServeArgs;
+use crate::commands::trace::TraceArgs;
+use crate::commands::traces::TracesArgs;
+use crate::help;
 use crate::log::LogFormat;
 use crate::variables;
 
@@ -33,6 +37,15 @@ enum Command {
     Swap(SwapArgs),
     /// Has a running server serve the previous component again
     Rollback(ClientArgs),
+    /// Sends a request and prints its trace, or prints a trace of a running server
+    #[command(after_long_help = help::TRACE)]
+    Trace(Box<TraceArgs>),
+    /// Lists the recent traces of a running server
+    #[command(after_long_help = help::TRACES)]
+    Traces(TracesArgs),
+    /// Prints the log records of a running server
+    #[command(after_long_help = help::LOGS)]
+    Logs(LogsArgs),
     /// Asks a running server whether it is ready; exit code 0 says yes
     Health(ClientArgs),
 }
@@ -95,6 +108,9 @@ impl Cli {
             Command::Serve(args) => runtime.block_on(args.run(&log)),
             Command::Swap(args) => runtime.block_on(args.run()),
             Command::Rollback(args) => runtime.block_on(args.roll_back()),
+            Command::Trace(args) => runtime.block_on(args.run()),
+            Command::Traces(args) => runtime.block_on(args.run()),
+            Command::Logs(args) => runtime.block_on(args.run()),
             Command::Health(args) => runtime.block_on(args.health()),
         };
         // All that has to end has ended; a thread that reads a file, say from a

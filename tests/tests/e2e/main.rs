@@ -11,6 +11,8 @@ mod bodies;
 mod bodiless;
 mod body_limit;
 mod captured_headers;
+mod cli_logs;
+mod cli_trace;
 mod compile_cache;
 mod composed;
 mod concurrency;
