@@ -36,9 +36,8 @@ pub(crate) async fn run(host: &ServingProgram, arguments: &[&str]) -> (Option<i3
 
 /// The objects of an output of one a line.
 pub(crate) fn objects(said: &str) -> Vec<Value> {
-    let read = |line: &str| serde_json::from_str(line).ok();
-    let objects: Option<Vec<Value>> = said.lines().map(read).collect();
-    objects.unwrap_or_else(|| panic!("not an object a line: {said}"))
+    let objects = said.lines().map(serde_json::from_str);
+    objects.map(Result::unwrap).collect()
 }
 
 /// Demands that no control character but the ends of lines reaches a terminal.
@@ -52,8 +51,8 @@ fn demand_order(text: &str, parts: &[&str]) {
     let mut rest = text;
     for part in parts {
         let at = rest.find(part);
-        let at = at.unwrap_or_else(|| panic!("{part:?} does not follow in {text}"));
-        rest = &rest[at + part.len()..];
+        assert!(at.is_some(), "{part:?} does not follow in {text}");
+        rest = &rest[at.unwrap() + part.len()..];
     }
 }
 

@@ -133,7 +133,7 @@ async fn as_json_each_line_is_an_object() {
     assert_eq!(fields["method"], "GET");
     assert_eq!(fields["path"], "/trap");
     assert_eq!(fields["status"], 500);
-    assert_eq!(fields["error_type"], "trap");
+    assert_eq!(fields["error.type"], "trap");
     assert_eq!(fields["trace_id"], trace_id.as_str());
     assert!(fields["duration_ms"].as_f64().unwrap() > 0.0, "{request}");
     assert!(

@@ -66,7 +66,8 @@ impl RequestLog {
             (None, _) => write!(line, "  {:23}", "no instance"),
         };
         let _ = write!(line, "  {dim}{:032x}{dim:#}", request.trace_id);
-        if let Some(word) = request.error_type {
+        // Of a status alone it says the same.
+        if let Some(word) = request.error_type.filter(|it| *it != status) {
             let _ = write!(line, "  {error}{}{error:#}", terminal::shown(word, 64));
         }
         line
@@ -86,7 +87,7 @@ impl RequestLog {
             let more = [
                 ("route", request.route.map(|it| json!(it))),
                 ("status", request.status.map(|it| json!(it.as_u16()))),
-                ("error_type", request.error_type.map(|it| json!(it))),
+                ("error.type", request.error_type.map(|it| json!(it))),
                 ("busy_ms", request.busy_time.map(|it| json!(millis(it)))),
                 (
                     "memory_peak_bytes",
