@@ -16,6 +16,7 @@ pub mod client;
 pub mod collected;
 pub mod collector;
 mod daemon;
+pub mod fake_viewer;
 pub mod fixture;
 pub mod frames;
 pub mod host;

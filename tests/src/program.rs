@@ -23,6 +23,8 @@ pub struct Program {
     unread: Option<PipeReader>,
     /// Whether its standard error is read no further than to where it serves.
     is_unheard: bool,
+    /// Whether standard output carries what it says, since both are a terminal.
+    is_on_a_terminal: bool,
 }
 
 impl Program {
@@ -47,6 +49,7 @@ impl Program {
             command: quiet(command),
             unread: None,
             is_unheard: false,
+            is_on_a_terminal: false,
         }
     }
 
@@ -63,6 +66,14 @@ impl Program {
         let (reader, writer) = std::io::pipe().expect("a pipe");
         self.command.stdout(writer);
         self.unread = Some(reader);
+        self
+    }
+
+    /// Closes the other end of its standard output, as `head` does when it has its lines.
+    #[must_use]
+    pub fn without_reader(mut self) -> Self {
+        let (_, writer) = std::io::pipe().expect("a pipe");
+        self.command.stdout(writer);
         self
     }
 
@@ -104,13 +115,27 @@ impl Program {
             .args([OsStr::new("-c"), OsStr::new(&script)])
             .arg(plain.get_program())
             .args(plain.get_args());
-        for (name, value) in plain.get_envs() {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
+        copy_environment(plain, &mut command);
         self.command = quiet(command);
+        self
+    }
+
+    /// Gives it a terminal of its own, by the program `script` of util-linux.
+    #[must_use]
+    pub fn on_a_terminal(mut self) -> Self {
+        let plain = self.command.as_std();
+        let quoted = |it: &OsStr| format!("'{}'", it.to_string_lossy().replace('\'', "'\\''"));
+        let words: Vec<_> = std::iter::once(plain.get_program())
+            .chain(plain.get_args())
+            .map(quoted)
+            .collect();
+        // A terminal that goes away does not end the program.
+        let script = format!("exec timeout --foreground 60 {}", words.join(" "));
+        let mut command = Command::new("script");
+        command.args(["-qefc", &script, "/dev/null"]);
+        copy_environment(plain, &mut command);
+        self.command = quiet(command);
+        self.is_on_a_terminal = true;
         self
     }
 
@@ -127,11 +152,42 @@ impl Program {
     }
 
     /// Starts it, and waits until it says where it serves.
-    pub async fn serve(mut self) -> ServingProgram {
+    pub async fn serve(self) -> ServingProgram {
+        let is_unheard = self.is_unheard;
+        let (mut program, is_heard) = self.started();
+        program.address = eventually("the line that says where it serves", || {
+            program
+                .address_after("serving at http://")
+                .or_else(|| program.address_after("serving at https://"))
+        })
+        .await;
+        eventually("the lines about telemetry", || {
+            program.said().contains("logs: ").then_some(())
+        })
+        .await;
+        program.admin = program.address_after("admin: http://");
+        is_heard.store(!is_unheard, Ordering::Relaxed);
+        program
+    }
+
+    /// Starts it, to be read while it runs.
+    pub fn start(self) -> ServingProgram {
+        self.started().0
+    }
+
+    fn started(mut self) -> (ServingProgram, Arc<AtomicBool>) {
         let mut child = self.command.spawn().expect("it starts");
         let is_heard = Arc::new(AtomicBool::new(true));
-        let stderr = child.stderr.take().expect("it is piped");
-        let (said, stderr) = kept(stderr, Arc::clone(&is_heard));
+        let (said, stderr) = match self.is_on_a_terminal {
+            true => {
+                let terminal = child.stdout.take().expect("it is piped");
+                kept(terminal, Arc::clone(&is_heard))
+            }
+            false => {
+                let stderr = child.stderr.take().expect("it is piped");
+                kept(stderr, Arc::clone(&is_heard))
+            }
+        };
         let mut readers = Vec::new();
         if !self.is_unheard {
             readers.push(stderr);
@@ -144,7 +200,7 @@ impl Program {
             }
             None => Arc::default(),
         };
-        let mut program = ServingProgram {
+        let program = ServingProgram {
             child,
             said,
             written,
@@ -153,19 +209,7 @@ impl Program {
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             admin: None,
         };
-        program.address = eventually("the line that says where it serves", || {
-            program
-                .address_after("serving at http://")
-                .or_else(|| program.address_after("serving at https://"))
-        })
-        .await;
-        eventually("the lines about telemetry", || {
-            program.said().contains("logs: ").then_some(())
-        })
-        .await;
-        program.admin = program.address_after("admin: http://");
-        is_heard.store(!self.is_unheard, Ordering::Relaxed);
-        program
+        (program, is_heard)
     }
 }
 
@@ -280,7 +324,9 @@ impl ServingProgram {
     fn address_after(&self, words: &str) -> Option<SocketAddr> {
         let said = self.said();
         let (_, rest) = said.split_once(words)?;
-        rest.split_whitespace().next()?.parse().ok()
+        // In JSON a quotation mark follows, and in colours an escape.
+        let is_end = |it: char| it.is_whitespace() || it == '"' || it.is_control();
+        rest.split(is_end).next()?.parse().ok()
     }
 }
 
@@ -306,6 +352,15 @@ fn kept(
         }
     });
     (text, reader)
+}
+
+fn copy_environment(from: &std::process::Command, to: &mut Command) {
+    for (name, value) in from.get_envs() {
+        match value {
+            Some(value) => to.env(name, value),
+            None => to.env_remove(name),
+        };
+    }
 }
 
 fn quiet(mut command: Command) -> Command {

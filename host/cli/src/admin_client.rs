@@ -1,15 +1,18 @@
-//! The client of the admin port: `fanlight health`, `swap`, `rollback`.
+//! The client of the admin port: `fanlight health`, `swap`, `rollback`, and what the
+//! viewer's client reads.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, Uri, header};
+use http::{Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 
 use fanlight_server::AdminToken;
 
@@ -17,8 +20,13 @@ use fanlight_server::AdminToken;
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long the others do: a large component takes its time to compile.
 const SWAP_TIMEOUT: Duration = Duration::from_secs(300);
+/// How long a GET waits.
+const GET_TIMEOUT: Duration = Duration::from_secs(30);
 /// How much of a response is read.
 const MAX_ANSWER_BYTES: usize = 1024 * 1024;
+/// How much of the response to a GET is: the viewer's traces take up to 64 MiB, and
+/// more as JSON.
+const MAX_GET_BYTES: usize = 512 * 1024 * 1024;
 
 /// Asks the admin port of a running server.
 #[derive(Debug)]
@@ -27,10 +35,21 @@ pub(crate) struct AdminClient {
     token: Option<AdminToken>,
 }
 
+/// A response whose body is still to be read. Dropped, it closes its connection.
+pub(crate) struct OpenResponse {
+    pub(crate) response: Response<Incoming>,
+    _connection: JoinSet<()>,
+}
+
 impl AdminClient {
     /// Makes a client for the server whose admin port is at `url`.
     pub(crate) fn new(url: String, token: Option<AdminToken>) -> Self {
         Self { url, token }
+    }
+
+    /// The address of the admin port, without a slash at its end.
+    pub(crate) fn url(&self) -> &str {
+        self.url.trim_end_matches('/')
     }
 
     /// Asks whether it is ready.
@@ -65,29 +84,84 @@ impl AdminClient {
         )
     }
 
+    /// Reads what is at a path, which may have a query.
+    ///
+    /// # Errors
+    /// Where the server does not answer in time.
+    pub(crate) async fn get(&self, target: &str) -> anyhow::Result<(StatusCode, Bytes)> {
+        let request = self.request(Method::GET, target, Bytes::new())?;
+        self.in_time(GET_TIMEOUT, async {
+            let open = send(&self.authority()?, request).await?;
+            read(open, MAX_GET_BYTES).await
+        })
+        .await
+    }
+
+    /// Opens what is at a path as a stream of events, from the one after `last_event` on.
+    ///
+    /// # Errors
+    /// Where the server does not answer in time.
+    pub(crate) async fn open(
+        &self,
+        target: &str,
+        last_event: Option<&str>,
+    ) -> anyhow::Result<OpenResponse> {
+        let mut request = self.request(Method::GET, target, Bytes::new())?;
+        if let Some(id) = last_event {
+            request.headers_mut().insert("last-event-id", id.parse()?);
+        }
+        let sent = async { send(&self.authority()?, request).await };
+        self.in_time(GET_TIMEOUT, sent).await
+    }
+
     async fn ask(
         &self,
         method: Method,
-        path: &'static str,
+        path: &str,
         body: Bytes,
         timeout: Duration,
     ) -> anyhow::Result<(StatusCode, String)> {
+        let request = self.request(method, path, body)?;
+        let (status, body) = self
+            .in_time(timeout, async {
+                let open = send(&self.authority()?, request).await?;
+                read(open, MAX_ANSWER_BYTES).await
+            })
+            .await?;
+        Ok((status, String::from_utf8_lossy(&body).into_owned()))
+    }
+
+    fn authority(&self) -> anyhow::Result<http::uri::Authority> {
         let url = &self.url;
         let uri: Uri = url.parse().with_context(|| format!("{url} is no URL"))?;
         anyhow::ensure!(uri.scheme_str() == Some("http"), "{url} is no http:// URL");
-        let authority = uri
-            .authority()
-            .with_context(|| format!("{url} names no host"))?;
+        let authority = uri.into_parts().authority;
+        authority.with_context(|| format!("{url} names no host"))
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        target: &str,
+        body: Bytes,
+    ) -> anyhow::Result<Request<Full<Bytes>>> {
         let mut request = Request::builder()
             .method(method)
-            .uri(path)
-            .header(header::HOST, authority.as_str());
+            .uri(target)
+            .header(header::HOST, self.authority()?.as_str());
         if let Some(token) = &self.token {
             request = request.header(header::AUTHORIZATION, token.authorization());
         }
-        let request = request.body(Full::new(body))?;
-        let answered = tokio::time::timeout(timeout, send(authority, request)).await;
-        answered.with_context(|| format!("no answer from {url} in {timeout:?}"))?
+        Ok(request.body(Full::new(body))?)
+    }
+
+    async fn in_time<T>(
+        &self,
+        timeout: Duration,
+        answer: impl Future<Output = anyhow::Result<T>>,
+    ) -> anyhow::Result<T> {
+        let answered = tokio::time::timeout(timeout, answer).await;
+        answered.with_context(|| format!("no answer from {} in {timeout:?}", self.url))?
     }
 }
 
@@ -106,7 +180,7 @@ pub(crate) async fn accepts(address: SocketAddr) -> anyhow::Result<()> {
 async fn send(
     authority: &http::uri::Authority,
     request: Request<Full<Bytes>>,
-) -> anyhow::Result<(StatusCode, String)> {
+) -> anyhow::Result<OpenResponse> {
     let host = authority
         .host()
         .trim_start_matches('[')
@@ -117,17 +191,26 @@ async fn send(
         .with_context(|| format!("cannot reach {authority}"))?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let connection = tokio::spawn(connection);
-    let response = sender.send_request(request).await?;
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async {
+        // The response, or its body, has the error.
+        let _ = connection.await;
+    });
+    Ok(OpenResponse {
+        response: sender.send_request(request).await?,
+        _connection: tasks,
+    })
+}
+
+async fn read(open: OpenResponse, max_bytes: usize) -> anyhow::Result<(StatusCode, Bytes)> {
+    let OpenResponse {
+        response,
+        _connection,
+    } = open;
     let status = response.status();
-    let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES);
-    let body = body
-        .collect()
-        .await
-        .map_err(anyhow::Error::from_boxed)?
-        .to_bytes();
-    connection.abort();
-    Ok((status, String::from_utf8_lossy(&body).into_owned()))
+    let body = Limited::new(response.into_body(), max_bytes);
+    let body = body.collect().await.map_err(anyhow::Error::from_boxed)?;
+    Ok((status, body.to_bytes()))
 }
 
 /// Reads the outcome of a swap from the server's response.

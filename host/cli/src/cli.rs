@@ -9,8 +9,13 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::commands::client::{ClientArgs, HealthArgs, SwapArgs};
 use crate::commands::generate::{CompletionsArgs, ManArgs};
+use crate::commands::logs::LogsArgs;
 use crate::commands::serve::ServeArgs;
+use crate::commands::trace::TraceArgs;
+use crate::commands::traces::TracesArgs;
 use crate::config_file::{self, Refusal};
+use crate::help;
+use crate::log::LogFormat;
 use crate::variables;
 
 /// Exit code of a run that failed.
@@ -34,12 +39,31 @@ enum Command {
     Swap(SwapArgs),
     /// Has a running server serve the previous component again
     Rollback(ClientArgs),
+    /// Sends a request and prints its trace, or prints a trace of a running server
+    #[command(after_long_help = help::TRACE)]
+    Trace(Box<TraceArgs>),
+    /// Lists the recent traces of a running server
+    #[command(after_long_help = help::TRACES)]
+    Traces(TracesArgs),
+    /// Prints the log records of a running server
+    #[command(after_long_help = help::LOGS)]
+    Logs(LogsArgs),
     /// Asks a running server whether it is ready; exit code 0 says yes
     Health(HealthArgs),
     /// Prints a script that completes commands and flags in a shell
     Completions(CompletionsArgs),
     /// Writes manual pages
     Man(ManArgs),
+}
+
+impl Command {
+    /// The form of the log on standard error.
+    fn log_format(&self) -> LogFormat {
+        match self {
+            Self::Serve(args) => args.log_format(),
+            _ => LogFormat::default(),
+        }
+    }
 }
 
 impl Cli {
@@ -79,7 +103,7 @@ impl Cli {
     /// Runs the command; its exit code says how it went.
     pub(crate) fn run(self) -> ExitCode {
         let _flushed = crate::stderr::begin();
-        let log = crate::log::init();
+        let log = crate::log::init(self.command.log_format());
         let names = std::env::vars_os().map(|(name, _)| name);
         for unknown in variables::unknown(&Self::command(), names) {
             let name = &unknown.name;
@@ -101,6 +125,9 @@ impl Cli {
             Command::Serve(args) => runtime.block_on(args.run(&log)),
             Command::Swap(args) => runtime.block_on(args.run()),
             Command::Rollback(args) => runtime.block_on(args.roll_back()),
+            Command::Trace(args) => runtime.block_on(args.run()),
+            Command::Traces(args) => runtime.block_on(args.run()),
+            Command::Logs(args) => runtime.block_on(args.run()),
             Command::Health(args) => runtime.block_on(args.run()),
             Command::Completions(args) => args.run(),
             Command::Man(args) => args.run(),
@@ -139,7 +166,8 @@ pub(crate) fn boolean(text: &str) -> Result<bool, String> {
 }
 
 pub(crate) fn failed(error: &anyhow::Error, code: u8) -> ExitCode {
-    crate::stderr::say(&format!("error: {error:#}"));
+    let line = format!("error: {error:#}");
+    crate::stderr::say(&crate::log::line(tracing::Level::ERROR, &line));
     ExitCode::from(code)
 }
 

@@ -2,4 +2,24 @@
 
 pub(crate) mod client;
 pub(crate) mod generate;
+pub(crate) mod logs;
 pub(crate) mod serve;
+pub(crate) mod trace;
+pub(crate) mod traces;
+
+use std::process::ExitCode;
+
+use crate::cli::{FAILED, failed};
+use crate::terminal::OutputClosed;
+
+/// The end of a command that prints: well also where the reader of standard output has
+/// left.
+fn ended(outcome: anyhow::Result<()>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => match error.downcast_ref::<OutputClosed>() {
+            Some(closed) if closed.is_left() => ExitCode::SUCCESS,
+            _ => failed(&error, FAILED),
+        },
+    }
+}

@@ -41,6 +41,51 @@ Signals:
   SIGHUP           reads the certificate of --tls-cert again
   SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGIO and SIGPIPE are ignored.";
 
+/// Below the flags of `fanlight trace`.
+pub(crate) const TRACE: &str = "\
+Examples:
+  fanlight trace http://127.0.0.1:8000/api/process
+  fanlight trace -d '{\"a\": 1}' -H 'content-type: application/json' http://127.0.0.1:8000/
+  fanlight trace 4bf92f3577b34da6a3ce929d0e0e4736
+
+  A URL gets one request, with a traceparent of its own that is sampled. The command
+  prints status and size of the response, waits until the trace is in the viewer of
+  --admin-url, and prints it. It uses no proxy and follows no redirect.
+
+Exit codes:
+  0  the trace was printed, whatever the status of the response
+  1  no answer, no such trace, no viewer at the admin address, or the trace did not
+     arrive within 10 seconds
+  2  bad use: a flag, a FANLIGHT_ variable, a file that cannot be read";
+
+/// Below the flags of `fanlight traces`.
+pub(crate) const TRACES: &str = "\
+Examples:
+  fanlight traces --status error --since 10m
+  fanlight traces --min-duration 250ms --json
+
+  The newest trace comes first. The viewer of a host keeps recent traces in memory:
+  docs/viewer.md says which.
+
+Exit codes:
+  0  done, also where no trace matches
+  1  no server answers, or it has no viewer for this client
+  2  bad use: a flag, a FANLIGHT_ variable";
+
+/// Below the flags of `fanlight logs`.
+pub(crate) const LOGS: &str = "\
+Examples:
+  fanlight logs --follow
+  fanlight logs --severity warn --text payment --json
+
+  Log records of the component, the lines that it prints, and the host's own log, the
+  oldest first.
+
+Exit codes:
+  0  done, also where no record matches
+  1  no server answers, or it has no viewer for this client
+  2  bad use: a flag, a FANLIGHT_ variable";
+
 /// Below the flags of the commands that call the admin port.
 pub(crate) const CLIENT: &str = "\
 Exit codes:

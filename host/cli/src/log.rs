@@ -1,28 +1,61 @@
 //! The host's own log: on stderr, and as log records once there is telemetry.
 
-use std::ffi::OsString;
-use std::fmt;
+mod json;
 
-use tracing::Subscriber;
+use std::fmt;
+use std::sync::OnceLock;
+
+use clap::ValueEnum;
+
 use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::field::{RecordFields, VisitOutput};
 use tracing_subscriber::filter::filter_fn;
-use tracing_subscriber::fmt::FormatFields;
-use tracing_subscriber::fmt::format::{DefaultVisitor, Writer};
+use tracing_subscriber::fmt::format::{DefaultVisitor, Format, Writer};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::stderr::Stderr;
+use crate::terminal::Styles;
 use fanlight_telemetry::{HostLog, RECORD_ONLY, RECORD_TARGET};
+
+pub(crate) use json::line as json;
+
+/// The form of the lines on stderr.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// An object of JSON a line, for programs.
+    Json,
+}
+
+/// The form that the process began with.
+static FORMAT: OnceLock<LogFormat> = OnceLock::new();
+
+/// A line of the program's own that is no event of the log, such as an error at its end.
+pub(crate) fn line(level: Level, message: &str) -> String {
+    match FORMAT.get() {
+        Some(LogFormat::Json) => json(level, "fanlight", message, &serde_json::Value::Null),
+        Some(LogFormat::Text) | None => message.to_owned(),
+    }
+}
 
 /// Starts the host's own log. The exporters and their transports write to
 /// stderr only when `FANLIGHT_LOG` names them, and never to records: the telemetry
 /// itself reports their failures.
 ///
 /// `OTEL_LOG_LEVEL` is the level where `FANLIGHT_LOG` sets none.
-pub(crate) fn init() -> HostLog {
+pub(crate) fn init(format: LogFormat) -> HostLog {
+    // Tests run several commands in one process; the first log serves them all.
+    if FORMAT.set(format).is_ok() && format == LogFormat::Json {
+        std::panic::set_hook(Box::new(json::panicked));
+    }
     let named = variable("OTEL_LOG_LEVEL");
     let level = named.as_deref().map(level);
     let base = level.flatten().unwrap_or("info");
@@ -36,8 +69,7 @@ pub(crate) fn init() -> HostLog {
     };
     let filter = EnvFilter::builder().parse_lossy(directives);
     let records = HostLog::default();
-    // Tests run several commands in one process; the first log serves them all.
-    let _ = subscriber(filter, records.clone()).try_init();
+    let _ = subscriber(filter, records.clone(), format).try_init();
     if let (Some(named), Some(None)) = (named, level) {
         tracing::warn!(
             "OTEL_LOG_LEVEL={named}: expected none, error, warn, info, debug or trace; info is used"
@@ -49,24 +81,25 @@ pub(crate) fn init() -> HostLog {
 /// The log's subscriber. The layer with a filter of its own comes last: before
 /// another it would hide the most verbose level that the first filter lets
 /// through, and the filter would check every span of the engine, twice a call.
-fn subscriber(filter: EnvFilter, records: HostLog) -> impl SubscriberInitExt + Subscriber {
-    let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+fn subscriber(
+    filter: EnvFilter,
+    records: HostLog,
+    format: LogFormat,
+) -> impl SubscriberInitExt + Subscriber {
+    let lines = match format {
+        LogFormat::Text => Lines::Text(Format::default().with_target(false)),
+        LogFormat::Json => Lines::Json,
+    };
     let stderr = tracing_subscriber::fmt::layer()
         .with_writer(Stderr)
-        .with_ansi(is_terminal && allows_colours(|name| std::env::var_os(name)))
-        .with_target(false)
+        .with_ansi(Styles::of_stderr().are_coloured())
         .fmt_fields(ForPeople)
+        .event_format(lines)
         .with_filter(filter_fn(|said| said.target() != RECORD_TARGET));
     tracing_subscriber::registry()
         .with(filter)
         .with(records)
         .with(stderr)
-}
-
-/// Whether a terminal may get colours: it shows them, and `NO_COLOR` is not set.
-fn allows_colours(variable: impl Fn(&str) -> Option<OsString>) -> bool {
-    let is_off = variable("NO_COLOR").is_some_and(|it| !it.is_empty());
-    !is_off && variable("TERM").is_none_or(|it| it != "dumb")
 }
 
 fn variable(name: &str) -> Option<String> {
@@ -86,6 +119,30 @@ fn level(text: &str) -> Option<&'static str> {
         "trace" | "verbose" | "all" => "trace",
         _ => return None,
     })
+}
+
+/// Writes an event as a line, in one of the two forms.
+enum Lines {
+    Text(Format),
+    Json,
+}
+
+impl<S, N> FormatEvent<S, N> for Lines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        match self {
+            Self::Text(text) => text.format_event(context, writer, event),
+            Self::Json => writeln!(writer, "{}", json::of_event(event)),
+        }
+    }
 }
 
 /// Leaves out the fields that are for records alone.
@@ -125,7 +182,6 @@ impl Visit for Chosen<'_> {
 mod tests {
     use std::sync::{Arc, Mutex};
 
-    use tracing::Event;
     use tracing_subscriber::Layer;
     use tracing_subscriber::layer::Context;
 
@@ -146,21 +202,10 @@ mod tests {
 
     #[test]
     fn what_nobody_hears_is_not_asked_about() {
-        let filter = EnvFilter::builder().parse_lossy("warn,hyper=info");
-        let heard = subscriber(filter, HostLog::default()).max_level_hint();
-        assert_eq!(heard, Some(tracing::level_filters::LevelFilter::INFO));
-    }
-
-    #[test]
-    fn no_colour_where_it_is_not_wanted_or_not_shown() {
-        for (name, value, allowed) in [
-            ("NO_COLOR", "1", false),
-            ("NO_COLOR", "", true),
-            ("TERM", "dumb", false),
-            ("TERM", "xterm-256color", true),
-        ] {
-            let variable = |asked: &str| (asked == name).then(|| OsString::from(value));
-            assert_eq!(allows_colours(variable), allowed, "{name}={value}");
+        let filter = || EnvFilter::builder().parse_lossy("warn,hyper=info");
+        for format in [LogFormat::Text, LogFormat::Json] {
+            let heard = subscriber(filter(), HostLog::default(), format).max_level_hint();
+            assert_eq!(heard, Some(tracing::level_filters::LevelFilter::INFO));
         }
     }
 

@@ -10,8 +10,11 @@ mod log;
 #[cfg(test)]
 mod reference;
 mod signals;
+mod span_tree;
 mod stderr;
+mod terminal;
 mod variables;
+mod viewer_client;
 
 use std::process::ExitCode;
 use std::time::Duration;

@@ -65,8 +65,10 @@ impl Lines {
         let mut text = std::mem::take(&mut waiting.text);
         let left_out = std::mem::take(&mut waiting.left_out);
         if left_out > 0 {
-            let line = format!("{left_out} lines are left out: nobody read standard error\n");
+            let line = format!("{left_out} lines are left out: nobody read standard error");
+            let line = crate::log::line(tracing::Level::WARN, &line);
             text.extend_from_slice(line.as_bytes());
+            text.push(b'\n');
         }
         waiting.is_writing = true;
         text

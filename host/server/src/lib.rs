@@ -51,5 +51,6 @@ pub use fanlight_viewer::{Store, StoreConfig, ViewerConfig};
 pub use guest_api::GuestLimits;
 pub use http::server::{Readiness, Server, listen};
 pub use http::tls::{Renewal, Tls, TlsError, TlsFiles};
+pub use request::observer::{EndedRequest, RequestObserver};
 pub use sandbox::engine::{EngineConfig, EngineError};
 pub use sandbox::load_error::LoadError;

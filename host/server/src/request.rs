@@ -11,6 +11,7 @@ pub(crate) mod forwarded;
 pub(crate) mod framing;
 pub(crate) mod info;
 pub(crate) mod metrics;
+pub(crate) mod observer;
 pub(crate) mod peer;
 pub(crate) mod reserved;
 pub(crate) mod server_span;

@@ -70,7 +70,7 @@ impl fmt::Write for BoundedLine {
 
 /// Whether a terminal acts on a character rather than showing it: a control character,
 /// or one that separates lines or turns the direction of the text around it.
-fn is_control(character: char) -> bool {
+pub fn is_control(character: char) -> bool {
     let separates_or_turns = matches!(
         character,
         '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'

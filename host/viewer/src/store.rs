@@ -14,7 +14,7 @@ pub(crate) mod traces;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use prost::Message as _;
@@ -90,6 +90,8 @@ pub struct StoreCounts {
 #[derive(Debug)]
 pub struct Store {
     config: StoreConfig,
+    /// Tells this store from one that the host had before a restart.
+    pub(crate) id: u64,
     intake: Mutex<Intake>,
     held: Mutex<Held>,
     pub(crate) events: Arc<Events>,
@@ -141,6 +143,10 @@ impl Store {
                 },
             }),
             events: Arc::default(),
+            id: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map(nanos)
+                .unwrap_or_default(),
             config,
         }
     }

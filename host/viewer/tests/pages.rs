@@ -313,6 +313,30 @@ async fn log_records_can_be_followed_by_programs() {
 }
 
 #[tokio::test]
+async fn an_answer_of_log_records_is_bounded_and_says_what_it_leaves_out() {
+    let (viewer, _) = viewer_of(&[success(SUCCESS, START)], Host::default());
+    let read = async |query: &str| -> serde_json::Value {
+        let path = format!("/ui/logs.json{query}");
+        serde_json::from_str(&page(&viewer, &path).await).unwrap()
+    };
+    let all = read("").await;
+    let newest = read("?limit=1").await;
+    assert_eq!(
+        (&all["more"], &newest["more"]),
+        (&false.into(), &true.into())
+    );
+    assert_eq!(newest["logRecords"].as_array().unwrap().len(), 1);
+    assert_eq!(newest["logRecords"][0], all["logRecords"][2]);
+    assert_eq!(newest["last"], all["last"]);
+    // Another host, or the same after a restart, has another store.
+    assert_eq!(newest["store"], all["store"]);
+    let (other, _) = viewer_of(&[], Host::default());
+    let other: serde_json::Value =
+        serde_json::from_str(&page(&other, "/ui/logs.json").await).unwrap();
+    assert_ne!(other["store"], all["store"]);
+}
+
+#[tokio::test]
 async fn events_tell_of_what_is_new_and_readers_are_bounded() {
     let (viewer, store) = viewer_of(&[], Host::default());
     let mut response = send(&viewer, "GET", "/events").await;

@@ -91,7 +91,11 @@ impl ClientArgs {
         }
     }
 
-    fn client(self) -> anyhow::Result<AdminClient> {
+    /// The client that the flags name.
+    ///
+    /// # Errors
+    /// Where the token cannot be read.
+    pub(crate) fn client(self) -> anyhow::Result<AdminClient> {
         Ok(AdminClient::new(self.admin_url, self.token.token()?))
     }
 }

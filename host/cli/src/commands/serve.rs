@@ -1,5 +1,8 @@
 //! `fanlight serve`.
 
+pub(crate) mod request_log;
+mod start_lines;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,6 +16,7 @@ use tokio::net::TcpListener;
 use crate::args::auth::TokenArgs;
 use crate::args::headers::HeaderArgs;
 use crate::args::limits::{GuestArgs, RequestArgs, ServerArgs, bytes};
+use crate::args::log::LogArgs;
 use crate::args::reload::{SwapArgs, Watched};
 use crate::args::tls::TlsArgs;
 use crate::args::values::{self, reachable};
@@ -20,13 +24,16 @@ use crate::args::viewer::{self, ViewerArgs};
 use crate::cli::boolean;
 use crate::cli::failed;
 use crate::cli::{BAD_USE, FAILED};
+use crate::commands::serve::request_log::RequestLog;
 use crate::help;
+use crate::log::LogFormat;
 use crate::signals::{Hangups, Signals, ignore_others};
 use crate::stderr;
 use fanlight_server::EngineConfig;
 use fanlight_server::LoadError;
 use fanlight_server::Reloader;
 use fanlight_server::RequestLimits;
+use fanlight_server::RequestObserver;
 use fanlight_server::Server;
 use fanlight_server::SlotError;
 use fanlight_server::Store;
@@ -90,6 +97,8 @@ pub(crate) struct ServeArgs {
     /// [default: fanlight in the user's cache directory]
     #[arg(long, env = "FANLIGHT_CACHE_DIR", value_name = "FOLDER")]
     cache_dir: Option<PathBuf>,
+    #[command(flatten)]
+    log: LogArgs,
     #[command(flatten)]
     viewer: ViewerArgs,
     #[command(flatten)]
@@ -158,10 +167,12 @@ impl ServeArgs {
         // Seen before it is read: what changes from now on is offered.
         let mut watch = self.swaps.watched(&self.component);
         // A component that cannot be served is said before anything is bound.
+        let loading = start_lines::Compiling::of(&self.component);
         let slot = match self.load(watch.as_mut()) {
             Ok(slot) => Arc::new(slot),
             Err(error) => return failed(&self.named(error), BAD_USE),
         };
+        drop(loading);
         let mut config = TelemetryConfig::from_env(self.service(&slot.current()));
         // Without an address no client could read it.
         config.prometheus &= self.admin != AdminAddress::Off || config.prometheus_address.is_some();
@@ -210,7 +221,8 @@ impl ServeArgs {
             self.server.limits(),
             guests,
         )
-        .with_tls(tls.clone());
+        .with_tls(tls.clone())
+        .with_observer(self.request_log());
         let listener = bind("--listen", self.listen)?;
         let admin = match admin {
             None => None,
@@ -241,6 +253,7 @@ impl ServeArgs {
             "serving at {scheme}://{}",
             listener.local_addr()?
         );
+        tracing::info!("{}", start_lines::imports(component.imported()));
         // Held, it would count as a request on the first component.
         drop(component);
         let reloader = Arc::new(Reloader::new(slot, telemetry, probe));
@@ -309,6 +322,18 @@ impl ServeArgs {
             return Ok(slot);
         }
         ComponentSlot::load(&self.component, &engine)
+    }
+
+    /// The form of the log.
+    pub(crate) fn log_format(&self) -> LogFormat {
+        self.log.log_format
+    }
+
+    /// What writes a line for each request, if it is wanted.
+    fn request_log(&self) -> Option<Arc<dyn RequestObserver>> {
+        let log = |format| -> Arc<dyn RequestObserver> { Arc::new(RequestLog::new(format)) };
+        let is_wanted = self.log.logs_requests();
+        is_wanted.then(|| log(self.log_format()))
     }
 
     /// Names the file in front of what is wrong with it.

@@ -104,6 +104,13 @@ impl LoadedComponent {
         &self.linked.imports
     }
 
+    /// The names of the interfaces that it imports, and whether the host grants what each
+    /// does. A call of one that is not granted fails.
+    pub fn imported(&self) -> impl Iterator<Item = (&str, bool)> {
+        let imports = self.linked.imports.iter();
+        imports.map(|import| (&*import.name, import.is_granted))
+    }
+
     pub(crate) fn scheduler(&self) -> &Arc<FairScheduler> {
         &self.linked.scheduler
     }

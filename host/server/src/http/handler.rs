@@ -25,6 +25,7 @@ use crate::http::linger::LingerTasks;
 use crate::http::{response_rules, validate};
 use crate::request::context::RequestContext;
 use crate::request::metrics::ServerMetrics;
+use crate::request::observer::RequestObserver;
 use crate::request::peer::Peer;
 use crate::request::tracer::ServerTracer;
 use crate::sandbox::call::GuestCall;
@@ -62,6 +63,11 @@ impl Handler {
             limits,
             closing: AtomicBool::new(false),
         }
+    }
+
+    /// Shows each request at its end to an observer.
+    pub(crate) fn observe(&self, observer: Arc<dyn RequestObserver>) {
+        self.tracer.observe(observer);
     }
 
     /// Begins with a request whose head was read.

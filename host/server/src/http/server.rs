@@ -19,6 +19,7 @@ use crate::guest_api::GuestLimits;
 use crate::http::connection::Connections;
 use crate::http::handler::Handler;
 use crate::http::tls::Tls;
+use crate::request::observer::RequestObserver;
 use fanlight_telemetry::Telemetry;
 
 /// The wait after the system refused a connection: for want of descriptors,
@@ -94,6 +95,15 @@ impl Server {
     #[must_use]
     pub fn with_tls(mut self, tls: Option<Arc<Tls>>) -> Self {
         self.connections.tls = tls;
+        self
+    }
+
+    /// Shows each request at its end to an observer, if there is one.
+    #[must_use]
+    pub fn with_observer(self, observer: Option<Arc<dyn RequestObserver>>) -> Self {
+        if let Some(observer) = observer {
+            self.handler.observe(observer);
+        }
         self
     }
 

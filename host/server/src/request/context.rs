@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use http::{HeaderMap, Request, StatusCode};
+use opentelemetry::StringValue;
 use opentelemetry::trace::SpanContext;
 
 use crate::error::HandleError;
@@ -15,12 +16,14 @@ use crate::request::framing::RequestFraming;
 use crate::request::info::RequestInfo;
 use crate::request::metrics::at_end::Measured;
 use crate::request::metrics::series_cache::RequestSeries;
+use crate::request::observer::{EndedRequest, MAX_PATH_BYTES};
 use crate::request::peer::Peer;
 use crate::request::server_span::{Outcome, ServerSpan};
 use crate::request::tracer::ServerTracer;
 use crate::request::usage::GuestUsage;
 use fanlight_telemetry::clock::RequestClock;
 use fanlight_telemetry::propagation::{Caller, Extracted, PropagatedContext};
+use fanlight_telemetry::sanitize::truncated;
 
 /// What is known of one request. Clones share it.
 #[derive(Clone)]
@@ -31,6 +34,8 @@ pub(crate) struct RequestContext {
 struct Shared {
     tracer: Arc<ServerTracer>,
     info: RequestInfo,
+    /// Kept for the observer, where there is one.
+    path: Option<Box<str>>,
     framing: RequestFraming,
     /// What the caller wants to be passed on.
     propagated: PropagatedContext,
@@ -77,12 +82,14 @@ impl RequestContext {
         let caller = &extracted.caller;
         let span = tracer.start(request, &info, peer, caller, clock.started());
         tracer.metrics().request_started(&info);
+        let path = || Box::from(truncated(request.uri().path(), MAX_PATH_BYTES));
         let guests = &tracer.metrics().guests;
         let usage = GuestUsage::new(guests.cpu_time(span.context().span_id()));
         Self {
             shared: Arc::new(Shared {
                 tracer: Arc::clone(tracer),
                 info,
+                path: tracer.observer().map(|_| path()),
                 framing: RequestFraming::of(request),
                 propagated: extracted.carried,
                 clock,
@@ -224,8 +231,32 @@ impl RequestContext {
                 .tracer
                 .metrics()
                 .request_ended(&series, &measured);
+            self.show(outcome, &measured);
         };
         let ended_at = self.shared.clock.started() + elapsed;
         self.span().end(&self.shared.usage, ended_at, record);
+    }
+
+    /// Shows the request, which has ended, to the observer.
+    fn show(&self, outcome: &Outcome, measured: &Measured<'_>) {
+        let shared = &*self.shared;
+        // Most servers have none.
+        let (Some(observer), Some(path)) = (shared.tracer.observer(), &shared.path) else {
+            return;
+        };
+        observer.request_ended(&EndedRequest {
+            method: shared.info.method(),
+            path,
+            route: outcome.route.as_ref().map(StringValue::as_str),
+            status: outcome.status,
+            error_type: outcome.error_type(),
+            started_at: shared.clock.started(),
+            duration: measured.elapsed,
+            request_bytes: measured.request_bytes,
+            response_bytes: measured.response_bytes,
+            busy_time: shared.usage.busy_time(),
+            memory_peak_bytes: shared.usage.memory_peak(),
+            trace_id: u128::from_be_bytes(measured.span.trace_id().to_bytes()),
+        });
     }
 }

@@ -1,6 +1,6 @@
 //! Starts server spans: what is the same for every request of a server.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use http::Request;
@@ -12,6 +12,7 @@ use crate::config::captured_headers::CapturedHeaders;
 use crate::config::trusted_proxies::TrustedProxies;
 use crate::request::info::{RequestInfo, request_attributes};
 use crate::request::metrics::ServerMetrics;
+use crate::request::observer::RequestObserver;
 use crate::request::peer::Peer;
 use crate::request::server_span::HOST_ATTRIBUTES;
 use fanlight_telemetry::config::known_methods::KnownMethods;
@@ -29,6 +30,7 @@ pub(crate) struct ServerTracer {
     captured: CapturedHeaders,
     known_methods: KnownMethods,
     trusted: TrustedProxies,
+    observer: OnceLock<Arc<dyn RequestObserver>>,
 }
 
 impl ServerTracer {
@@ -44,7 +46,18 @@ impl ServerTracer {
             captured: limits.captured_headers.clone(),
             known_methods: telemetry.known_methods().clone(),
             trusted: limits.trusted_proxies.clone(),
+            observer: OnceLock::new(),
         }
+    }
+
+    /// Shows the requests that begin from now on to an observer; the first one counts.
+    pub(crate) fn observe(&self, observer: Arc<dyn RequestObserver>) {
+        let _ = self.observer.set(observer);
+    }
+
+    /// What sees each request at its end.
+    pub(crate) fn observer(&self) -> Option<&Arc<dyn RequestObserver>> {
+        self.observer.get()
     }
 
     pub(crate) fn metrics(&self) -> &ServerMetrics {

@@ -141,7 +141,7 @@ impl GuestUsage {
     }
 
     /// None where there was no instance to be busy.
-    fn busy_time(&self) -> Option<Duration> {
+    pub(crate) fn busy_time(&self) -> Option<Duration> {
         self.instantiate.get()?;
         let nanos = self.busy_nanos.load(Ordering::Relaxed);
         Some(Duration::from_nanos(nanos))
@@ -157,7 +157,7 @@ impl GuestUsage {
     }
 
     /// None where no memory was made.
-    fn memory_peak(&self) -> Option<u64> {
+    pub(crate) fn memory_peak(&self) -> Option<u64> {
         let bytes = self.memory_peak_bytes.load(Ordering::Relaxed);
         (bytes > 0).then_some(bytes)
     }

@@ -16,6 +16,9 @@ use crate::value;
 const PAGE: usize = 200;
 /// Records of the page of a trace.
 const MAX_OF_TRACE: usize = 1000;
+/// Records of one answer to a program, unless it asks for another number, and the most.
+const DEFAULT_OF_ANSWER: usize = 1000;
+const MAX_OF_ANSWER: usize = 20_000;
 
 /// Severities that records can be narrowed to.
 const SEVERITIES: [(i32, &str); 5] = [
@@ -92,7 +95,9 @@ pub(crate) fn page(context: &Context<'_>) -> Page {
     layout(View::Logs, "Logs", events, context, main)
 }
 
-/// The same records for programs, the oldest first: those after the record `since`.
+/// The same records for programs, the oldest first: the newest `limit` of those after the
+/// record `since`. `more` says whether there are others; `store` changes with each start
+/// of the host, which numbers its records anew.
 pub(crate) fn json(params: &Params, store: &Store) -> Value {
     let severity = params.text("severity");
     let search = LogSearch {
@@ -104,13 +109,17 @@ pub(crate) fn json(params: &Params, store: &Store) -> Value {
         trace_id: jaeger::trace_id(params.text("trace")).filter(|it| *it != 0),
         since: params.number("since").unwrap_or(0),
         before: None,
-        limit: MAX_OF_TRACE,
+        limit: params
+            .number("limit")
+            .and_then(|it| usize::try_from(it).ok())
+            .map_or(DEFAULT_OF_ANSWER, |it| it.min(MAX_OF_ANSWER)),
     };
-    let (mut found, _) = search.run(store);
+    let (mut found, has_more) = search.run(store);
     found.reverse();
     let last = found.iter().map(|it| it.seq).max().unwrap_or(search.since);
     let records: Vec<_> = found.iter().map(otlp_json::log).collect();
-    json!({"logRecords": records, "last": last})
+    let id = format!("{:016x}", store.id);
+    json!({"logRecords": records, "last": last, "more": has_more, "store": id})
 }
 
 /// The records of a trace, by their time.
