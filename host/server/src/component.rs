@@ -1,6 +1,7 @@
 //! What is served: where it comes from, how it is replaced, and how that ended.
 
 pub(crate) mod history;
+pub(crate) mod import_policy;
 pub(crate) mod outcome;
 pub(crate) mod probe;
 pub(crate) mod reload;

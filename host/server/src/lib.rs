@@ -36,6 +36,7 @@ pub use admin::{
     Access, Admin, AdminAddress, AdminState, AdminToken, PrometheusListener, StoreObserver,
     ViewerState,
 };
+pub use component::import_policy::ImportPolicy;
 pub use component::outcome::{Outcome, ReloadOutcome};
 pub use component::probe::Probe;
 pub use component::reload::Reloader;
@@ -52,4 +53,10 @@ pub use guest_api::GuestLimits;
 pub use http::server::{Readiness, Server, listen};
 pub use http::tls::{Renewal, Tls, TlsError, TlsFiles};
 pub use sandbox::engine::{EngineConfig, EngineError};
+pub use sandbox::inspection::changes::{Changes, FootprintChange, ToolchainChanges};
+pub use sandbox::inspection::footprint::{Footprint, Memory, Table};
+pub use sandbox::inspection::interfaces::{InterfaceChanges, Interfaces, VersionChange};
+pub use sandbox::inspection::toolchain::Toolchain;
+pub use sandbox::inspection::{AboutText, Inspection};
+pub use sandbox::inspector::{ImportAccess, InspectedComponent, InspectedImport, Inspector};
 pub use sandbox::load_error::LoadError;

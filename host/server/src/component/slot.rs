@@ -17,6 +17,7 @@ use tokio::sync::futures::Notified;
 use crate::sandbox::compiler::Compiler;
 use crate::sandbox::engine::{EngineConfig, EngineError, TickingEngine};
 use crate::sandbox::imports::Import;
+use crate::sandbox::inspection::Inspection;
 use crate::sandbox::linked_component::LinkedComponent;
 use crate::sandbox::load_error::LoadError;
 use crate::sandbox::scheduler::FairScheduler;
@@ -102,6 +103,11 @@ impl LoadedComponent {
     /// The interfaces that it imports.
     pub(crate) fn imports(&self) -> &[Import] {
         &self.linked.imports
+    }
+
+    /// What it says of itself and asks for.
+    pub fn inspection(&self) -> &Inspection {
+        &self.linked.inspection
     }
 
     pub(crate) fn scheduler(&self) -> &Arc<FairScheduler> {

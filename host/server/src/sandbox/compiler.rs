@@ -10,31 +10,28 @@ use std::sync::Arc;
 use bytes::Bytes;
 use fanlight_relink::link_directly;
 use tokio::sync::oneshot;
-use wasmparser::{MemoryType, Parser, Payload};
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
 use crate::config::MemoryBounds;
 use crate::sandbox::compile_cache::CompileCache;
-use crate::sandbox::engine::{
-    EngineConfig, EngineError, MAX_KEEP_RESIDENT, MAX_PER_MODULE, TickingEngine,
-};
+use crate::sandbox::engine::{EngineConfig, EngineError, MAX_KEEP_RESIDENT, TickingEngine};
 use crate::sandbox::imports::imports;
+use crate::sandbox::inspection::Inspection;
 use crate::sandbox::linked_component::{LinkedComponent, places};
 use crate::sandbox::linker;
+use crate::sandbox::load_checks::{check_kind, check_limits, refusal};
 use crate::sandbox::load_error::{self, LoadError};
 use crate::sandbox::metadata::Identity;
+use crate::sandbox::missing_imports::MissingImports;
 use crate::sandbox::scheduler::FairScheduler;
 use crate::sandbox::store::State;
 use crate::sandbox::trial::Trial;
-use crate::sandbox::wasm_features::{self, Validity};
 
 /// The step down from the priority of serving threads: the longest that there
 /// is, so that a compile takes what they leave over.
 const NICE: i32 = 10;
-/// A page of a memory that says nothing of its own: 64 KiB.
-const PAGE_SIZE_LOG2: u32 = 16;
 
 /// Compiles and links components, one pool of threads for all of them.
 pub(crate) struct Compiler {
@@ -60,6 +57,7 @@ struct Settings {
 pub(crate) struct Compiled {
     component: Component,
     pub(crate) identity: Identity,
+    inspection: Inspection,
 }
 
 impl Compiler {
@@ -68,10 +66,7 @@ impl Compiler {
     /// # Errors
     /// Where threads cannot be started, or two interfaces have the same name.
     pub(crate) fn new(engine: &TickingEngine, config: &EngineConfig) -> Result<Self, EngineError> {
-        let bounds = MemoryBounds {
-            memory_bytes: config.max_memory_bytes,
-            table_elements: config.max_table_elements,
-        };
+        let bounds = config.memory_bounds();
         let scheduler = Arc::clone(engine.scheduler());
         let trial = Trial::new(bounds, Arc::clone(&scheduler))?;
         let cache = engine.cache().cloned();
@@ -111,23 +106,7 @@ impl Compiler {
     /// # Errors
     /// Where the bytes are too many, no WebAssembly, or a core module.
     pub(crate) fn check(&self, bytes: &[u8]) -> Result<(), LoadError> {
-        if bytes.len() > self.max_bytes {
-            return Err(LoadError::TooLarge {
-                max_bytes: self.max_bytes,
-            });
-        }
-        // The text format is for people; what is served is what was built.
-        if !bytes.starts_with(b"\0asm") {
-            return Err(LoadError::NotAComponent(match bytes.len() {
-                0 => "it is empty".to_owned(),
-                _ => "it does not begin with the magic number".to_owned(),
-            }));
-        }
-        // The layer field after the version: 0 is a module, 1 a component.
-        if bytes.get(6..8) == Some(&[0, 0]) {
-            return Err(LoadError::CoreModule);
-        }
-        Ok(())
+        check_kind(bytes, self.max_bytes)
     }
 
     /// Checks and compiles on the calling thread and the pool's.
@@ -207,7 +186,9 @@ impl Compiler {
         let pre = self
             .linker
             .instantiate_pre(&compiled.component)
-            .map_err(|error| LoadError::Imports(text(&error)))?;
+            .map_err(|error| {
+                MissingImports::of(&self.linker, &compiled.component).refusal(&error)
+            })?;
         let pre = ProxyPre::new(pre).map_err(|error| LoadError::Exports(text(&error)))?;
         let stack = compiled.identity.claims.stack_bytes;
         if stack as usize > MAX_KEEP_RESIDENT {
@@ -229,6 +210,7 @@ impl Compiler {
             pre,
             identity: compiled.identity,
             imports: imports(&compiled.component),
+            inspection: Arc::new(compiled.inspection),
             places,
             scheduler: Arc::clone(&self.scheduler),
         })
@@ -251,14 +233,15 @@ impl Job {
     fn compile(&self, bytes: &[u8]) -> Result<Compiled, LoadError> {
         // A panic of the compiler must not end the server.
         let compiled = catch_unwind(AssertUnwindSafe(|| {
-            check_limits(bytes, self.settings)?;
+            check_limits(bytes, self.settings.bounds)?;
             let component = match &self.cache {
                 Some(cache) => cache.checked(|| self.component(bytes)),
                 None => self.component(bytes),
             };
             Ok(Compiled {
-                component: component.map_err(|error| refusal(bytes, &error))?,
+                component: component.map_err(|error| refusal(bytes, text(&error)))?,
                 identity: Identity::of(bytes),
+                inspection: Inspection::read(bytes),
             })
         }));
         compiled
@@ -271,97 +254,6 @@ impl Job {
             false => Component::from_binary(&self.engine, bytes),
         }
     }
-}
-
-/// Refuses modules that are over a bound from the start. What is behind a fault is not
-/// read: the engine tells of the fault.
-fn check_limits(bytes: &[u8], settings: Settings) -> Result<(), LoadError> {
-    let (max_bytes, max_elements) = (
-        settings.bounds.memory_bytes as u64,
-        settings.bounds.table_elements as u64,
-    );
-    for payload in Parser::new(0).parse_all(bytes).map_while(Result::ok) {
-        match payload {
-            Payload::MemorySection(memories) => {
-                if memories.count() > MAX_PER_MODULE {
-                    return Err(LoadError::TooManyMemories {
-                        memories: memories.count(),
-                        max_memories: MAX_PER_MODULE,
-                    });
-                }
-                let bytes = memories.into_iter().map_while(Result::ok).map(first_bytes);
-                let bytes = bytes.max().unwrap_or(0);
-                if bytes > max_bytes {
-                    return Err(LoadError::TooMuchMemory { bytes, max_bytes });
-                }
-            }
-            Payload::TableSection(tables) => {
-                if tables.count() > MAX_PER_MODULE {
-                    return Err(LoadError::TooManyTables {
-                        tables: tables.count(),
-                        max_tables: MAX_PER_MODULE,
-                    });
-                }
-                let tables = tables.into_iter().map_while(Result::ok);
-                let elements = tables.map(|table| table.ty.initial).max().unwrap_or(0);
-                if elements > max_elements {
-                    return Err(LoadError::TooManyTableElements {
-                        elements,
-                        max_elements,
-                    });
-                }
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// The bytes with which a memory begins.
-fn first_bytes(memory: MemoryType) -> u64 {
-    let page_bytes = 1_u64.checked_shl(memory.page_size_log2.unwrap_or(PAGE_SIZE_LOG2));
-    memory
-        .initial
-        .saturating_mul(page_bytes.unwrap_or(u64::MAX))
-}
-
-/// Why the engine does not take a file: it has one error for all reasons, which differ
-/// in what can be done about them.
-fn refusal(bytes: &[u8], error: &wasmtime::Error) -> LoadError {
-    let reason = text(error);
-    match wasm_features::validity(bytes) {
-        Validity::Needs(features) => LoadError::UnsupportedFeatures(features),
-        Validity::Invalid(wrong) if is_limit(&wrong) => {
-            LoadError::EngineLimit(load_error::text(wrong))
-        }
-        Validity::Invalid(_) => LoadError::NotAComponent(reason),
-        // The pool's words for it, whose first line tells the bytes.
-        Validity::Valid if reason.contains(INSTANCE_TOO_LARGE) => {
-            let (_, why) = reason.split_once(INSTANCE_TOO_LARGE).unwrap_or_default();
-            let why = why.split(';').next().unwrap_or_default();
-            LoadError::InstanceTooLarge(format!("this{why}"))
-        }
-        Validity::Valid if is_limit(&reason) => LoadError::EngineLimit(reason),
-        Validity::Valid => LoadError::Compile(reason),
-    }
-}
-
-/// How the pool begins to tell of an instance that is too large.
-const INSTANCE_TOO_LARGE: &str = "instance allocation for this";
-
-/// Whether what parser, compiler or pool say is about a bound of theirs.
-fn is_limit(reason: &str) -> bool {
-    let words = [
-        "limit of",
-        "mplementation limit",
-        "exceed",
-        "too many locals",
-        "number of elements is out of bounds",
-        "size is out of bounds",
-        "string size out of bounds",
-        "Code for function is too large",
-    ];
-    words.iter().any(|word| reason.contains(word))
 }
 
 /// Compiles a component with its imports linked directly, where that can be.
