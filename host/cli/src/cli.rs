@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::commands::client::{ClientArgs, SwapArgs};
+use crate::commands::compile::CompileArgs;
 use crate::commands::inspect::InspectArgs;
 use crate::commands::serve::ServeArgs;
 use crate::variables;
@@ -33,6 +34,8 @@ enum Command {
     Swap(SwapArgs),
     /// Has a running server serve the previous component again
     Rollback(ClientArgs),
+    /// Compiles a component ahead of time, so that `serve` starts at once
+    Compile(CompileArgs),
     /// Says what a component asks for, and whether it would be served
     Inspect(InspectArgs),
     /// Asks a running server whether it is ready; exit code 0 says yes
@@ -87,6 +90,7 @@ impl Cli {
             Command::Serve(args) => runtime.block_on(args.run(&log)),
             Command::Swap(args) => runtime.block_on(args.run()),
             Command::Rollback(args) => runtime.block_on(args.roll_back()),
+            Command::Compile(args) => args.run(),
             Command::Inspect(args) => args.run(),
             Command::Health(args) => runtime.block_on(args.health()),
         };

@@ -64,3 +64,19 @@ Exit codes, of two files:
      first one does not
   1  it would refuse it, or the second one imports such an interface
   2  bad use";
+
+/// Below the flags of `fanlight compile`.
+pub(crate) const COMPILE: &str = "\
+Example:
+  fanlight compile shop.wasm -o shop.compiled
+  fanlight serve shop.compiled
+
+OUT holds the component and its native code. `fanlight serve OUT` and --watch load it
+without compiling. It runs on this kind of processor, by a fanlight with the same engine
+and the same --no-direct-imports; another one refuses it. Native code has no sandbox:
+serve only files that you have compiled yourself. The admin port takes none.
+
+Exit codes:
+  0  done: OUT is written
+  1  OUT cannot be written
+  2  bad use: a flag, a FANLIGHT_ variable, a component that cannot be served";

@@ -4,6 +4,7 @@
 
 pub(crate) mod call;
 pub(crate) mod compile_cache;
+pub(crate) mod compiled_file;
 pub(crate) mod compiler;
 pub(crate) mod engine;
 pub(crate) mod epoch_ticker;
@@ -19,6 +20,7 @@ pub(crate) mod load_error;
 pub(crate) mod memory_limit;
 pub(crate) mod metadata;
 pub(crate) mod missing_imports;
+pub(crate) mod native_code;
 pub(crate) mod outgoing;
 pub(crate) mod scheduler;
 pub(crate) mod store;

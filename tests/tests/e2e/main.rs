@@ -11,6 +11,7 @@ mod bodies;
 mod bodiless;
 mod body_limit;
 mod captured_headers;
+mod compile;
 mod compile_cache;
 mod composed;
 mod concurrency;

@@ -5,8 +5,7 @@ mod report;
 
 pub(crate) mod changes;
 
-use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -16,7 +15,7 @@ use clap::Args;
 use crate::args::component::{ComponentArgs, FileArgs};
 use crate::cli::{BAD_USE, FAILED, failed};
 use crate::help;
-use fanlight_server::{Changes, InspectedComponent, Inspector};
+use fanlight_server::{Changes, InspectedComponent, Inspector, read_file};
 use fanlight_telemetry::sanitize::one_line;
 
 /// The longest path that is shown, in bytes.
@@ -87,20 +86,4 @@ fn read(
     let bytes = read_file(path, max_bytes).with_context(|| format!("cannot read {shown}"))?;
     let component = inspector.inspect(&bytes).with_context(|| shown.clone())?;
     Ok((shown, component))
-}
-
-/// Reads a file of at most `max_bytes`: with more, no server would take it.
-fn read_file(path: &Path, max_bytes: usize) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
-    // A pipe could keep the reader waiting for ever.
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
-    let mut bytes = Vec::new();
-    file.take(max_bytes as u64 + 1).read_to_end(&mut bytes)?;
-    if bytes.len() > max_bytes {
-        let limit = format!("it is larger than {max_bytes} bytes (--max-component)");
-        return Err(io::Error::other(limit));
-    }
-    Ok(bytes)
 }

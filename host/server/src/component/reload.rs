@@ -164,11 +164,12 @@ impl Shared {
         trace: &mut SwapTrace,
     ) -> Result<Exchange, SwapError> {
         let source = offer.source();
+        let native = offer.native_code();
         let compiler = self.slot.compiler();
         let bytes = trace
             .step("read", |_| async {
                 let bytes = offer.read(compiler.max_bytes()).await?;
-                compiler.check(&bytes)?;
+                compiler.check(&bytes, native)?;
                 Ok(bytes)
             })
             .await?;
@@ -185,7 +186,7 @@ impl Shared {
         };
         let compiled = trace
             .step("compile", |_| async {
-                Ok(compiler.compile_aside(bytes).await?)
+                Ok(compiler.compile_aside(bytes, native).await?)
             })
             .await?;
         self.is_newest(ticket)?;

@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
+use crate::sandbox::compiled_file::NativeCode;
 use crate::sandbox::compiler::Compiler;
 use crate::sandbox::engine::{EngineConfig, EngineError, TickingEngine};
 use crate::sandbox::imports::Import;
@@ -195,7 +196,7 @@ impl ComponentSlot {
         })?;
         let engine = TickingEngine::new(config)?;
         let compiler = Compiler::new(&engine, config)?;
-        let linked = compiler.link(compiler.compile(&bytes)?)?;
+        let linked = compiler.link(compiler.compile(&bytes, NativeCode::Trusted)?)?;
         compiler.try_instance(&linked)?;
         let source = Source::File(path.to_owned());
         let component = LoadedComponent::new(linked, 1, source);

@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 use crate::component::import_policy::ImportPolicy;
 use crate::component::reload::{Offer, Reloader};
 use crate::component::source::ComponentSource;
+use crate::sandbox::compiled_file::component_in;
 use crate::sandbox::metadata;
 
 /// How often the file is looked at without an event.
@@ -113,7 +114,8 @@ async fn offer(path: &Path, reloader: &Reloader, taken: Option<String>) -> Optio
     let file = ComponentSource::File(path.to_owned());
     let digest = match file.clone().read(reloader.max_bytes()).await {
         Ok(bytes) => {
-            let digest = tokio::task::spawn_blocking(move || metadata::digest(&bytes));
+            let digest =
+                tokio::task::spawn_blocking(move || metadata::digest(component_in(&bytes)));
             digest.await.ok()
         }
         // It is offered, so that everybody is told why it is not taken.

@@ -16,6 +16,7 @@ use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
 use crate::config::MemoryBounds;
 use crate::sandbox::compile_cache::CompileCache;
+use crate::sandbox::compiled_file::{CompiledFile, NativeCode, is_compiled};
 use crate::sandbox::engine::{EngineConfig, EngineError, MAX_KEEP_RESIDENT, TickingEngine};
 use crate::sandbox::imports::imports;
 use crate::sandbox::inspection::Inspection;
@@ -25,6 +26,7 @@ use crate::sandbox::load_checks::{check_kind, check_limits, refusal};
 use crate::sandbox::load_error::{self, LoadError};
 use crate::sandbox::metadata::Identity;
 use crate::sandbox::missing_imports::MissingImports;
+use crate::sandbox::native_code;
 use crate::sandbox::scheduler::FairScheduler;
 use crate::sandbox::store::State;
 use crate::sandbox::trial::Trial;
@@ -38,7 +40,6 @@ pub(crate) struct Compiler {
     engine: Engine,
     linker: Arc<Linker<State>>,
     threads: rayon::ThreadPool,
-    max_bytes: usize,
     max_instances: u32,
     settings: Settings,
     cache: Option<Arc<CompileCache>>,
@@ -49,6 +50,7 @@ pub(crate) struct Compiler {
 /// The settings that compiling depends on.
 #[derive(Clone, Copy)]
 struct Settings {
+    max_bytes: usize,
     bounds: MemoryBounds,
     direct_imports: bool,
 }
@@ -58,6 +60,25 @@ pub(crate) struct Compiled {
     component: Component,
     pub(crate) identity: Identity,
     inspection: Inspection,
+}
+
+impl Compiled {
+    fn new(component: Component, bytes: &[u8]) -> Self {
+        Self {
+            component,
+            identity: Identity::of(bytes),
+            inspection: Inspection::read(bytes),
+        }
+    }
+
+    /// The native code, as the engine loads it.
+    ///
+    /// # Errors
+    /// Where there is no memory for it.
+    pub(crate) fn code(&self) -> Result<Vec<u8>, LoadError> {
+        let code = self.component.serialize();
+        code.map_err(|error| LoadError::Compile(text(&error)))
+    }
 }
 
 impl Compiler {
@@ -84,9 +105,9 @@ impl Compiler {
             engine,
             linker: Arc::new(linker),
             threads,
-            max_bytes: config.max_component_bytes,
             max_instances: config.max_instances.get(),
             settings: Settings {
+                max_bytes: config.max_component_bytes,
                 bounds,
                 direct_imports: config.direct_imports,
             },
@@ -98,15 +119,23 @@ impl Compiler {
 
     /// The largest file that is taken, in bytes.
     pub(crate) fn max_bytes(&self) -> usize {
-        self.max_bytes
+        self.settings.max_bytes
     }
 
     /// Refuses what can be seen to be no component without compiling it.
     ///
     /// # Errors
-    /// Where the bytes are too many, no WebAssembly, or a core module.
-    pub(crate) fn check(&self, bytes: &[u8]) -> Result<(), LoadError> {
-        check_kind(bytes, self.max_bytes)
+    /// Where the bytes are too many, no WebAssembly, or a core module, and where they are
+    /// native code that is not trusted.
+    pub(crate) fn check(&self, bytes: &[u8], native: NativeCode) -> Result<(), LoadError> {
+        if !is_compiled(bytes) {
+            return check_kind(bytes, self.settings.max_bytes);
+        }
+        match native {
+            NativeCode::Refused => Err(LoadError::CompiledUpload),
+            // To see more of it takes a while: that is for the compiler's threads.
+            NativeCode::Trusted => Ok(()),
+        }
     }
 
     /// Checks and compiles on the calling thread and the pool's.
@@ -114,9 +143,9 @@ impl Compiler {
     /// # Errors
     /// Where the bytes are no component that the engine takes, or one that is over a
     /// bound from the start.
-    pub(crate) fn compile(&self, bytes: &[u8]) -> Result<Compiled, LoadError> {
-        self.check(bytes)?;
-        self.threads.install(|| self.job().compile(bytes))
+    pub(crate) fn compile(&self, bytes: &[u8], native: NativeCode) -> Result<Compiled, LoadError> {
+        self.check(bytes, native)?;
+        self.threads.install(|| self.job().run(bytes, native))
     }
 
     /// Checks and compiles without holding up the caller's thread.
@@ -127,14 +156,18 @@ impl Compiler {
     ///
     /// # Cancel safety
     /// Dropped, it lets a compile that has begun go on, for nothing.
-    pub(crate) async fn compile_aside(&self, bytes: Bytes) -> Result<Compiled, LoadError> {
-        self.check(&bytes)?;
+    pub(crate) async fn compile_aside(
+        &self,
+        bytes: Bytes,
+        native: NativeCode,
+    ) -> Result<Compiled, LoadError> {
+        self.check(&bytes, native)?;
         tracing::debug!(bytes = bytes.len(), "compiling");
         let job = self.job();
         let (sender, receiver) = oneshot::channel();
         self.threads.spawn(move || {
             // The caller may be gone by now.
-            let _ = sender.send(job.compile(&bytes));
+            let _ = sender.send(job.run(&bytes, native));
         });
         let ended = receiver.await;
         ended.unwrap_or_else(|_| Err(LoadError::Compile("the compiler is gone".to_owned())))
@@ -230,22 +263,47 @@ struct Job {
 }
 
 impl Job {
-    fn compile(&self, bytes: &[u8]) -> Result<Compiled, LoadError> {
+    /// Compiles a component, or loads what was compiled before.
+    fn run(&self, bytes: &[u8], native: NativeCode) -> Result<Compiled, LoadError> {
         // A panic of the compiler must not end the server.
-        let compiled = catch_unwind(AssertUnwindSafe(|| {
-            check_limits(bytes, self.settings.bounds)?;
-            let component = match &self.cache {
-                Some(cache) => cache.checked(|| self.component(bytes)),
-                None => self.component(bytes),
-            };
-            Ok(Compiled {
-                component: component.map_err(|error| refusal(bytes, text(&error)))?,
-                identity: Identity::of(bytes),
-                inspection: Inspection::read(bytes),
-            })
+        let compiled = catch_unwind(AssertUnwindSafe(|| match (is_compiled(bytes), native) {
+            (false, _) => self.compile(bytes),
+            (true, NativeCode::Trusted) => self.load(&CompiledFile::read(bytes)?),
+            (true, NativeCode::Refused) => Err(LoadError::CompiledUpload),
         }));
         compiled
             .unwrap_or_else(|_| Err(LoadError::Compile("the compiler panicked on it".to_owned())))
+    }
+
+    fn compile(&self, bytes: &[u8]) -> Result<Compiled, LoadError> {
+        check_limits(bytes, self.settings.bounds)?;
+        let component = match &self.cache {
+            Some(cache) => cache.checked(|| self.component(bytes)),
+            None => self.component(bytes),
+        };
+        let component = component.map_err(|error| refusal(bytes, text(&error)))?;
+        Ok(Compiled::new(component, bytes))
+    }
+
+    fn load(&self, file: &CompiledFile<'_>) -> Result<Compiled, LoadError> {
+        check_kind(file.component, self.settings.max_bytes)?;
+        check_limits(file.component, self.settings.bounds)?;
+        let elsewhere = |why| LoadError::CompiledElsewhere {
+            compiled_by: file.header.compiled_by(),
+            why,
+        };
+        let has_settings = file.header.direct_imports == self.settings.direct_imports;
+        if !has_settings {
+            let why = match self.settings.direct_imports {
+                true => "it has --no-direct-imports, and this server has not",
+                false => "this server has --no-direct-imports, and it has not",
+            };
+            return Err(elsewhere(why.to_owned()));
+        }
+        let component = native_code::load(&self.engine, file);
+        let component = component.map_err(|error| elsewhere(text(&error)))?;
+        tracing::debug!(by = file.header.compiled_by(), "loaded compiled code");
+        Ok(Compiled::new(component, file.component))
     }
 
     fn component(&self, bytes: &[u8]) -> wasmtime::Result<Component> {

@@ -141,6 +141,18 @@ impl TickingEngine {
                 Engine::new(&on_demand).map_err(|error| EngineError::of_wasmtime(&error))?
             }
         };
+        Self::ticking(engine, cache)
+    }
+
+    /// Makes one for compiling alone, which reserves no pool.
+    ///
+    /// # Errors
+    /// Where the engine takes no such configuration.
+    pub(crate) fn for_compiling(config: &EngineConfig) -> Result<Self, EngineError> {
+        Self::ticking(compile_engine(config)?, None)
+    }
+
+    fn ticking(engine: Engine, cache: Option<CompileCache>) -> Result<Self, EngineError> {
         let ticked = engine.clone();
         let ticker =
             EpochTicker::start(move || ticked.increment_epoch()).map_err(EngineError::Ticker)?;

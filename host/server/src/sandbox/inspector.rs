@@ -8,6 +8,7 @@ use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
 use crate::config::MemoryBounds;
+use crate::sandbox::compiled_file::{CompiledFile, is_compiled, this_target};
 use crate::sandbox::engine::{EngineConfig, EngineError, compile_engine};
 use crate::sandbox::imports::is_granted;
 use crate::sandbox::inspection::Inspection;
@@ -47,8 +48,19 @@ pub struct InspectedComponent {
     pub inspection: Inspection,
     /// What the host makes of each import.
     pub imports: Vec<InspectedImport>,
+    /// What compiled it and the size of the native code, where the file has some.
+    pub compiled: Option<NativePart>,
     /// Why a server would refuse it, as far as can be seen without compiling it.
     pub refusal: Option<LoadError>,
+}
+
+/// The native code in a file of `fanlight compile`, of which no more is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NativePart {
+    /// Such as `fanlight 0.1.0 for x86_64-linux`.
+    pub compiled_by: String,
+    /// Its size.
+    pub bytes: usize,
 }
 
 /// What the host makes of an import.
@@ -93,7 +105,27 @@ impl Inspector {
     /// # Errors
     /// Where the file is no component, whatever a server is made for.
     pub fn inspect(&self, bytes: &[u8]) -> Result<InspectedComponent, LoadError> {
-        check_kind(bytes, usize::MAX)?;
+        if !is_compiled(bytes) {
+            return self.inspect_component(bytes);
+        }
+        let file = CompiledFile::read(bytes)?;
+        let mut inspected = self.inspect_component(file.component)?;
+        let compiled_by = file.header.compiled_by();
+        if file.header.target != this_target() {
+            inspected.refusal = Some(LoadError::CompiledElsewhere {
+                compiled_by: compiled_by.clone(),
+                why: format!("this is {}", this_target()),
+            });
+        }
+        inspected.compiled = Some(NativePart {
+            compiled_by,
+            bytes: file.code.len(),
+        });
+        Ok(inspected)
+    }
+
+    fn inspect_component(&self, bytes: &[u8]) -> Result<InspectedComponent, LoadError> {
+        check_kind(bytes, self.max_bytes)?;
         let unoffered = match wasm_features::validity(bytes) {
             Validity::Valid => None,
             Validity::Needs(features) => Some(LoadError::UnsupportedFeatures(features)),
@@ -108,8 +140,7 @@ impl Inspector {
             None => self.link_imports(bytes),
             Some(_) => (MissingImports::default(), None),
         };
-        let refusal = check_kind(bytes, self.max_bytes)
-            .and_then(|()| check_limits(bytes, self.bounds))
+        let refusal = check_limits(bytes, self.bounds)
             .err()
             .or(unoffered)
             .or(unlinked)
@@ -130,6 +161,7 @@ impl Inspector {
             stack_bytes: identity.claims.stack_bytes,
             imports: imports.collect(),
             inspection,
+            compiled: None,
             refusal,
         })
     }

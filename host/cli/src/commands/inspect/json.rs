@@ -41,8 +41,13 @@ fn object(file: &str, component: &InspectedComponent) -> anyhow::Result<Value> {
         .refusal
         .as_ref()
         .map(|refusal| json!({ "error_type": refusal.error_type(), "reason": refusal.reason() }));
+    let compiled = component
+        .compiled
+        .as_ref()
+        .map(|native| json!({ "compiled_by": native.compiled_by, "size": native.bytes }));
     Ok(json!({
         "file": file,
+        "native_code": compiled,
         "name": component.name,
         "version": component.version,
         "digest": component.digest,

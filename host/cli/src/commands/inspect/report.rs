@@ -31,13 +31,20 @@ pub(crate) fn of_component(file: &str, component: &InspectedComponent) -> String
     fact("name", component.name.clone().unwrap_or_default());
     fact("version", component.version.clone());
     fact("digest", component.digest.clone());
-    let parts = match (read.modules, read.components) {
-        (1, 0) => "1 core module".to_owned(),
-        (modules, 0) => format!("{modules} core modules"),
-        (modules, inner) => format!("{modules} core modules, {inner} inner components"),
+    let counted = |count: usize, what: &str| {
+        let s = if count == 1 { "" } else { "s" };
+        format!("{count} {what}{s}")
     };
+    let mut parts = counted(read.modules, "core module");
+    if read.components > 0 {
+        parts = format!("{parts}, {}", counted(read.components, "inner component"));
+    }
     let size = changes::bytes(component.bytes as u64);
     fact("size", format!("{size}, {parts}"));
+    if let Some(native) = &component.compiled {
+        let size = changes::bytes(native.bytes as u64);
+        fact("native code", format!("{size}, by {}", native.compiled_by));
+    }
     let joined = |entries: &std::collections::BTreeSet<String>| {
         let entries: Vec<_> = entries.iter().cloned().collect();
         changes::listed(&entries)
