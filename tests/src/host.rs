@@ -9,9 +9,9 @@ use bytes::Bytes;
 
 use fanlight_runner::client::Answer;
 use fanlight_server::{
-    Access, Admin, AdminState, AdminToken, ComponentSlot, EngineConfig, GuestLimits, Probe,
-    Readiness, Reloader, Renewal, RequestLimits, Server, ServerLimits, Store, StoreObserver, Tls,
-    TlsFiles, ViewerConfig, ViewerState, Watch,
+    Access, Admin, AdminState, AdminToken, ComponentSlot, EngineConfig, GuestLimits, ImportPolicy,
+    Probe, Readiness, Reloader, Renewal, RequestLimits, Server, ServerLimits, Store, StoreObserver,
+    Tls, TlsFiles, ViewerConfig, ViewerState, Watch,
 };
 use fanlight_telemetry::{Telemetry, TelemetryConfig, TelemetryObserver};
 use http::Method;
@@ -36,6 +36,8 @@ pub struct TestHost {
     pub guests: GuestLimits,
     /// What a new component has to answer before it is served.
     pub probe: Option<String>,
+    /// What a new component may import.
+    pub import_policy: ImportPolicy,
     /// The token of the admin port.
     pub admin_token: Option<String>,
     /// The largest component, in bytes.
@@ -63,6 +65,7 @@ impl TestHost {
             server: ServerLimits::default(),
             guests: GuestLimits::default(),
             probe: None,
+            import_policy: ImportPolicy::Any,
             admin_token: None,
             max_component_bytes: 64 * 1024 * 1024,
             watch: None,
@@ -154,7 +157,8 @@ impl TestHost {
             let path = path.parse().expect("a path");
             Probe::new(path, &self.requests, &telemetry, self.guests)
         });
-        let reloader = Arc::new(Reloader::new(Arc::clone(&slot), &telemetry, probe));
+        let reloader = Reloader::new(Arc::clone(&slot), &telemetry, probe, self.import_policy);
+        let reloader = Arc::new(reloader);
         let tls = self
             .tls
             .map(|files| Arc::new(Tls::load(files).expect("a certificate")));

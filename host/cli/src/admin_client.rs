@@ -10,11 +10,13 @@ use http::{Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
+use serde::Deserialize as _;
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use fanlight_server::AdminToken;
+use crate::commands::inspect::changes;
+use fanlight_server::{AdminToken, Changes};
 
 /// How long `fanlight health` waits for the response.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(3);
@@ -63,12 +65,22 @@ impl AdminClient {
         Ok(())
     }
 
-    /// Uploads a component to be served; returns the outcome in one line.
+    /// Uploads a component to be served; returns the outcome in one line, and one for
+    /// each kind of thing that differs from the component before. With
+    /// `deny_new_imports` the server refuses one that imports more than that.
     ///
     /// # Errors
     /// Where it refuses, with the reason, or does not answer in time.
-    pub(crate) async fn swap(&self, component: Bytes) -> anyhow::Result<String> {
-        let asked = self.ask(Method::PUT, "/component", component, SWAP_TIMEOUT);
+    pub(crate) async fn swap(
+        &self,
+        component: Bytes,
+        deny_new_imports: bool,
+    ) -> anyhow::Result<String> {
+        let path = match deny_new_imports {
+            true => "/component?deny-new-imports",
+            false => "/component",
+        };
+        let asked = self.ask(Method::PUT, path, component, SWAP_TIMEOUT);
         outcome(asked.await?)
     }
 
@@ -222,11 +234,15 @@ fn outcome((status, text): (StatusCode, String)) -> anyhow::Result<String> {
         anyhow::bail!("{} ({status})", detail.unwrap_or(text.trim()));
     }
     let current = &answer["current"];
-    Ok(format!(
-        "{}: version {}, generation {}, {}",
+    // An older server does not say what differs.
+    let changes = Changes::deserialize(&answer["changes"]).unwrap_or_default();
+    let changes = changes::lines(&changes);
+    let text = format!(
+        "{}: version {}, generation {}, {}\n{changes}",
         said(&answer["outcome"]).replace('_', " "),
         said(&current["version"]),
         current["generation"],
         said(&current["digest"]),
-    ))
+    );
+    Ok(text.trim_end().to_owned())
 }

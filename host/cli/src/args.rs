@@ -1,6 +1,7 @@
 //! Groups of flags, each resolved into configuration.
 
 pub(crate) mod auth;
+pub(crate) mod component;
 pub(crate) mod headers;
 pub(crate) mod limits;
 pub(crate) mod log;

@@ -8,7 +8,9 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::commands::client::{ClientArgs, HealthArgs, SwapArgs};
+use crate::commands::compile::CompileArgs;
 use crate::commands::generate::{CompletionsArgs, ManArgs};
+use crate::commands::inspect::InspectArgs;
 use crate::commands::logs::LogsArgs;
 use crate::commands::serve::ServeArgs;
 use crate::commands::trace::TraceArgs;
@@ -48,6 +50,10 @@ enum Command {
     /// Prints the log records of a running server
     #[command(after_long_help = help::LOGS)]
     Logs(LogsArgs),
+    /// Compiles a component ahead of time, so that `serve` starts at once
+    Compile(CompileArgs),
+    /// Says what a component asks for, and whether it would be served
+    Inspect(InspectArgs),
     /// Asks a running server whether it is ready; exit code 0 says yes
     Health(HealthArgs),
     /// Prints a script that completes commands and flags in a shell
@@ -128,6 +134,8 @@ impl Cli {
             Command::Trace(args) => runtime.block_on(args.run()),
             Command::Traces(args) => runtime.block_on(args.run()),
             Command::Logs(args) => runtime.block_on(args.run()),
+            Command::Compile(args) => args.run(),
+            Command::Inspect(args) => args.run(),
             Command::Health(args) => runtime.block_on(args.run()),
             Command::Completions(args) => args.run(),
             Command::Man(args) => args.run(),

@@ -1,7 +1,9 @@
 //! The commands, a file each: flags, what is done, the exit code.
 
 pub(crate) mod client;
+pub(crate) mod compile;
 pub(crate) mod generate;
+pub(crate) mod inspect;
 pub(crate) mod logs;
 pub(crate) mod serve;
 pub(crate) mod trace;

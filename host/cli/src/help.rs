@@ -105,3 +105,48 @@ pub(crate) const MAN: &str = "\
 Example:
   fanlight man ~/.local/share/man/man1
   man fanlight-serve";
+/// Below the flags of `fanlight swap`.
+pub(crate) const SWAP: &str = "\
+Example:
+  fanlight swap target/wasm32-wasip2/release/shop.wasm --deny-new-imports
+
+Exit codes:
+  0  done: the server serves the component
+  1  the server refused it, or no server answers
+  2  bad use: a flag, a FANLIGHT_ variable, a file that cannot be read";
+
+/// Below the flags of `fanlight inspect`.
+pub(crate) const INSPECT: &str = "\
+Examples:
+  fanlight inspect shop.wasm
+  fanlight inspect shop.wasm new-shop.wasm    what a swap would change
+
+The file is read and validated, but not compiled, and no code of it runs. The bounds
+are those with which `fanlight serve` would start.
+
+Exit codes, of one file:
+  0  `fanlight serve` would accept it, as far as can be seen without compiling it
+  1  `fanlight serve` would refuse it
+  2  bad use: a flag, a FANLIGHT_ variable, a file that is no component
+
+Exit codes, of two files:
+  0  `fanlight serve` would accept the second one, which imports no interface that the
+     first one does not
+  1  it would refuse it, or the second one imports such an interface
+  2  bad use";
+
+/// Below the flags of `fanlight compile`.
+pub(crate) const COMPILE: &str = "\
+Example:
+  fanlight compile shop.wasm -o shop.compiled
+  fanlight serve shop.compiled
+
+OUT holds the component and its native code. `fanlight serve OUT` and --watch load it
+without compiling. It runs on this kind of processor, by a fanlight with the same engine
+and the same --no-direct-imports; another one refuses it. Native code has no sandbox:
+serve only files that you have compiled yourself. The admin port takes none.
+
+Exit codes:
+  0  done: OUT is written
+  1  OUT cannot be written
+  2  bad use: a flag, a FANLIGHT_ variable, a component that cannot be served";

@@ -1,6 +1,8 @@
 //! What is served: where it comes from, how it is replaced, and how that ended.
 
+pub(crate) mod ahead;
 pub(crate) mod history;
+pub(crate) mod import_policy;
 pub(crate) mod outcome;
 pub(crate) mod probe;
 pub(crate) mod reload;

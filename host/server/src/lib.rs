@@ -36,11 +36,13 @@ pub use admin::{
     Access, Admin, AdminAddress, AdminState, AdminToken, PrometheusListener, StoreObserver,
     ViewerState,
 };
+pub use component::ahead::compile_ahead;
+pub use component::import_policy::ImportPolicy;
 pub use component::outcome::{Outcome, ReloadOutcome};
 pub use component::probe::Probe;
 pub use component::reload::Reloader;
 pub use component::slot::{ComponentSlot, LoadedComponent, SlotError, Source};
-pub use component::source::ComponentSource;
+pub use component::source::{ComponentSource, read_file};
 pub use component::swap_error::SwapError;
 pub use component::watch::{Stamp, Watch};
 pub use config::captured_headers::{CapturedHeaders, TooManyHeaders};
@@ -53,4 +55,12 @@ pub use http::server::{Readiness, Server, listen};
 pub use http::tls::{Renewal, Tls, TlsError, TlsFiles};
 pub use request::observer::{EndedRequest, RequestObserver};
 pub use sandbox::engine::{EngineConfig, EngineError};
+pub use sandbox::inspection::changes::{Changes, FootprintChange, ToolchainChanges};
+pub use sandbox::inspection::footprint::{Footprint, Memory, Table};
+pub use sandbox::inspection::interfaces::{InterfaceChanges, Interfaces, VersionChange};
+pub use sandbox::inspection::toolchain::Toolchain;
+pub use sandbox::inspection::{AboutText, Inspection};
+pub use sandbox::inspector::{
+    ImportAccess, InspectedComponent, InspectedImport, Inspector, NativePart,
+};
 pub use sandbox::load_error::LoadError;

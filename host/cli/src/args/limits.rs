@@ -9,6 +9,8 @@ use crate::args::values;
 use fanlight_server::GuestLimits;
 use fanlight_server::{RequestLimits, ServerLimits};
 
+use crate::args::component::ComponentArgs;
+
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Bounds on a request")]
 pub(crate) struct RequestArgs {
@@ -35,30 +37,8 @@ pub(crate) struct RequestArgs {
         value_name = "DURATION",
         default_value = "1s", value_parser = values::duration)]
     queue_timeout: humantime::Duration,
-    /// Instances that live at once; a component joined from several counts once for
-    /// each of them
-    #[arg(
-        long,
-        env = "FANLIGHT_MAX_INSTANCES",
-        value_name = "N",
-        default_value = "5000"
-    )]
-    pub(crate) max_instances: NonZeroU32,
-    /// The memory of one instance
-    #[arg(
-        long,
-        env = "FANLIGHT_MAX_MEMORY",
-        value_name = "SIZE",
-        default_value = "64MiB", value_parser = values::memory)]
-    pub(crate) max_memory: ByteSize,
-    /// The elements of one table of an instance
-    #[arg(
-        long,
-        env = "FANLIGHT_MAX_TABLE_ELEMENTS",
-        value_name = "N",
-        default_value = "100000"
-    )]
-    max_table_elements: u32,
+    #[command(flatten)]
+    pub(crate) component: ComponentArgs,
     /// The body of a request; a larger one gets 413 [default: no limit]
     #[arg(long, env = "FANLIGHT_MAX_BODY", value_name = "SIZE", value_parser = values::size)]
     max_body: Option<ByteSize>,
@@ -170,18 +150,14 @@ pub(crate) struct GuestArgs {
 }
 
 impl RequestArgs {
-    pub(crate) fn max_table_elements(&self) -> usize {
-        self.max_table_elements as usize
-    }
-
     pub(crate) fn limits(&self) -> RequestLimits {
         RequestLimits {
             request_timeout: self.request_timeout.into(),
             linger: self.linger.into(),
             queue_timeout: self.queue_timeout.into(),
-            max_instances: self.max_instances,
-            max_memory_bytes: bytes(self.max_memory),
-            max_table_elements: self.max_table_elements(),
+            max_instances: self.component.max_instances,
+            max_memory_bytes: bytes(self.component.max_memory),
+            max_table_elements: self.component.max_table_elements(),
             max_body_bytes: self.max_body.map(|size| size.as_u64()),
             max_headers: usize::from(self.max_headers.get()),
             max_header_bytes: bytes(self.max_header_bytes),

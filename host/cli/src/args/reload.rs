@@ -4,17 +4,17 @@ use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use bytesize::ByteSize;
 use clap::Args;
 use http::Uri;
 
 use fanlight_server::GuestLimits;
+use fanlight_server::ImportPolicy;
 use fanlight_server::Probe;
 use fanlight_server::RequestLimits;
 use fanlight_server::Stamp;
 use fanlight_telemetry::Telemetry;
 
-use crate::args::values;
+use crate::args::component::FileArgs;
 use crate::cli::boolean;
 
 #[derive(Debug, Args)]
@@ -35,13 +35,12 @@ pub(crate) struct SwapArgs {
     /// status from 200 to 399
     #[arg(long, env = "FANLIGHT_PROBE", value_name = "PATH", value_parser = probe_path)]
     probe: Option<Uri>,
-    /// The largest component
-    #[arg(
-        long,
-        env = "FANLIGHT_MAX_COMPONENT",
-        value_name = "SIZE",
-        default_value = "64MiB", value_parser = values::size)]
-    pub(crate) max_component: ByteSize,
+    /// Refuse a component that imports an interface that the served one does not,
+    /// whether it comes from a watched file or by the admin port
+    #[arg(long, env = "FANLIGHT_DENY_NEW_IMPORTS", value_parser = boolean)]
+    deny_new_imports: bool,
+    #[command(flatten)]
+    pub(crate) file: FileArgs,
 }
 
 /// What to watch.
@@ -98,7 +97,14 @@ impl SwapArgs {
         // Before its size: what changes from now on is offered.
         let stamp = Stamp::of(&watched.path)?;
         let size = std::fs::metadata(&watched.path).ok()?.len();
-        (size <= self.max_component.as_u64()).then_some(stamp)
+        (size <= self.file.max_component.as_u64()).then_some(stamp)
+    }
+
+    pub(crate) fn policy(&self) -> ImportPolicy {
+        match self.deny_new_imports {
+            true => ImportPolicy::NoneNew,
+            false => ImportPolicy::Any,
+        }
     }
 
     pub(crate) fn probe(

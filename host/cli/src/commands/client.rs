@@ -30,9 +30,14 @@ pub(crate) struct ClientArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_long_help = help::SWAP)]
 pub(crate) struct SwapArgs {
     /// The component to serve
     file: PathBuf,
+    /// Have the server refuse a component that imports an interface that the served
+    /// one does not
+    #[arg(long)]
+    deny_new_imports: bool,
     #[command(flatten)]
     client: ClientArgs,
 }
@@ -79,7 +84,7 @@ impl SwapArgs {
             (Ok(client), Ok(component)) => (client, component),
             (Err(error), _) | (_, Err(error)) => return failed(&error, BAD_USE),
         };
-        told(client.swap(component.into()).await)
+        told(client.swap(component.into(), self.deny_new_imports).await)
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 
 use crate::args::auth::TokenArgs;
 use crate::args::headers::HeaderArgs;
-use crate::args::limits::{GuestArgs, RequestArgs, ServerArgs, bytes};
+use crate::args::limits::{GuestArgs, RequestArgs, ServerArgs};
 use crate::args::log::LogArgs;
 use crate::args::reload::{SwapArgs, Watched};
 use crate::args::tls::TlsArgs;
@@ -256,7 +256,8 @@ impl ServeArgs {
         tracing::info!("{}", start_lines::imports(component.imported()));
         // Held, it would count as a request on the first component.
         drop(component);
-        let reloader = Arc::new(Reloader::new(slot, telemetry, probe));
+        let policy = self.swaps.policy();
+        let reloader = Arc::new(Reloader::new(slot, telemetry, probe, policy));
         let admin = match admin {
             Some((listener, AdminPort { access, store, .. })) => {
                 let address = listener.local_addr()?;
@@ -361,18 +362,16 @@ impl ServeArgs {
     }
 
     fn engine(&self) -> EngineConfig {
+        let component = &self.requests.component;
+        let engine = component.engine(&self.swaps.file, !self.no_direct_imports);
         EngineConfig {
-            max_instances: self.requests.max_instances,
-            max_memory_bytes: bytes(self.requests.max_memory),
-            max_table_elements: self.requests.max_table_elements(),
-            max_component_bytes: bytes(self.swaps.max_component),
-            direct_imports: !self.no_direct_imports,
             cache_dir: match &self.cache_dir {
                 Some(directory) if directory.as_os_str() == "off" => None,
                 // The engine's cache takes absolute paths alone.
                 Some(directory) => std::path::absolute(directory).ok(),
                 None => default_cache_dir(),
             },
+            ..engine
         }
     }
 }

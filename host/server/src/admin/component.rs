@@ -10,12 +10,14 @@ use serde::Serialize;
 use tokio::sync::Semaphore;
 
 use crate::admin::responses::{self, Problem};
-use crate::component::outcome::{Concluded, Refusal};
-use crate::component::reload::Reloader;
+use crate::component::import_policy::ImportPolicy;
+use crate::component::outcome::{Concluded, Refusal, ReloadOutcome};
+use crate::component::reload::{Offer, Reloader};
 use crate::component::slot::InUse;
 use crate::component::source::ComponentSource;
 use crate::component::swap_error::SwapError;
 use crate::http::body::drain::DrainOnDrop;
+use crate::sandbox::inspection::changes::Changes;
 use fanlight_telemetry::propagation::{TRACERESPONSE, format_traceparent, trace_context};
 
 /// Uploads read at once: each may hold as much memory as a component may have.
@@ -32,7 +34,7 @@ pub(crate) fn uploads() -> Semaphore {
 
 /// `GET /component`.
 pub(crate) fn get(reloader: &Reloader) -> Response<Full<Bytes>> {
-    responses::json(StatusCode::OK, &View::of(reloader, None))
+    responses::json(StatusCode::OK, &View::of(reloader))
 }
 
 /// `PUT /component`.
@@ -50,6 +52,10 @@ pub(crate) async fn put(
     };
     let max_bytes = reloader.max_bytes();
     let asked_by = trace_context::extract(request.headers());
+    let policy = match policy(request.uri().query()) {
+        Ok(policy) => policy,
+        Err(refused) => return refused,
+    };
     if request.body().size_hint().lower() > max_bytes as u64 {
         return too_large(max_bytes);
     }
@@ -73,12 +79,33 @@ pub(crate) async fn put(
         }
     };
     drop(permit);
-    answer(
-        reloader
-            .offer(ComponentSource::Upload(bytes), asked_by)
-            .await,
-        reloader,
-    )
+    let offer = Offer {
+        component: ComponentSource::Upload(bytes),
+        policy,
+        asked_by,
+    };
+    answer(reloader.offer(offer).await, reloader)
+}
+
+/// What the client lets the component import: `deny-new-imports` in the query. An
+/// unknown parameter is refused, since a misspelled one would let through what the
+/// client wants refused.
+fn policy(query: Option<&str>) -> Result<ImportPolicy, Response<Full<Bytes>>> {
+    let mut policy = ImportPolicy::Any;
+    for parameter in query.unwrap_or_default().split('&') {
+        match parameter {
+            "" | "deny-new-imports=false" => {}
+            "deny-new-imports" | "deny-new-imports=true" => policy = ImportPolicy::NoneNew,
+            _ => {
+                return Err(responses::problem(
+                    StatusCode::BAD_REQUEST,
+                    "bad_request",
+                    "The query may have deny-new-imports, with the value true or false, and nothing else",
+                ));
+            }
+        }
+    }
+    Ok(policy)
 }
 
 /// Reads a body into one piece: kept in the chunks that it comes in, it could
@@ -106,10 +133,19 @@ fn answer(concluded: Concluded, reloader: &Reloader) -> Response<Full<Bytes>> {
     let header = trace.and_then(format_traceparent);
     let mut response = match concluded.swapped {
         Ok(swapped) => {
-            let outcome = swapped.outcome.as_str();
+            let ReloadOutcome {
+                outcome,
+                now,
+                changes,
+            } = swapped;
             // It counts as a user of the component while it stands.
-            drop(swapped);
-            responses::json(StatusCode::OK, &View::of(reloader, Some(outcome)))
+            drop(now);
+            let view = View {
+                outcome: Some(outcome.as_str()),
+                changes: Some(changes),
+                ..View::of(reloader)
+            };
+            responses::json(StatusCode::OK, &view)
         }
         Err(error) => refused(&error, trace.map(|trace| trace.trace_id().to_string())),
     };
@@ -125,6 +161,11 @@ fn refused(error: &SwapError, trace_id: Option<String>) -> Response<Full<Bytes>>
             StatusCode::UNPROCESSABLE_ENTITY,
             "refused",
             "The component cannot be served",
+        ),
+        SwapError::NewImports(_) => (
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "new_imports",
+            "The component imports what the served one does not",
         ),
         SwapError::Superseded => (
             StatusCode::CONFLICT,
@@ -142,13 +183,18 @@ fn refused(error: &SwapError, trace_id: Option<String>) -> Response<Full<Bytes>>
             "The server is shutting down",
         ),
     };
-    let is_refusal = matches!(error, SwapError::Refused(_));
+    let is_refusal = error.is_refusal();
+    let changes = match error {
+        SwapError::NewImports(changes) => Some(&**changes),
+        _ => None,
+    };
     responses::detailed(&Problem {
         r#type: format!("urn:fanlight:problem:{name}"),
         title,
         status: status.as_u16(),
         detail: is_refusal.then(|| error.reason()),
         error_type: is_refusal.then(|| error.error_type()),
+        changes,
         trace_id,
     })
 }
@@ -160,6 +206,7 @@ fn too_large(max_bytes: usize) -> Response<Full<Bytes>> {
         status: StatusCode::PAYLOAD_TOO_LARGE.as_u16(),
         detail: Some(format!("{max_bytes} bytes are taken (--max-component)")),
         error_type: Some("too_large"),
+        changes: None,
         trace_id: None,
     });
     // What is left of the body is not worth reading for another request.
@@ -172,6 +219,8 @@ fn too_large(max_bytes: usize) -> Response<Full<Bytes>> {
 struct View {
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changes: Option<Changes>,
     current: Entry,
     previous: Option<Entry>,
     last_refusal: Option<RefusalEntry>,
@@ -199,10 +248,11 @@ struct RefusalEntry {
 }
 
 impl View {
-    fn of(reloader: &Reloader, outcome: Option<&'static str>) -> Self {
+    fn of(reloader: &Reloader) -> Self {
         let (slot, last_refusal) = reloader.view();
         Self {
-            outcome,
+            outcome: None,
+            changes: None,
             current: Entry::of(&slot.current),
             previous: slot.previous.as_ref().map(Entry::of),
             last_refusal: last_refusal.map(RefusalEntry::of),

@@ -10,6 +10,7 @@ use http_body_util::Full;
 use serde::Serialize;
 
 use crate::admin::negotiation;
+use crate::sandbox::inspection::changes::Changes;
 use fanlight_telemetry::PrometheusText;
 
 /// A problem as RFC 9457 has it.
@@ -22,6 +23,9 @@ pub(crate) struct Problem<'a> {
     pub(crate) detail: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) error_type: Option<&'a str>,
+    /// What a swap that was refused would have changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) changes: Option<&'a Changes>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) trace_id: Option<String>,
 }
@@ -102,6 +106,7 @@ pub(crate) fn problem(
         status: status.as_u16(),
         detail: None,
         error_type: None,
+        changes: None,
         trace_id: None,
     })
 }

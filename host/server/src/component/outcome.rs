@@ -7,6 +7,7 @@ use opentelemetry::trace::SpanContext;
 
 use crate::component::slot::{LoadedComponent, Source};
 use crate::component::swap_error::SwapError;
+use crate::sandbox::inspection::changes::Changes;
 
 /// What a swap did.
 #[derive(Clone)]
@@ -15,6 +16,8 @@ pub struct ReloadOutcome {
     pub outcome: Outcome,
     /// What is served now.
     pub now: Arc<LoadedComponent>,
+    /// What it has otherwise than the component that was served until then.
+    pub changes: Changes,
 }
 
 /// How an offer ended, and the trace that tells it.

@@ -17,12 +17,15 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::component::history::{History, HistoryEntry};
+use crate::component::import_policy::ImportPolicy;
 use crate::component::outcome::{Concluded, Outcome, Refusal, ReloadOutcome};
 use crate::component::probe::Probe;
 use crate::component::reload_trace::{Ending, SwapTrace};
 use crate::component::slot::{ComponentSlot, LoadedComponent, SlotView, Source};
 use crate::component::source::ComponentSource;
 use crate::component::swap_error::SwapError;
+use crate::sandbox::inspection::changes::Changes;
+use crate::sandbox::load_error::text;
 use fanlight_telemetry::Telemetry;
 use fanlight_telemetry::trace::tracer::Tracer;
 
@@ -38,6 +41,8 @@ pub struct Reloader {
 struct Shared {
     slot: Arc<ComponentSlot>,
     probe: Option<Probe>,
+    /// For every offer, whatever the client says.
+    policy: ImportPolicy,
     tracer: Tracer,
     swaps: Counter<u64>,
     /// The number of the newest offer.
@@ -54,8 +59,13 @@ struct Shared {
 
 impl Reloader {
     /// Makes one for a slot. `probe` is asked of every new component before it
-    /// is served.
-    pub fn new(slot: Arc<ComponentSlot>, telemetry: &Telemetry, probe: Option<Probe>) -> Self {
+    /// is served, and `policy` holds for every one.
+    pub fn new(
+        slot: Arc<ComponentSlot>,
+        telemetry: &Telemetry,
+        probe: Option<Probe>,
+        policy: ImportPolicy,
+    ) -> Self {
         let swaps = telemetry
             .meter()
             .u64_counter("fanlight.component.swaps")
@@ -67,6 +77,7 @@ impl Reloader {
             shared: Arc::new(Shared {
                 slot,
                 probe,
+                policy,
                 tracer: telemetry.tracer().clone(),
                 swaps,
                 newest: watch::Sender::new(0),
@@ -86,18 +97,14 @@ impl Reloader {
     ///
     /// # Cancel safety
     /// When it is dropped, the swap goes on: it is never done by half.
-    pub(crate) async fn offer(
-        &self,
-        offer: ComponentSource,
-        asked_by: Option<SpanContext>,
-    ) -> Concluded {
+    pub(crate) async fn offer(&self, offer: Offer) -> Concluded {
         let shared = Arc::clone(&self.shared);
         let ended = self.ended.clone();
         let swap = self.tasks.spawn(async move {
             tokio::select! {
                 biased;
                 () = ended.cancelled() => Concluded::ended(),
-                concluded = shared.offer(offer, asked_by) => concluded,
+                concluded = shared.offer(offer) => concluded,
             }
         });
         swap.await.unwrap_or_else(|_| Concluded::ended())
@@ -136,25 +143,33 @@ impl Reloader {
 }
 
 impl Shared {
-    async fn offer(&self, offer: ComponentSource, asked_by: Option<SpanContext>) -> Concluded {
-        let source = offer.source();
+    async fn offer(&self, offer: Offer) -> Concluded {
+        let Offer {
+            component,
+            policy,
+            asked_by,
+        } = offer;
+        let source = component.source();
         let mut trace =
             SwapTrace::start(&self.tracer, "component.swap", source.to_string(), asked_by);
-        let swapped = self.try_offer(offer, &mut trace).await;
+        let policy = self.policy.and(policy);
+        let swapped = self.try_offer(component, policy, &mut trace).await;
         self.conclude(ReloadTrigger::Source(source), trace, swapped)
     }
 
     async fn try_offer(
         &self,
         offer: ComponentSource,
+        policy: ImportPolicy,
         trace: &mut SwapTrace,
     ) -> Result<Exchange, SwapError> {
         let source = offer.source();
+        let native = offer.native_code();
         let compiler = self.slot.compiler();
         let bytes = trace
             .step("read", |_| async {
                 let bytes = offer.read(compiler.max_bytes()).await?;
-                compiler.check(&bytes)?;
+                compiler.check(&bytes, native)?;
                 Ok(bytes)
             })
             .await?;
@@ -171,12 +186,22 @@ impl Shared {
         };
         let compiled = trace
             .step("compile", |_| async {
-                Ok(compiler.compile_aside(bytes).await?)
+                Ok(compiler.compile_aside(bytes, native).await?)
             })
             .await?;
         self.is_newest(ticket)?;
         let linked = trace
-            .step("link", |_| async { Ok(compiler.link(compiled)?) })
+            .step("link", |_| async {
+                let linked = compiler.link(compiled)?;
+                // What is compared with is replaced by a later swap or a rollback alone,
+                // and both supersede this offer.
+                let served = self.slot.current();
+                if linked.identity.digest[..] != *served.digest() {
+                    let changes = Changes::between(served.inspection(), &linked.inspection);
+                    policy.check(&changes)?;
+                }
+                Ok(linked)
+            })
             .await?;
         {
             let _deciding = self.deciding.lock();
@@ -292,6 +317,11 @@ impl Shared {
                     now,
                     before,
                 } = exchange;
+                let changes = before
+                    .as_deref()
+                    .map(|before| Changes::between(before.inspection(), now.inspection()));
+                let changes = changes.unwrap_or_default();
+                let list = |names: &[String]| (!names.is_empty()).then(|| text(names.join(", ")));
                 trace.identify(&now);
                 labels.push(KeyValue::new("fanlight.swap.outcome", outcome.as_str()));
                 tracing::info!(
@@ -302,6 +332,8 @@ impl Shared {
                     digest = now.digest(),
                     source = %now.source(),
                     was = before.as_deref().map(LoadedComponent::version),
+                    imports_added = list(&changes.imports.added),
+                    imports_removed = list(&changes.imports.removed),
                     "{}",
                     outcome.sentence(),
                 );
@@ -311,7 +343,11 @@ impl Shared {
                     before: before.as_deref(),
                     failure: None,
                 });
-                Ok(ReloadOutcome { outcome, now })
+                Ok(ReloadOutcome {
+                    outcome,
+                    now,
+                    changes,
+                })
             }
             Err(error) => {
                 labels.push(KeyValue::new("fanlight.swap.outcome", error.outcome()));
@@ -331,13 +367,11 @@ impl Shared {
                     before: None,
                     failure: Some((error.error_type(), &reason)),
                 });
-                if let (SwapError::Refused(refused), ReloadTrigger::Source(source)) =
-                    (&error, asked)
-                {
+                if let (true, ReloadTrigger::Source(source)) = (error.is_refusal(), asked) {
                     *self.last_refusal.lock() = Some(Refusal {
                         at: SystemTime::now(),
                         source,
-                        error_type: refused.error_type(),
+                        error_type: error.error_type(),
                         reason,
                     });
                 }
@@ -354,6 +388,15 @@ impl Shared {
             trace: Some(context),
         }
     }
+}
+
+/// A component that is offered to be served.
+pub(crate) struct Offer {
+    pub(crate) component: ComponentSource,
+    /// What the client lets it import, beside what the operator does.
+    pub(crate) policy: ImportPolicy,
+    /// The client's span, if it named one.
+    pub(crate) asked_by: Option<SpanContext>,
 }
 
 /// What was exchanged for what.

@@ -14,9 +14,11 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
+use crate::sandbox::compiled_file::NativeCode;
 use crate::sandbox::compiler::Compiler;
 use crate::sandbox::engine::{EngineConfig, EngineError, TickingEngine};
 use crate::sandbox::imports::Import;
+use crate::sandbox::inspection::Inspection;
 use crate::sandbox::linked_component::LinkedComponent;
 use crate::sandbox::load_error::LoadError;
 use crate::sandbox::scheduler::FairScheduler;
@@ -111,6 +113,11 @@ impl LoadedComponent {
         imports.map(|import| (&*import.name, import.is_granted))
     }
 
+    /// What it says of itself and asks for.
+    pub fn inspection(&self) -> &Inspection {
+        &self.linked.inspection
+    }
+
     pub(crate) fn scheduler(&self) -> &Arc<FairScheduler> {
         &self.linked.scheduler
     }
@@ -196,7 +203,7 @@ impl ComponentSlot {
         })?;
         let engine = TickingEngine::new(config)?;
         let compiler = Compiler::new(&engine, config)?;
-        let linked = compiler.link(compiler.compile(&bytes)?)?;
+        let linked = compiler.link(compiler.compile(&bytes, NativeCode::Trusted)?)?;
         compiler.try_instance(&linked)?;
         let source = Source::File(path.to_owned());
         let component = LoadedComponent::new(linked, 1, source);

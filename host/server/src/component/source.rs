@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 
 use crate::component::slot::Source;
+use crate::sandbox::compiled_file::{NativeCode, is_compiled, max_file_bytes};
 use crate::sandbox::load_error::LoadError;
 
 /// A component that a client or a watched file offers.
@@ -27,7 +28,15 @@ impl ComponentSource {
         }
     }
 
-    /// Reads its bytes; of a file one more than `max_bytes`, where there are more.
+    /// Whether native code is taken from it: the operator has named the file.
+    pub(crate) fn native_code(&self) -> NativeCode {
+        match self {
+            Self::File(_) => NativeCode::Trusted,
+            Self::Upload(_) => NativeCode::Refused,
+        }
+    }
+
+    /// Reads its bytes; of a file one more than it may have, where there are more.
     ///
     /// # Errors
     /// Where a file cannot be read.
@@ -48,14 +57,25 @@ impl ComponentSource {
     }
 }
 
-/// Reads a file, one byte further than is taken: then it is known to be larger.
-fn read_file(path: &Path, max_bytes: usize) -> io::Result<Bytes> {
-    let file = File::open(path)?;
+/// Reads a component's file, one byte further than is taken: then it is known to be
+/// larger. One of `fanlight compile` may be larger than the component in it.
+///
+/// # Errors
+/// Where it cannot be read, or is no regular file.
+pub fn read_file(path: &Path, max_bytes: usize) -> io::Result<Bytes> {
+    let mut file = File::open(path)?;
     // A pipe could keep the reader waiting for ever.
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
     let mut bytes = Vec::new();
-    file.take(max_bytes as u64 + 1).read_to_end(&mut bytes)?;
+    let mut beginning = file.by_ref().take(16);
+    beginning.read_to_end(&mut bytes)?;
+    let max_bytes = match is_compiled(&bytes) {
+        true => max_file_bytes(max_bytes),
+        false => max_bytes,
+    };
+    let rest = (max_bytes as u64 + 1).saturating_sub(bytes.len() as u64);
+    file.take(rest).read_to_end(&mut bytes)?;
     Ok(bytes.into())
 }

@@ -16,9 +16,10 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use crate::component::reload::Reloader;
+use crate::component::import_policy::ImportPolicy;
+use crate::component::reload::{Offer, Reloader};
 use crate::component::source::ComponentSource;
-use crate::component::swap_error::SwapError;
+use crate::sandbox::compiled_file::component_in;
 use crate::sandbox::metadata;
 
 /// How often the file is looked at without an event.
@@ -113,7 +114,8 @@ async fn offer(path: &Path, reloader: &Reloader, taken: Option<String>) -> Optio
     let file = ComponentSource::File(path.to_owned());
     let digest = match file.clone().read(reloader.max_bytes()).await {
         Ok(bytes) => {
-            let digest = tokio::task::spawn_blocking(move || metadata::digest(&bytes));
+            let digest =
+                tokio::task::spawn_blocking(move || metadata::digest(component_in(&bytes)));
             digest.await.ok()
         }
         // It is offered, so that everybody is told why it is not taken.
@@ -123,9 +125,15 @@ async fn offer(path: &Path, reloader: &Reloader, taken: Option<String>) -> Optio
         return taken;
     }
     // It tells the log itself how that went.
-    match reloader.offer(file, None).await.swapped {
-        // Touched, it is tried again: a probe may go well another time.
-        Err(SwapError::Refused(_)) => None,
+    let offer = Offer {
+        component: file,
+        policy: ImportPolicy::Any,
+        asked_by: None,
+    };
+    match reloader.offer(offer).await.swapped {
+        // Touched, it is tried again: a probe may go well another time, and another
+        // component may be served by then.
+        Err(error) if error.is_refusal() => None,
         _ => digest,
     }
 }

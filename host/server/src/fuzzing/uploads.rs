@@ -3,16 +3,26 @@
 use std::num::NonZeroU32;
 use std::sync::OnceLock;
 
+use crate::sandbox::compiled_file::NativeCode;
 use crate::sandbox::compiler::Compiler;
 use crate::sandbox::engine::{EngineConfig, TickingEngine};
+use crate::sandbox::inspector::Inspector;
 use crate::sandbox::load_error::LoadError;
 
 /// A file that a client uploads: the host loads it with its digest, or refuses it
-/// with a reason that can be shown.
+/// with a reason that can be shown. An inspection refuses nothing that the host loads.
 pub fn admin_upload(data: &[u8]) {
     let compiler = &uploads().compiler;
-    match compiler.compile(data).and_then(|it| compiler.link(it)) {
+    let foreseen = match uploads().inspector.inspect(data) {
+        Ok(inspected) => inspected.refusal,
+        Err(refusal) => Some(refusal),
+    };
+    match compiler
+        .compile(data, NativeCode::Refused)
+        .and_then(|it| compiler.link(it))
+    {
         Ok(linked) => {
+            assert!(foreseen.is_none(), "{foreseen:?}");
             assert!(data.len() <= MAX_UPLOAD_BYTES);
             assert!(data.starts_with(b"\0asm\x0d\0\x01\0"));
             let identity = linked.identity;
@@ -50,6 +60,7 @@ const MAX_UPLOAD_BYTES: usize = 64 * 1024;
 /// What takes uploads, with a pool of one: nothing here is instantiated.
 struct Uploads {
     compiler: Compiler,
+    inspector: Inspector,
     _engine: TickingEngine,
 }
 
@@ -67,6 +78,7 @@ fn uploads() -> &'static Uploads {
         let made = TickingEngine::new(&config).and_then(|engine| {
             Ok(Uploads {
                 compiler: Compiler::new(&engine, &config)?,
+                inspector: Inspector::new(&config)?,
                 _engine: engine,
             })
         });

@@ -10,38 +10,36 @@ use std::sync::Arc;
 use bytes::Bytes;
 use fanlight_relink::link_directly;
 use tokio::sync::oneshot;
-use wasmparser::{MemoryType, Parser, Payload};
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
 use crate::config::MemoryBounds;
 use crate::sandbox::compile_cache::CompileCache;
-use crate::sandbox::engine::{
-    EngineConfig, EngineError, MAX_KEEP_RESIDENT, MAX_PER_MODULE, TickingEngine,
-};
+use crate::sandbox::compiled_file::{CompiledFile, NativeCode, is_compiled};
+use crate::sandbox::engine::{EngineConfig, EngineError, MAX_KEEP_RESIDENT, TickingEngine};
 use crate::sandbox::imports::imports;
+use crate::sandbox::inspection::Inspection;
 use crate::sandbox::linked_component::{LinkedComponent, places};
 use crate::sandbox::linker;
+use crate::sandbox::load_checks::{check_kind, check_limits, refusal};
 use crate::sandbox::load_error::{self, LoadError};
 use crate::sandbox::metadata::Identity;
+use crate::sandbox::missing_imports::MissingImports;
+use crate::sandbox::native_code;
 use crate::sandbox::scheduler::FairScheduler;
 use crate::sandbox::store::State;
 use crate::sandbox::trial::Trial;
-use crate::sandbox::wasm_features::{self, Validity};
 
 /// The step down from the priority of serving threads: the longest that there
 /// is, so that a compile takes what they leave over.
 const NICE: i32 = 10;
-/// A page of a memory that says nothing of its own: 64 KiB.
-const PAGE_SIZE_LOG2: u32 = 16;
 
 /// Compiles and links components, one pool of threads for all of them.
 pub(crate) struct Compiler {
     engine: Engine,
     linker: Arc<Linker<State>>,
     threads: rayon::ThreadPool,
-    max_bytes: usize,
     max_instances: u32,
     settings: Settings,
     cache: Option<Arc<CompileCache>>,
@@ -52,6 +50,7 @@ pub(crate) struct Compiler {
 /// The settings that compiling depends on.
 #[derive(Clone, Copy)]
 struct Settings {
+    max_bytes: usize,
     bounds: MemoryBounds,
     direct_imports: bool,
 }
@@ -60,6 +59,26 @@ struct Settings {
 pub(crate) struct Compiled {
     component: Component,
     pub(crate) identity: Identity,
+    inspection: Inspection,
+}
+
+impl Compiled {
+    fn new(component: Component, bytes: &[u8]) -> Self {
+        Self {
+            component,
+            identity: Identity::of(bytes),
+            inspection: Inspection::read(bytes),
+        }
+    }
+
+    /// The native code, as the engine loads it.
+    ///
+    /// # Errors
+    /// Where there is no memory for it.
+    pub(crate) fn code(&self) -> Result<Vec<u8>, LoadError> {
+        let code = self.component.serialize();
+        code.map_err(|error| LoadError::Compile(text(&error)))
+    }
 }
 
 impl Compiler {
@@ -68,10 +87,7 @@ impl Compiler {
     /// # Errors
     /// Where threads cannot be started, or two interfaces have the same name.
     pub(crate) fn new(engine: &TickingEngine, config: &EngineConfig) -> Result<Self, EngineError> {
-        let bounds = MemoryBounds {
-            memory_bytes: config.max_memory_bytes,
-            table_elements: config.max_table_elements,
-        };
+        let bounds = config.memory_bounds();
         let scheduler = Arc::clone(engine.scheduler());
         let trial = Trial::new(bounds, Arc::clone(&scheduler))?;
         let cache = engine.cache().cloned();
@@ -89,9 +105,9 @@ impl Compiler {
             engine,
             linker: Arc::new(linker),
             threads,
-            max_bytes: config.max_component_bytes,
             max_instances: config.max_instances.get(),
             settings: Settings {
+                max_bytes: config.max_component_bytes,
                 bounds,
                 direct_imports: config.direct_imports,
             },
@@ -103,31 +119,23 @@ impl Compiler {
 
     /// The largest file that is taken, in bytes.
     pub(crate) fn max_bytes(&self) -> usize {
-        self.max_bytes
+        self.settings.max_bytes
     }
 
     /// Refuses what can be seen to be no component without compiling it.
     ///
     /// # Errors
-    /// Where the bytes are too many, no WebAssembly, or a core module.
-    pub(crate) fn check(&self, bytes: &[u8]) -> Result<(), LoadError> {
-        if bytes.len() > self.max_bytes {
-            return Err(LoadError::TooLarge {
-                max_bytes: self.max_bytes,
-            });
+    /// Where the bytes are too many, no WebAssembly, or a core module, and where they are
+    /// native code that is not trusted.
+    pub(crate) fn check(&self, bytes: &[u8], native: NativeCode) -> Result<(), LoadError> {
+        if !is_compiled(bytes) {
+            return check_kind(bytes, self.settings.max_bytes);
         }
-        // The text format is for people; what is served is what was built.
-        if !bytes.starts_with(b"\0asm") {
-            return Err(LoadError::NotAComponent(match bytes.len() {
-                0 => "it is empty".to_owned(),
-                _ => "it does not begin with the magic number".to_owned(),
-            }));
+        match native {
+            NativeCode::Refused => Err(LoadError::CompiledUpload),
+            // To see more of it takes a while: that is for the compiler's threads.
+            NativeCode::Trusted => Ok(()),
         }
-        // The layer field after the version: 0 is a module, 1 a component.
-        if bytes.get(6..8) == Some(&[0, 0]) {
-            return Err(LoadError::CoreModule);
-        }
-        Ok(())
     }
 
     /// Checks and compiles on the calling thread and the pool's.
@@ -135,9 +143,9 @@ impl Compiler {
     /// # Errors
     /// Where the bytes are no component that the engine takes, or one that is over a
     /// bound from the start.
-    pub(crate) fn compile(&self, bytes: &[u8]) -> Result<Compiled, LoadError> {
-        self.check(bytes)?;
-        self.threads.install(|| self.job().compile(bytes))
+    pub(crate) fn compile(&self, bytes: &[u8], native: NativeCode) -> Result<Compiled, LoadError> {
+        self.check(bytes, native)?;
+        self.threads.install(|| self.job().run(bytes, native))
     }
 
     /// Checks and compiles without holding up the caller's thread.
@@ -148,14 +156,18 @@ impl Compiler {
     ///
     /// # Cancel safety
     /// Dropped, it lets a compile that has begun go on, for nothing.
-    pub(crate) async fn compile_aside(&self, bytes: Bytes) -> Result<Compiled, LoadError> {
-        self.check(&bytes)?;
+    pub(crate) async fn compile_aside(
+        &self,
+        bytes: Bytes,
+        native: NativeCode,
+    ) -> Result<Compiled, LoadError> {
+        self.check(&bytes, native)?;
         tracing::debug!(bytes = bytes.len(), "compiling");
         let job = self.job();
         let (sender, receiver) = oneshot::channel();
         self.threads.spawn(move || {
             // The caller may be gone by now.
-            let _ = sender.send(job.compile(&bytes));
+            let _ = sender.send(job.run(&bytes, native));
         });
         let ended = receiver.await;
         ended.unwrap_or_else(|_| Err(LoadError::Compile("the compiler is gone".to_owned())))
@@ -207,7 +219,9 @@ impl Compiler {
         let pre = self
             .linker
             .instantiate_pre(&compiled.component)
-            .map_err(|error| LoadError::Imports(text(&error)))?;
+            .map_err(|error| {
+                MissingImports::of(&self.linker, &compiled.component).refusal(&error)
+            })?;
         let pre = ProxyPre::new(pre).map_err(|error| LoadError::Exports(text(&error)))?;
         let stack = compiled.identity.claims.stack_bytes;
         if stack as usize > MAX_KEEP_RESIDENT {
@@ -229,6 +243,7 @@ impl Compiler {
             pre,
             identity: compiled.identity,
             imports: imports(&compiled.component),
+            inspection: Arc::new(compiled.inspection),
             places,
             scheduler: Arc::clone(&self.scheduler),
         })
@@ -248,21 +263,47 @@ struct Job {
 }
 
 impl Job {
-    fn compile(&self, bytes: &[u8]) -> Result<Compiled, LoadError> {
+    /// Compiles a component, or loads what was compiled before.
+    fn run(&self, bytes: &[u8], native: NativeCode) -> Result<Compiled, LoadError> {
         // A panic of the compiler must not end the server.
-        let compiled = catch_unwind(AssertUnwindSafe(|| {
-            check_limits(bytes, self.settings)?;
-            let component = match &self.cache {
-                Some(cache) => cache.checked(|| self.component(bytes)),
-                None => self.component(bytes),
-            };
-            Ok(Compiled {
-                component: component.map_err(|error| refusal(bytes, &error))?,
-                identity: Identity::of(bytes),
-            })
+        let compiled = catch_unwind(AssertUnwindSafe(|| match (is_compiled(bytes), native) {
+            (false, _) => self.compile(bytes),
+            (true, NativeCode::Trusted) => self.load(&CompiledFile::read(bytes)?),
+            (true, NativeCode::Refused) => Err(LoadError::CompiledUpload),
         }));
         compiled
             .unwrap_or_else(|_| Err(LoadError::Compile("the compiler panicked on it".to_owned())))
+    }
+
+    fn compile(&self, bytes: &[u8]) -> Result<Compiled, LoadError> {
+        check_limits(bytes, self.settings.bounds)?;
+        let component = match &self.cache {
+            Some(cache) => cache.checked(|| self.component(bytes)),
+            None => self.component(bytes),
+        };
+        let component = component.map_err(|error| refusal(bytes, text(&error)))?;
+        Ok(Compiled::new(component, bytes))
+    }
+
+    fn load(&self, file: &CompiledFile<'_>) -> Result<Compiled, LoadError> {
+        check_kind(file.component, self.settings.max_bytes)?;
+        check_limits(file.component, self.settings.bounds)?;
+        let elsewhere = |why| LoadError::CompiledElsewhere {
+            compiled_by: file.header.compiled_by(),
+            why,
+        };
+        let has_settings = file.header.direct_imports == self.settings.direct_imports;
+        if !has_settings {
+            let why = match self.settings.direct_imports {
+                true => "it has --no-direct-imports, and this server has not",
+                false => "this server has --no-direct-imports, and it has not",
+            };
+            return Err(elsewhere(why.to_owned()));
+        }
+        let component = native_code::load(&self.engine, file);
+        let component = component.map_err(|error| elsewhere(text(&error)))?;
+        tracing::debug!(by = file.header.compiled_by(), "loaded compiled code");
+        Ok(Compiled::new(component, file.component))
     }
 
     fn component(&self, bytes: &[u8]) -> wasmtime::Result<Component> {
@@ -271,97 +312,6 @@ impl Job {
             false => Component::from_binary(&self.engine, bytes),
         }
     }
-}
-
-/// Refuses modules that are over a bound from the start. What is behind a fault is not
-/// read: the engine tells of the fault.
-fn check_limits(bytes: &[u8], settings: Settings) -> Result<(), LoadError> {
-    let (max_bytes, max_elements) = (
-        settings.bounds.memory_bytes as u64,
-        settings.bounds.table_elements as u64,
-    );
-    for payload in Parser::new(0).parse_all(bytes).map_while(Result::ok) {
-        match payload {
-            Payload::MemorySection(memories) => {
-                if memories.count() > MAX_PER_MODULE {
-                    return Err(LoadError::TooManyMemories {
-                        memories: memories.count(),
-                        max_memories: MAX_PER_MODULE,
-                    });
-                }
-                let bytes = memories.into_iter().map_while(Result::ok).map(first_bytes);
-                let bytes = bytes.max().unwrap_or(0);
-                if bytes > max_bytes {
-                    return Err(LoadError::TooMuchMemory { bytes, max_bytes });
-                }
-            }
-            Payload::TableSection(tables) => {
-                if tables.count() > MAX_PER_MODULE {
-                    return Err(LoadError::TooManyTables {
-                        tables: tables.count(),
-                        max_tables: MAX_PER_MODULE,
-                    });
-                }
-                let tables = tables.into_iter().map_while(Result::ok);
-                let elements = tables.map(|table| table.ty.initial).max().unwrap_or(0);
-                if elements > max_elements {
-                    return Err(LoadError::TooManyTableElements {
-                        elements,
-                        max_elements,
-                    });
-                }
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// The bytes with which a memory begins.
-fn first_bytes(memory: MemoryType) -> u64 {
-    let page_bytes = 1_u64.checked_shl(memory.page_size_log2.unwrap_or(PAGE_SIZE_LOG2));
-    memory
-        .initial
-        .saturating_mul(page_bytes.unwrap_or(u64::MAX))
-}
-
-/// Why the engine does not take a file: it has one error for all reasons, which differ
-/// in what can be done about them.
-fn refusal(bytes: &[u8], error: &wasmtime::Error) -> LoadError {
-    let reason = text(error);
-    match wasm_features::validity(bytes) {
-        Validity::Needs(features) => LoadError::UnsupportedFeatures(features),
-        Validity::Invalid(wrong) if is_limit(&wrong) => {
-            LoadError::EngineLimit(load_error::text(wrong))
-        }
-        Validity::Invalid(_) => LoadError::NotAComponent(reason),
-        // The pool's words for it, whose first line tells the bytes.
-        Validity::Valid if reason.contains(INSTANCE_TOO_LARGE) => {
-            let (_, why) = reason.split_once(INSTANCE_TOO_LARGE).unwrap_or_default();
-            let why = why.split(';').next().unwrap_or_default();
-            LoadError::InstanceTooLarge(format!("this{why}"))
-        }
-        Validity::Valid if is_limit(&reason) => LoadError::EngineLimit(reason),
-        Validity::Valid => LoadError::Compile(reason),
-    }
-}
-
-/// How the pool begins to tell of an instance that is too large.
-const INSTANCE_TOO_LARGE: &str = "instance allocation for this";
-
-/// Whether what parser, compiler or pool say is about a bound of theirs.
-fn is_limit(reason: &str) -> bool {
-    let words = [
-        "limit of",
-        "mplementation limit",
-        "exceed",
-        "too many locals",
-        "number of elements is out of bounds",
-        "size is out of bounds",
-        "string size out of bounds",
-        "Code for function is too large",
-    ];
-    words.iter().any(|word| reason.contains(word))
 }
 
 /// Compiles a component with its imports linked directly, where that can be.

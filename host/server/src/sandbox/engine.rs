@@ -10,6 +10,7 @@ use wasmtime::{
     WasmBacktraceDetails,
 };
 
+use crate::config::MemoryBounds;
 use crate::sandbox::compile_cache::CompileCache;
 use crate::sandbox::epoch_ticker::EpochTicker;
 use crate::sandbox::scheduler::FairScheduler;
@@ -51,6 +52,16 @@ pub struct EngineConfig {
     pub direct_imports: bool,
     /// Where compiled code is kept between runs; none: nowhere.
     pub cache_dir: Option<PathBuf>,
+}
+
+impl EngineConfig {
+    /// The bounds on memories and tables.
+    pub(crate) fn memory_bounds(&self) -> MemoryBounds {
+        MemoryBounds {
+            memory_bytes: self.max_memory_bytes,
+            table_elements: self.max_table_elements,
+        }
+    }
 }
 
 /// The engine and the thread that ticks for it.
@@ -130,6 +141,18 @@ impl TickingEngine {
                 Engine::new(&on_demand).map_err(|error| EngineError::of_wasmtime(&error))?
             }
         };
+        Self::ticking(engine, cache)
+    }
+
+    /// Makes one for compiling alone, which reserves no pool.
+    ///
+    /// # Errors
+    /// Where the engine takes no such configuration.
+    pub(crate) fn for_compiling(config: &EngineConfig) -> Result<Self, EngineError> {
+        Self::ticking(compile_engine(config)?, None)
+    }
+
+    fn ticking(engine: Engine, cache: Option<CompileCache>) -> Result<Self, EngineError> {
         let ticked = engine.clone();
         let ticker =
             EpochTicker::start(move || ticked.increment_epoch()).map_err(EngineError::Ticker)?;
@@ -154,6 +177,17 @@ impl TickingEngine {
     pub(crate) fn scheduler(&self) -> &Arc<FairScheduler> {
         &self.scheduler
     }
+}
+
+/// An engine for code that does not run in this process: it has no pool, so it needs no
+/// addresses, and compiles the same code as one that has.
+///
+/// # Errors
+/// Where the engine takes no such configuration.
+pub(crate) fn compile_engine(config: &EngineConfig) -> Result<Engine, EngineError> {
+    let mut engine = engine_config(config, false);
+    wasm_features::configure(&mut engine);
+    Engine::new(&engine).map_err(|error| EngineError::of_wasmtime(&error))
 }
 
 fn engine_config(config: &EngineConfig, pooled: bool) -> Config {

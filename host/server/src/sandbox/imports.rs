@@ -33,7 +33,7 @@ pub(crate) fn imports(component: &Component) -> Arc<[Import]> {
 }
 
 /// Whether the host grants what an interface does.
-fn is_granted(name: &str) -> bool {
+pub(crate) fn is_granted(name: &str) -> bool {
     const DENIED: [&str; 3] = [
         "wasi:filesystem/",
         "wasi:sockets/",

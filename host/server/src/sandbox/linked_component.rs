@@ -9,6 +9,7 @@ use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
 use crate::sandbox::engine::TABLES_PER_SLOT;
 use crate::sandbox::imports::Import;
+use crate::sandbox::inspection::Inspection;
 use crate::sandbox::metadata::Identity;
 use crate::sandbox::scheduler::FairScheduler;
 use crate::sandbox::store::State;
@@ -20,6 +21,8 @@ pub(crate) struct LinkedComponent {
     pub(crate) identity: Identity,
     /// The interfaces that it imports.
     pub(crate) imports: Arc<[Import]>,
+    /// What it says of itself and asks for, to be compared with another component.
+    pub(crate) inspection: Arc<Inspection>,
     /// The places that an instance takes.
     pub(crate) places: u32,
     /// Its guests take turns by this.

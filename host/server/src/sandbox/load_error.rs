@@ -17,6 +17,11 @@ pub(crate) fn text(error: impl fmt::Display) -> String {
     one_line(error, MAX_TEXT)
 }
 
+/// A name that a component has chosen, of at most `max_bytes`.
+pub(crate) fn name(name: impl fmt::Display, max_bytes: usize) -> String {
+    one_line(name, max_bytes)
+}
+
 /// Why a file is not served.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -115,6 +120,27 @@ pub enum LoadError {
     /// or there is no memory for it.
     #[error("an instance of it cannot be made: {0}")]
     Instantiate(String),
+    /// A file of `fanlight compile` is not as it was written.
+    #[error("this file of `fanlight compile` is damaged: {0}; compile the component again")]
+    CompiledDamaged(String),
+    /// A file of `fanlight compile` is for another engine, other settings or another
+    /// processor.
+    #[error(
+        "it was compiled by {compiled_by} and does not run here: {why}; compile it again with \
+         this fanlight"
+    )]
+    CompiledElsewhere {
+        /// What compiled it.
+        compiled_by: String,
+        /// What differs.
+        why: String,
+    },
+    /// A file of `fanlight compile` was uploaded.
+    #[error(
+        "this is a file of `fanlight compile`, and its native code is taken only from a file that \
+         the operator names: upload the component itself"
+    )]
+    CompiledUpload,
     /// The component did not answer the probe as it should.
     #[error("the probe {path} failed: {why}")]
     Probe {
@@ -145,6 +171,9 @@ impl LoadError {
             Self::InstanceTooLarge(_) => "instance_too_large",
             Self::TooManyParts { .. } => "too_many_parts",
             Self::Instantiate(_) => "instantiate",
+            Self::CompiledDamaged(_) => "compiled_damaged",
+            Self::CompiledElsewhere { .. } => "compiled_elsewhere",
+            Self::CompiledUpload => "compiled_upload",
             Self::Probe { .. } => "probe",
         }
     }
