@@ -144,6 +144,37 @@ pub fn thousand(id: u128, start: u64) -> Trace {
     trace
 }
 
+/// A trace whose spans arrive one after the other.
+pub struct Growing {
+    trace: Trace,
+    from: u64,
+}
+
+impl Growing {
+    pub fn new(start: u64) -> Self {
+        let id = 0xaf6b_44da_9803_8103_d269_b633_813f_c610;
+        let mut trace = Trace::request(id, start, "GET", "/events", 200, 40 * MS);
+        trace.guest(1, "subscribe", MS, 30 * MS);
+        Self {
+            trace,
+            from: 40 * MS,
+        }
+    }
+
+    /// The trace with what has not been sent yet.
+    pub fn next(&mut self) -> &Trace {
+        if self.from > 40 * MS {
+            self.trace.sent();
+            let from = self.from;
+            let span = self.trace.guest(2, "send event", from, from + 8 * MS);
+            self.trace
+                .log(span, 9, from + MS, "an event was sent", Vec::new());
+        }
+        self.from += 20 * MS;
+        &self.trace
+    }
+}
+
 /// Markup wherever a component or a client can put text.
 pub fn hostile(id: u128, start: u64) -> Trace {
     let mut trace = Trace::request(id, start, "GET", HOSTILE, 200, 5 * MS);
