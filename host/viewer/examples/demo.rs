@@ -41,15 +41,13 @@ async fn main() -> std::io::Result<()> {
     let viewer = support::viewer(Arc::clone(&store), host);
     if mode == "live" {
         tokio::spawn(async move {
+            let mut fed = 1000;
             let mut growing = support::Growing::new(support::now());
             loop {
                 feed(&store, std::slice::from_ref(growing.next()));
                 tokio::time::sleep(Duration::from_millis(700)).await;
-                let mut traces = support::traffic(3, support::now());
-                for trace in &mut traces {
-                    *trace =
-                        support::success(trace.id ^ u128::from(support::now()), support::now());
-                }
+                let traces = support::traffic_after(fed, 2, support::now());
+                fed += 2;
                 feed(&store, &traces);
             }
         });

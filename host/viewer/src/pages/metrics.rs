@@ -118,9 +118,9 @@ fn cards(metrics: &MetricsStatus, intervals: &[Interval], context: &Context<'_>)
             line("95th percentile", |it| it.p95)))
         (card("99th percentile", &duration(recent.and_then(|it| it.p99)), "", "of the durations",
             line("99th percentile", |it| it.p99)))
-        (card("In flight", &format::count(metrics.active), "", "requests that run now", html! {}))
         (card("Instances", &format::count(metrics.instances), "",
-            &format!("of {}, {} waiting", format::count(metrics.max_instances), format::count(metrics.waiting)),
+            &format!("of {}; {} in flight, {} waiting", format::count(metrics.max_instances),
+                format::count(metrics.active), format::count(metrics.waiting)),
             line("Instances", |it| it.instances)))
         @if metrics.resident_bytes > 0 {
             (card("Memory", &format::bytes(metrics.resident_bytes), "", "of the host's process",

@@ -24,7 +24,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpListener;
 
 pub use host::Host;
-pub use samples::{Growing, failure, hostile, samples, success, thousand, traffic};
+pub use samples::{Growing, failure, hostile, samples, success, thousand, traffic, traffic_after};
 pub use trace::{HOSTILE, MS, Trace, US, logs_request, now, spans_request, text};
 
 /// Serves a viewer as the host's admin port does.
