@@ -52,7 +52,7 @@ pub(crate) struct Args {
     /// This suite alone [default: both]
     #[arg(long)]
     only: Option<Suite>,
-    /// These parts of it alone: throughput, echo, pace, asleep, start, swap,
+    /// These parts of it alone: throughput, viewer, echo, pace, asleep, start, swap,
     /// connections, spans, attribute, collected; or loops, compile, departure,
     /// backend, swap, memory, hostile
     #[arg(long = "part", value_delimiter = ',', requires = "only")]

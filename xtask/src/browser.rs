@@ -11,6 +11,8 @@ use crate::{cache, cargo};
 
 /// The tests, with the packages that they need.
 const TESTS: &str = "host/viewer/tests/browser";
+/// The documentation's pictures.
+const PICTURES: &str = "docs/images";
 /// The modules that pages load.
 const MODULES: &str = "host/viewer/assets";
 /// What is installed, and by what: both are copied to where it is kept.
@@ -19,9 +21,12 @@ const MANIFESTS: [&str; 2] = ["package.json", "package-lock.json"];
 /// What `cargo xtask browser` takes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Keep a screenshot of each view here
+    /// Renew the pictures of docs/images
+    #[arg(long)]
+    screenshots: bool,
+    /// Keep a screenshot of each view here, wide and narrow, light and dark
     #[arg(long, value_name = "FOLDER")]
-    screenshots: Option<PathBuf>,
+    all_screenshots: Option<PathBuf>,
 }
 
 /// Checks the types of the pages' modules, and tests the pages.
@@ -43,15 +48,19 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let demo = cargo::build(["--workspace", "--example", "demo"])?
         .pop()
         .context("cargo built no example called demo")?;
-    let served = Demo::start(&demo)?;
+    let served = Demo::start(&demo, "live")?;
+    let full = Demo::start(&demo, "10000")?;
     let mut tests = Command::new("node");
     tests
         .arg(cargo::workspace().join(TESTS).join("views.mjs"))
-        .arg(&served.url)
+        .args([&served.url, &full.url])
         .env("NODE_MODULES", &packages)
         .env("CHROMIUM", chromium);
-    if let Some(folder) = &args.screenshots {
-        tests.arg(std::path::absolute(folder)?);
+    if args.screenshots {
+        tests.env("SCREENSHOTS", cargo::workspace().join(PICTURES));
+    }
+    if let Some(folder) = &args.all_screenshots {
+        tests.env("ALL_SCREENSHOTS", std::path::absolute(folder)?);
     }
     cargo::run(&mut tests)
 }
@@ -111,19 +120,19 @@ fn types(packages: &Path) -> anyhow::Result<()> {
     cargo::run(&mut check)
 }
 
-/// The example that serves made-up telemetry. It ends with its owner.
+/// The example that serves made-up telemetry, in one of its modes. It ends with its owner.
 struct Demo {
     program: Child,
     url: String,
 }
 
 impl Demo {
-    fn start(program: &Path) -> anyhow::Result<Self> {
+    fn start(program: &Path, mode: &str) -> anyhow::Result<Self> {
         // Free a moment ago; another program can only take it by bad luck.
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let program = Command::new(program)
             .arg(port.to_string())
-            .arg("live")
+            .arg(mode)
             .stdout(Stdio::piped())
             .spawn()
             .context("cannot start the example")?;

@@ -131,8 +131,8 @@ enum Command {
         /// This target alone
         target: Option<fuzz::Target>,
     },
-    /// Checks that the wings of host/server and host/telemetry use one another from the
-    /// top down
+    /// Checks that the wings of host/server, host/telemetry and host/viewer use one
+    /// another from the top down
     Wings,
     /// Holds dependencies to deny.toml: licences, versions, sources, advisories
     ///

@@ -1,5 +1,5 @@
-//! Checks that the wings of `host/server`, and those of `host/telemetry`, use one another
-//! from the top down.
+//! Checks that the wings of `host/server`, `host/telemetry` and `host/viewer` use one
+//! another from the top down.
 //!
 //! Between crates cargo holds the direction of dependencies; between modules of one
 //! crate nothing does. The check reads the sources as text: paths that begin with
@@ -54,13 +54,30 @@ const TELEMETRY: Crate = Crate {
     doors: &["lib", "shutdown", "benchmarks"],
 };
 
+const VIEWER: Crate = Crate {
+    sources: "host/viewer/src",
+    floors: &[
+        &["viewer"],
+        &["pages"],
+        &["jaeger"],
+        &["otlp_json"],
+        &["query"],
+        &["model"],
+        &["store"],
+        &["samples", "body"],
+        &["events", "status"],
+        &["assets", "config", "params", "value", "wire"],
+    ],
+    doors: &["lib"],
+};
+
 /// Checks each wing.
 ///
 /// # Errors
 /// Where a wing uses one above it, or a file belongs to no wing.
 pub(crate) fn check() -> anyhow::Result<()> {
     let mut count = 0;
-    for of in [&SERVER, &TELEMETRY] {
+    for of in [&SERVER, &TELEMETRY, &VIEWER] {
         let sources = cargo::workspace().join(of.sources);
         for file in files(&sources)? {
             let inside = file.strip_prefix(&sources)?;
@@ -75,7 +92,7 @@ pub(crate) fn check() -> anyhow::Result<()> {
     if count > 0 {
         bail!("{count} uses of wings that are above; the order is in each crate's lib.rs");
     }
-    for sources in [SERVER.sources, TELEMETRY.sources] {
+    for sources in [SERVER.sources, TELEMETRY.sources, VIEWER.sources] {
         if let Some(circle) = circles::find(&uses_in(sources)?) {
             bail!("files of {sources} use each other: {}", circle.join(", "));
         }
@@ -262,7 +279,7 @@ fn end_of_item(code: &str) -> usize {
 mod tests {
     use std::path::Path;
 
-    use super::{SERVER, TELEMETRY, check};
+    use super::{SERVER, TELEMETRY, VIEWER, check};
 
     fn violations(file: &str, text: &str) -> Vec<String> {
         SERVER.violations_in(Path::new(file), text)
@@ -300,6 +317,20 @@ mod tests {
             ["otlp/grpc.rs:1: otlp uses export, which is above it"]
         );
         assert_eq!(violations("trace/span.rs", "use crate::Dropped;").len(), 1);
+    }
+
+    #[test]
+    fn the_pages_of_the_viewer_do_not_use_what_answers_requests() {
+        let violations = |file, text| VIEWER.violations_in(Path::new(file), text);
+        assert!(violations("pages/trace.rs", "use crate::store::Store;").is_empty());
+        assert_eq!(
+            violations("pages/trace.rs", "use crate::viewer::X;").len(),
+            1
+        );
+        assert_eq!(
+            violations("store.rs", "use crate::model::TraceModel;").len(),
+            1
+        );
     }
 
     #[test]

@@ -38,7 +38,7 @@ use fanlight_viewer::{Store, Viewer, ViewerConfig};
 
 /// The admin listener's tasks. They end with their owner, and its connections with them.
 pub struct Admin {
-    /// The listener, and what keeps the viewer up to date.
+    /// The listener, and what tells the viewer of swaps.
     _tasks: JoinSet<()>,
 }
 
@@ -78,9 +78,7 @@ impl Admin {
             };
             let recorded = state.reloader.recorded();
             tasks.spawn(pass_on_swaps(recorded, Arc::clone(&viewer.store)));
-            let viewer = Viewer::new(viewer.config, viewer.store, Arc::new(status));
-            tasks.spawn(viewer.clone().run());
-            viewer
+            Viewer::new(viewer.config, viewer.store, Arc::new(status))
         });
         let state = Arc::new(state);
         let uploads = Arc::new(crate::admin::component::uploads());

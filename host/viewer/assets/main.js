@@ -1,24 +1,11 @@
 // What the pages can do with a script. Without one each view is a plain link or form.
 
-import { restoreRows } from "./keys.js";
 import { startBrush } from "./brush.js";
-import { startLive } from "./live.js";
+import { enhance } from "./enhance.js";
+import { restoreRows } from "./keys.js";
+import { remember, startLive } from "./live.js";
+import { startMore } from "./more.js";
 import { startUpload } from "./upload.js";
-
-/** Shows times in the reader's own time zone, and buttons that need a script. */
-export function enhance(/** @type {ParentNode} */ root) {
-  for (const time of root.querySelectorAll("time:not([data-local])")) {
-    const at = new Date(time.getAttribute("datetime") ?? "");
-    if (Number.isNaN(at.valueOf())) continue;
-    const pad = (/** @type {number} */ number, digits = 2) => String(number).padStart(digits, "0");
-    const date = `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())}`;
-    const clock = `${pad(at.getHours())}:${pad(at.getMinutes())}:${pad(at.getSeconds())}`;
-    const text = time.classList.contains("date") ? `${date} ${clock}` : `${clock}.${pad(at.getMilliseconds(), 3)}`;
-    time.textContent = text;
-    time.setAttribute("data-local", "");
-  }
-  for (const button of root.querySelectorAll("button.copy[hidden], #pause[hidden]")) button.removeAttribute("hidden");
-}
 
 /** Replaces the content of the page by that of another address, and keeps the place. */
 export async function show(/** @type {string} */ url, isNew = true) {
@@ -35,6 +22,7 @@ export async function show(/** @type {string} */ url, isNew = true) {
   document.title = page.title;
   document.body.dataset.events = page.body.dataset.events ?? "";
   to.replaceChildren(...from.childNodes);
+  remember(to);
   enhance(to);
   startBrush();
   startUpload();
@@ -90,8 +78,10 @@ addEventListener("pageshow", () => {
 });
 
 if (location.pathname === "/") sessionStorage.setItem("list", location.pathname + location.search);
+remember(document);
 enhance(document);
 startLive();
+startMore();
 startBrush();
 startUpload();
 restoreRows();

@@ -5,7 +5,7 @@
 mod support;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use fanlight_viewer::{Store, StoreConfig};
 use prost::Message as _;
@@ -26,6 +26,7 @@ async fn main() -> std::io::Result<()> {
         ..StoreConfig::default()
     }));
     let host = support::Host {
+        began: SystemTime::now(),
         is_empty: mode == "empty",
         ..support::Host::default()
     };
@@ -38,16 +39,15 @@ async fn main() -> std::io::Result<()> {
         feed(&store, &support::samples(now - 2_000 * support::MS));
     }
     let viewer = support::viewer(Arc::clone(&store), host);
-    tokio::spawn(viewer.clone().run());
     if mode == "live" {
         tokio::spawn(async move {
+            let mut fed = 1000;
+            let mut growing = support::Growing::new(support::now());
             loop {
+                feed(&store, std::slice::from_ref(growing.next()));
                 tokio::time::sleep(Duration::from_millis(700)).await;
-                let mut traces = support::traffic(3, support::now());
-                for trace in &mut traces {
-                    *trace =
-                        support::success(trace.id ^ u128::from(support::now()), support::now());
-                }
+                let traces = support::traffic_after(fed, 2, support::now());
+                fed += 2;
                 feed(&store, &traces);
             }
         });

@@ -15,7 +15,7 @@ pub(crate) const PREFIX: &str = "/ui/assets/";
 
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
-const ASSETS: [Asset; 7] = [
+const ASSETS: [Asset; 9] = [
     Asset {
         name: "style.css",
         content_type: "text/css; charset=utf-8",
@@ -35,6 +35,16 @@ const ASSETS: [Asset; 7] = [
         name: "live.js",
         content_type: JAVASCRIPT,
         text: include_str!("../assets/live.js"),
+    },
+    Asset {
+        name: "enhance.js",
+        content_type: JAVASCRIPT,
+        text: include_str!("../assets/enhance.js"),
+    },
+    Asset {
+        name: "more.js",
+        content_type: JAVASCRIPT,
+        text: include_str!("../assets/more.js"),
     },
     Asset {
         name: "keys.js",

@@ -26,9 +26,40 @@ enum Content {
 /// Something to be held while a stream goes on.
 type Place = tokio::sync::OwnedSemaphorePermit;
 
+/// Bytes that hold something until they have been sent, or their connection is gone.
+struct Held {
+    bytes: Bytes,
+    _place: Place,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 impl Body {
     pub(crate) fn full(bytes: impl Into<Bytes>) -> Self {
         Self(Content::Full(Some(bytes.into())))
+    }
+
+    /// The bytes that are known, which are none of a stream's.
+    pub(crate) fn len(&self) -> usize {
+        match &self.0 {
+            Content::Full(bytes) => bytes.as_ref().map_or(0, Bytes::len),
+            Content::Events(..) => 0,
+        }
+    }
+
+    /// The same, which holds something until its bytes are gone.
+    pub(crate) fn held(self, place: Place) -> Self {
+        match self.0 {
+            Content::Full(Some(bytes)) => Self::full(Bytes::from_owner(Held {
+                bytes,
+                _place: place,
+            })),
+            other => Self(other),
+        }
     }
 
     pub(crate) fn events(subscription: Subscription, place: Place) -> Self {

@@ -19,29 +19,40 @@ use crate::wire::{Fields, Value as Field};
 pub(crate) const PREFIX: &str = "/api/v3/";
 /// Traces of one answer, unless the client asks for another number.
 const DEFAULT_TRACES: usize = 100;
-/// The most traces and spans of one answer.
+/// The most traces and spans of one answer, and the bytes after which no other trace is
+/// added.
 const MAX_TRACES: usize = 1_500;
 const MAX_SPANS: usize = 50_000;
+const MAX_BYTES: usize = 32 * 1024 * 1024;
 
 /// An answer of the API.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
-    pub(crate) json: Value,
+    /// A text of JSON.
+    pub(crate) json: String,
 }
 
 impl Answer {
-    fn ok(json: Value) -> Self {
+    /// Traces that were written.
+    fn found(resource_spans: &str) -> Self {
         Self {
             status: StatusCode::OK,
-            json,
+            json: format!("{{\"result\":{{\"resourceSpans\":[{resource_spans}]}}}}"),
+        }
+    }
+
+    fn ok(json: &Value) -> Self {
+        Self {
+            status: StatusCode::OK,
+            json: json.to_string(),
         }
     }
 
     fn error(status: StatusCode, message: &str) -> Self {
         Self {
             status,
-            json: json!({"error": {"httpCode": status.as_u16(), "message": message}}),
+            json: json!({"error": {"httpCode": status.as_u16(), "message": message}}).to_string(),
         }
     }
 
@@ -82,8 +93,8 @@ fn services(store: &Store) -> Answer {
         }
     }
     match names.is_empty() {
-        true => Answer::ok(json!({})),
-        false => Answer::ok(json!({"services": names})),
+        true => Answer::ok(&json!({})),
+        false => Answer::ok(&json!({"services": names})),
     }
 }
 
@@ -110,7 +121,7 @@ fn operations(params: &Params, store: &Store) -> Answer {
         .filter(|(_, of_kind)| kind.is_empty() || kind == *of_kind)
         .map(|(name, of_kind)| json!({"name": name, "spanKind": of_kind}))
         .collect();
-    Answer::ok(json!({"operations": found}))
+    Answer::ok(&json!({"operations": found}))
 }
 
 /// The name of a span's kind, as Jaeger has it.
@@ -131,8 +142,9 @@ fn trace(id: &str, store: &Store) -> Result<Answer, Answer> {
         Answer::malformed("trace_id", &why)
     })?;
     let trace = store.trace(id).ok_or_else(Answer::none)?;
-    let found = otlp_json::resource_spans(&TraceModel::new(&trace, &[]));
-    Ok(Answer::ok(json!({"result": {"resourceSpans": found}})))
+    let mut found = String::new();
+    otlp_json::write_resource_spans(&TraceModel::new(&trace, &[]), &mut found);
+    Ok(Answer::found(&found))
 }
 
 /// Reads an id of up to 32 digits; leading zeros may lack.
@@ -144,17 +156,20 @@ pub(crate) fn trace_id(text: &str) -> Option<u128> {
 fn traces(params: &Params, store: &Store) -> Result<Answer, Answer> {
     let search = search(params)?;
     let mut spans = 0;
-    let mut found = Vec::new();
+    let mut found = String::new();
     for trace in search.run(store).traces {
         spans += trace.spans.len();
-        if spans > MAX_SPANS && !found.is_empty() {
-            break;
+        if !found.is_empty() {
+            if spans > MAX_SPANS || found.len() > MAX_BYTES {
+                break;
+            }
+            found.push(',');
         }
-        found.extend(otlp_json::resource_spans(&TraceModel::new(&trace, &[])));
+        otlp_json::write_resource_spans(&TraceModel::new(&trace, &[]), &mut found);
     }
     match found.is_empty() {
         true => Err(Answer::none()),
-        false => Ok(Answer::ok(json!({"result": {"resourceSpans": found}}))),
+        false => Ok(Answer::found(&found)),
     }
 }
 

@@ -5,9 +5,13 @@
 //! requests on its admin port by [`Viewer::respond`]. Nothing here is called by a request
 //! to the component, and nothing knows the host's server: what pages show of the host
 //! comes from a [`HostStatus`].
+//!
+//! Modules use those below them, and none above: `viewer`; `pages`; `jaeger`; `otlp_json`;
+//! `query`; `model`; `store`; `samples` and `body`; then `events`, `status` and the rest.
 
 mod assets;
 mod body;
+mod config;
 mod events;
 mod jaeger;
 mod model;
@@ -23,9 +27,10 @@ mod viewer;
 mod wire;
 
 pub use crate::body::Body;
+pub use crate::config::ViewerConfig;
 pub use crate::status::{
     Access, ComponentStatus, ComponentVersion, Histogram, HostStatus, Import, Instrument,
     MetricsStatus, Point, PointValue, SwapOutcome, SwapRecord,
 };
 pub use crate::store::{Store, StoreConfig, StoreCounts};
-pub use crate::viewer::{Viewer, ViewerConfig};
+pub use crate::viewer::Viewer;

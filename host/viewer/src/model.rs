@@ -10,97 +10,12 @@ use std::sync::Arc;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::trace::v1::Span;
-use prost::Message as _;
 
 use crate::store::logs::StoredLog;
 use crate::store::origin::Origin;
-use crate::store::traces::{StoredSpan, Trace};
-use crate::value::{find, find_text};
-use crate::wire::{SERVER, SpanHead};
-
-/// What a list shows of a trace.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Summary {
-    /// The name of the span that the trace begins with.
-    pub(crate) name: String,
-    pub(crate) service: String,
-    pub(crate) method: String,
-    pub(crate) route: String,
-    pub(crate) path: String,
-    /// The status code of the response, or 0.
-    pub(crate) http_status: u16,
-    pub(crate) error_type: String,
-    pub(crate) version: String,
-    pub(crate) generation: String,
-    pub(crate) span_id: u64,
-}
-
-impl Summary {
-    /// The summary of a trace, made once for each state that the trace is in.
-    pub(crate) fn of(trace: &Trace) -> Arc<Self> {
-        Arc::clone(trace.summary.get_or_init(|| Arc::new(Self::new(trace))))
-    }
-
-    fn new(trace: &Trace) -> Self {
-        let Some(entry) = entry_span(&trace.spans) else {
-            return Self::default();
-        };
-        let span = Span::decode(&*entry.bytes).unwrap_or_default();
-        let text = |key: &str| {
-            let mut text = find_text(&span.attributes, key).unwrap_or_default();
-            shorten(&mut text);
-            text
-        };
-        let mut name = span.name.clone();
-        shorten(&mut name);
-        Self {
-            service: entry.origin.service().to_owned(),
-            method: text("http.request.method"),
-            route: text("http.route"),
-            path: text("url.path"),
-            http_status: text("http.response.status_code").parse().unwrap_or(0),
-            error_type: text("error.type"),
-            version: text("fanlight.component.version"),
-            generation: text("fanlight.component.generation"),
-            span_id: entry.head.span_id,
-            name,
-        }
-    }
-
-    /// Route, or else path, or else name.
-    pub(crate) fn target(&self) -> &str {
-        let target = [&self.route, &self.path]
-            .into_iter()
-            .find(|it| !it.is_empty());
-        target.unwrap_or(&self.name)
-    }
-}
-
-/// A list needs no more of a text, and the memory of summaries is bounded.
-fn shorten(text: &mut String) {
-    const MAX_BYTES: usize = 120;
-    if text.len() > MAX_BYTES {
-        text.truncate(text.floor_char_boundary(MAX_BYTES));
-        text.push('…');
-    }
-    text.shrink_to_fit();
-}
-
-/// The span that a trace begins with here: the earliest server span, or else the
-/// earliest span whose parent is not in the trace, or else the earliest.
-fn entry_span(spans: &[StoredSpan]) -> Option<&StoredSpan> {
-    let has_parent = |head: &SpanHead| {
-        head.parent != 0
-            && spans
-                .iter()
-                .take(64)
-                .any(|it| it.head.span_id == head.parent)
-    };
-    spans.iter().min_by_key(|it| {
-        let head = &it.head;
-        (head.kind != SERVER, has_parent(head), head.start)
-    })
-}
+use crate::store::span::StoredSpan;
+use crate::store::traces::Trace;
+use crate::wire::SpanHead;
 
 /// A trace, decoded.
 #[derive(Debug)]
@@ -173,17 +88,10 @@ impl SpanModel {
 
 /// Attributes by key; of a key that is there twice the last one counts.
 pub(crate) fn sorted(attributes: &[KeyValue]) -> Vec<&KeyValue> {
-    let mut sorted: Vec<_> = attributes
-        .iter()
-        .filter(|it| {
-            let counting = find(attributes, &it.key);
-            match (&it.value, counting) {
-                (Some(own), Some(counting)) => std::ptr::eq(own, counting),
-                (own, _) => own.is_none(),
-            }
-        })
-        .collect();
+    let mut sorted: Vec<_> = attributes.iter().rev().collect();
+    // It keeps the order of equal keys: the last one stands first.
     sorted.sort_by(|a, b| a.key.cmp(&b.key));
+    sorted.dedup_by(|a, b| a.key == b.key);
     sorted
 }
 
@@ -245,7 +153,7 @@ fn in_order(stored: &[StoredSpan]) -> Vec<SpanModel> {
             let it = &stored[at];
             ordered.push(SpanModel {
                 head: it.head,
-                span: Span::decode(&*it.bytes).unwrap_or_default(),
+                span: it.decode(),
                 origin: Arc::clone(&it.origin),
                 depth,
                 parent,

@@ -1,6 +1,8 @@
 //! OTLP's JSON as Jaeger writes it: ids in hexadecimal, attributes by key, and members
 //! with default values left out.
 
+use std::collections::HashMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
@@ -16,34 +18,55 @@ use crate::store::origin::Origin;
 /// Values nest no deeper here.
 const MAX_DEPTH: usize = 32;
 
-/// A trace as one `ResourceSpans` for each resource, as `ExportTraceServiceRequest`
-/// has them.
-pub(crate) fn resource_spans(trace: &TraceModel) -> Vec<Value> {
-    let mut groups: Vec<(&Origin, Vec<&SpanModel>)> = Vec::new();
+/// Writes a trace as one `ResourceSpans` for each resource, as `ExportTraceServiceRequest`
+/// has them, with commas between them. The text is made span by span: a tree of all of it
+/// would take many times its size.
+pub(crate) fn write_resource_spans(trace: &TraceModel, out: &mut String) {
+    let mut scopes: Vec<(&Origin, Vec<&SpanModel>)> = Vec::new();
+    let mut places = HashMap::new();
     for span in &trace.spans {
-        let known = groups.iter_mut().find(|(it, _)| **it == *span.origin);
-        match known {
+        let place = *places.entry(&*span.origin).or_insert(scopes.len());
+        match scopes.get_mut(place) {
             Some((_, spans)) => spans.push(span),
-            None => groups.push((&span.origin, vec![span])),
+            None => scopes.push((&span.origin, vec![span])),
         }
     }
-    let mut of_resources: Vec<(&Origin, Vec<Value>)> = Vec::new();
-    for (origin, mut spans) in groups {
-        spans.sort_by_key(|it| (it.head.start, it.head.span_id));
-        let spans: Vec<_> = spans.iter().map(|it| span(&it.span)).collect();
-        let of_scope = json!({"scope": scope(&origin.scope()), "spans": spans});
-        let known = of_resources
-            .iter_mut()
-            .find(|(it, _)| it.resource == origin.resource);
-        match known {
-            Some((_, scopes)) => scopes.push(of_scope),
-            None => of_resources.push((origin, vec![of_scope])),
+    let mut resources: Vec<Vec<(&Origin, Vec<&SpanModel>)>> = Vec::new();
+    let mut places = HashMap::new();
+    for of_scope in scopes {
+        let place = *places
+            .entry(&of_scope.0.resource)
+            .or_insert(resources.len());
+        match resources.get_mut(place) {
+            Some(scopes) => scopes.push(of_scope),
+            None => resources.push(vec![of_scope]),
         }
     }
-    let of_resources = of_resources.into_iter().map(
-        |(origin, scopes)| json!({"resource": resource(&origin.resource()), "scopeSpans": scopes}),
-    );
-    of_resources.collect()
+    for (at, scopes) in resources.into_iter().enumerate() {
+        let Some((origin, _)) = scopes.first() else {
+            continue;
+        };
+        out.push_str(if at == 0 { "{" } else { ",{" });
+        write(out, "\"resource\":", &resource(&origin.resource()));
+        out.push_str(",\"scopeSpans\":[");
+        for (at, (origin, mut spans)) in scopes.into_iter().enumerate() {
+            out.push_str(if at == 0 { "{" } else { ",{" });
+            write(out, "\"scope\":", &scope(&origin.scope()));
+            out.push_str(",\"spans\":[");
+            spans.sort_by_key(|it| (it.head.start, it.head.span_id));
+            for (at, it) in spans.into_iter().enumerate() {
+                write(out, if at == 0 { "" } else { "," }, &span(&it.span));
+            }
+            out.push_str("]}");
+        }
+        out.push_str("]}");
+    }
+}
+
+fn write(out: &mut String, before: &str, value: &Value) {
+    use std::fmt::Write as _;
+    // Writing to a string cannot fail.
+    let _ = write!(out, "{before}{value}");
 }
 
 /// A log record, with the name of its service.

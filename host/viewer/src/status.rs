@@ -2,14 +2,13 @@
 
 use std::time::SystemTime;
 
-/// Supplies what the pages *Metrics* and *Component* show. Called when such a page is
-/// rendered, and once in two seconds by [`Viewer::run`](crate::Viewer::run); it answers
-/// at once, from memory.
+/// Supplies what the pages *Metrics* and *Component* show. Called where a page is
+/// rendered, on a thread for blocking work; it answers at once, from memory.
 pub trait HostStatus: Send + Sync + 'static {
     /// The served component, and what is known of its swaps.
     fn component(&self) -> ComponentStatus;
 
-    /// Counts and instruments as they stand now.
+    /// Counts and instruments as they stand now. Only the metrics page asks for them.
     fn metrics(&self) -> MetricsStatus;
 
     /// Where the host takes requests, such as `http://127.0.0.1:8000`; pages that have

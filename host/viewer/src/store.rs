@@ -8,6 +8,8 @@ mod admission;
 mod ids;
 pub(crate) mod logs;
 pub(crate) mod origin;
+pub(crate) mod span;
+pub(crate) mod summary;
 #[cfg(test)]
 mod tests;
 pub(crate) mod traces;
@@ -24,7 +26,8 @@ use crate::store::admission::Admission;
 use crate::store::ids::IdHashers;
 use crate::store::logs::{Logs, StoredLog};
 use crate::store::origin::{Origin, Origins, first_message};
-use crate::store::traces::{Room, StoredSpan, Trace, Traces};
+use crate::store::span::StoredSpan;
+use crate::store::traces::{Room, Trace, Traces};
 use crate::wire::{Fields, SpanHead};
 
 /// The part of the memory that log records take.

@@ -8,12 +8,14 @@ use tokio::sync::Semaphore;
 
 use crate::assets;
 use crate::body::Body;
+use crate::config::ViewerConfig;
 use crate::jaeger;
 use crate::model::TraceModel;
 use crate::otlp_json;
-use crate::pages::{self, Context};
+use crate::pages;
+use crate::pages::layout::{Context, Page};
 use crate::params::Params;
-use crate::samples::{self, Samples};
+use crate::samples::Samples;
 use crate::status::HostStatus;
 use crate::store::Store;
 
@@ -21,14 +23,10 @@ use crate::store::Store;
 const MAX_READERS: usize = 64;
 /// Pages that are rendered at a time; others wait.
 const MAX_RENDERED: usize = 2;
-
-/// What a [`Viewer`] shows beside the store.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ViewerConfig {
-    /// The address of a Jaeger's page that traces are linked to, such as
-    /// `http://localhost:16686`.
-    pub jaeger_url: Option<String>,
-}
+/// KiB of answers that clients have not read yet.
+const MAX_UNREAD: u32 = 64 * 1024;
+/// Bytes of a query. It stands in each link of a page that keeps it.
+const MAX_QUERY: usize = 4096;
 
 /// Answers requests for the viewer's pages and API.
 #[derive(Clone)]
@@ -42,7 +40,9 @@ struct Inner {
     host: Arc<dyn HostStatus>,
     samples: Samples,
     readers: Arc<Semaphore>,
-    rendered: Semaphore,
+    rendered: Arc<Semaphore>,
+    /// KiB that answers may take until their clients have read them.
+    unread: Arc<Semaphore>,
 }
 
 impl Viewer {
@@ -53,22 +53,11 @@ impl Viewer {
                 config,
                 store,
                 host,
-                samples: Samples::default(),
+                samples: Samples::new(SystemTime::now()),
                 readers: Arc::new(Semaphore::new(MAX_READERS)),
-                rendered: Semaphore::new(MAX_RENDERED),
+                rendered: Arc::new(Semaphore::new(MAX_RENDERED)),
+                unread: Arc::new(Semaphore::new(MAX_UNREAD as usize)),
             }),
-        }
-    }
-
-    /// Samples the host's metrics, so that pages show rates over the last minutes. Never
-    /// ends: the caller spawns it, and aborts it with the viewer.
-    pub async fn run(self) {
-        let mut ticks = tokio::time::interval(samples::INTERVAL);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-        loop {
-            ticks.tick().await;
-            let metrics = self.inner.host.metrics();
-            self.inner.samples.add(&metrics, SystemTime::now());
         }
     }
 
@@ -99,15 +88,20 @@ impl Viewer {
             return self.inner.events(request.headers());
         }
         // The semaphore is never closed.
-        let _permit = self.inner.rendered.acquire().await;
+        let permit = Arc::clone(&self.inner.rendered).acquire_owned().await;
         let inner = Arc::clone(&self.inner);
-        let rendered = tokio::task::spawn_blocking(move || inner.answer(&request));
-        rendered.await.unwrap_or_else(|_| {
-            plain(
+        let rendered = tokio::task::spawn_blocking(move || {
+            // Rendering goes on where its client has gone: the permit stays with it.
+            let _permit = permit;
+            inner.answer(&request)
+        });
+        match rendered.await {
+            Ok(response) => self.inner.held(response),
+            Err(_) => plain(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "The page cannot be rendered\n",
-            )
-        })
+            ),
+        }
     }
 }
 
@@ -128,10 +122,14 @@ impl Inner {
             response.headers_mut().insert(header::ALLOW, allowed);
             return response;
         }
-        let params = Params::parse(request.uri().query());
+        let query = request.uri().query();
+        if query.is_some_and(|it| it.len() > MAX_QUERY) {
+            return plain(StatusCode::URI_TOO_LONG, "The query is too long\n");
+        }
+        let params = Params::parse(query);
         if let Some(path) = path.strip_prefix(jaeger::PREFIX) {
             let answer = jaeger::answer(path, &params, &self.store);
-            return json(answer.status, &answer.json);
+            return json_text(answer.status, answer.json);
         }
         if path == CLEAR {
             self.store.clear();
@@ -156,6 +154,15 @@ impl Inner {
         if let Some(id) = id {
             return self.download(id);
         }
+        // A page that shows the trace as it is does not need it again.
+        let trace = path.strip_prefix("/ui/trace/");
+        let version = trace.and_then(|id| pages::trace::version(id, &self.store));
+        let tag = version.map(|it| format!("\"{it}\""));
+        if let Some(tag) = &tag
+            && is_known(tag, request.headers())
+        {
+            return not_modified();
+        }
         let context = Context {
             store: &self.store,
             host: &*self.host,
@@ -164,7 +171,14 @@ impl Inner {
             params: &params,
         };
         match pages::render(path, &context) {
-            Some(page) => html(page),
+            Some(page) => {
+                let mut response = html(page);
+                // It is numbers in quotes.
+                if let Some(tag) = tag.and_then(|it| HeaderValue::try_from(it).ok()) {
+                    response.headers_mut().insert(header::ETAG, tag);
+                }
+                response
+            }
             None => plain(StatusCode::NOT_FOUND, "There is nothing here\n"),
         }
     }
@@ -174,11 +188,23 @@ impl Inner {
         let Some(trace) = jaeger::trace_id(id).and_then(|id| self.store.trace(id)) else {
             return plain(StatusCode::NOT_FOUND, "This trace is not in memory\n");
         };
-        let spans = otlp_json::resource_spans(&TraceModel::new(&trace, &[]));
-        json(
-            StatusCode::OK,
-            &serde_json::json!({ "resourceSpans": spans }),
-        )
+        let mut text = String::from("{\"resourceSpans\":[");
+        otlp_json::write_resource_spans(&TraceModel::new(&trace, &[]), &mut text);
+        text.push_str("]}");
+        json_text(StatusCode::OK, text)
+    }
+
+    /// The response with room for its bytes, which it has until the client has read them.
+    fn held(&self, response: Response<Body>) -> Response<Body> {
+        let length = response.body().len().div_ceil(1024);
+        let kib = u32::try_from(length).unwrap_or(u32::MAX).min(MAX_UNREAD);
+        match Arc::clone(&self.unread).try_acquire_many_owned(kib) {
+            Ok(room) => response.map(|body| body.held(room)),
+            Err(_) => plain(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Other clients have not read their answers yet\n",
+            ),
+        }
     }
 
     fn events(&self, headers: &HeaderMap) -> Response<Body> {
@@ -203,7 +229,7 @@ impl Inner {
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
     connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-fn html(page: pages::Page) -> Response<Body> {
+fn html(page: Page) -> Response<Body> {
     let mut response = Response::new(Body::full(page.html.into_string()));
     if !page.is_found {
         *response.status_mut() = StatusCode::NOT_FOUND;
@@ -222,8 +248,7 @@ fn asset(name: &str, headers: &HeaderMap) -> Response<Body> {
         return plain(StatusCode::NOT_FOUND, "There is nothing here\n");
     };
     let etag = asset.etag();
-    let known = headers.get(header::IF_NONE_MATCH);
-    let is_known = known.is_some_and(|it| it.as_bytes() == etag.as_bytes());
+    let is_known = is_known(&etag, headers);
     let mut response = Response::new(Body::full(match is_known {
         true => "",
         false => asset.text,
@@ -241,8 +266,24 @@ fn asset(name: &str, headers: &HeaderMap) -> Response<Body> {
     response
 }
 
+/// Whether the client has what this tag names.
+fn is_known(tag: &str, headers: &HeaderMap) -> bool {
+    let known = headers.get(header::IF_NONE_MATCH);
+    known.is_some_and(|it| it.as_bytes() == tag.as_bytes())
+}
+
+fn not_modified() -> Response<Body> {
+    let mut response = Response::new(Body::full(""));
+    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    response
+}
+
 fn json(status: StatusCode, value: &serde_json::Value) -> Response<Body> {
-    let mut response = Response::new(Body::full(value.to_string()));
+    json_text(status, value.to_string())
+}
+
+fn json_text(status: StatusCode, text: String) -> Response<Body> {
+    let mut response = Response::new(Body::full(text));
     *response.status_mut() = status;
     set(&mut response, header::CONTENT_TYPE, "application/json");
     set(&mut response, header::CACHE_CONTROL, "no-store");

@@ -33,6 +33,33 @@ fn the_process_grows_by_no_more_than_the_store_may_take() {
     assert!(grown < 80 * MIB);
 }
 
+/// Each span with a resource of its own, as no host has them.
+#[test]
+fn a_hundred_thousand_services_take_no_more_than_the_store_may() {
+    const STORE: usize = 8 * MIB;
+    let store = Store::new(StoreConfig {
+        max_bytes: STORE,
+        max_spans_per_second: u64::MAX,
+        ..StoreConfig::default()
+    });
+    let mut trace = support::traffic(1, support::now()).remove(0);
+    let mut before = 0;
+    for number in 0..100_000_u32 {
+        trace.rename(u128::from(number) + 1);
+        let mut request = support::spans_request(std::slice::from_ref(&trace));
+        let resource = request.resource_spans[0].resource.as_mut().unwrap();
+        let name = format!("{number:08}{}", "n".repeat(1000));
+        resource.attributes = vec![support::text("service.name", &name)];
+        store.add_traces(&request.encode_to_vec());
+        if number == 100 {
+            before = resident_bytes();
+        }
+    }
+    let (grown, counts) = (resident_bytes().saturating_sub(before), store.counts());
+    assert!(counts.traces > 500 && counts.bytes <= STORE, "{counts:?}");
+    assert!(grown < 2 * STORE, "grown by {} MiB", grown / MIB);
+}
+
 fn feed(store: &Store, round: u64) {
     let mut traces = support::traffic(1000, support::now());
     for (at, trace) in (0..).zip(&mut traces) {

@@ -5,12 +5,16 @@
 mod support;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
 
-use fanlight_viewer::{Body, Store, Viewer};
+use fanlight_viewer::{
+    Body, ComponentStatus, HostStatus, MetricsStatus, Store, StoreConfig, Viewer, ViewerConfig,
+};
 use http::{Request, Response, header};
 use http_body_util::BodyExt as _;
 use prost::Message as _;
-use support::{HOSTILE, Host, Trace, failure, hostile, success, thousand};
+use support::{HOSTILE, Host, MS, Trace, failure, hostile, success, thousand};
 
 const START: u64 = 1_700_000_000_000_000_000;
 const SUCCESS: u128 = 0x5b8e_fff7_9803_8103_d269_b633_813f_c60c;
@@ -195,6 +199,179 @@ async fn a_trace_shows_its_spans_and_the_details_of_the_selected_one() {
 }
 
 #[tokio::test]
+async fn an_open_trace_is_rendered_again_only_where_it_has_grown() {
+    let (viewer, store) = viewer_of(&[success(SUCCESS, START)], Host::default());
+    let path = format!("/ui/trace/{SUCCESS:032x}");
+    let first = send(&viewer, "GET", &path).await;
+    let tag = first.headers()[header::ETAG].clone();
+    let again = || {
+        let request = Request::builder()
+            .uri(&path)
+            .header(header::IF_NONE_MATCH, tag.clone());
+        viewer.respond(request.body(()).unwrap())
+    };
+    let same = again().await;
+    assert_eq!(same.status(), 304);
+    assert!(text(same).await.is_empty());
+    // A log record alone is new as well.
+    store.add_logs(&support::logs_request(&[success(SUCCESS, START)]));
+    let grown = again().await;
+    assert_eq!(grown.status(), 200);
+    assert_ne!(grown.headers()[header::ETAG], tag);
+    let mut late = success(SUCCESS, START);
+    late.sent();
+    late.guest(2, "a late span", 30 * MS, 31 * MS);
+    store.add_traces(&support::spans_request(&[late]).encode_to_vec());
+    let grown = again().await;
+    assert_eq!(grown.status(), 200);
+    assert!(text(grown).await.contains("a late span"));
+}
+
+#[tokio::test]
+async fn a_swap_is_marked_in_each_plot_with_its_version() {
+    // The swap is 20 seconds after the host's start.
+    let host = Host {
+        began: SystemTime::now() - Duration::from_secs(60),
+        ..Host::default()
+    };
+    let start = support::now() - 50_000 * MS;
+    let traces = [success(SUCCESS, start), success(FAILURE, support::now())];
+    let (viewer, _) = viewer_of(&traces, host);
+    let list = page(&viewer, "/").await;
+    assert_eq!(list.matches("Swapped to 1.4.3 #4</title>").count(), 1);
+    assert!(list.contains(">1.4.3</text>"));
+    assert!(!list.contains("1.4.2 #3</title>"), "that was before");
+    // The viewer knows the host from now on: its plots begin here.
+    let metrics = page(&viewer, "/ui/metrics").await;
+    assert!(!metrics.contains("Swapped to"));
+    let (viewer, _) = viewer_of(
+        &[],
+        Host {
+            // The swap comes with the next second.
+            began: SystemTime::now() - Duration::from_millis(19_900),
+            ..Host::default()
+        },
+    );
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    let metrics = page(&viewer, "/ui/metrics").await;
+    assert!(metrics.contains(">1.4.3</text>"), "{metrics}");
+}
+
+/// Counts how often the metrics are asked for.
+struct Counting {
+    host: Host,
+    asked: Arc<AtomicUsize>,
+}
+
+impl HostStatus for Counting {
+    fn component(&self) -> ComponentStatus {
+        self.host.component()
+    }
+
+    fn metrics(&self) -> MetricsStatus {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        self.host.metrics()
+    }
+
+    fn serving_url(&self) -> String {
+        self.host.serving_url()
+    }
+}
+
+#[tokio::test]
+async fn metrics_are_sampled_where_their_page_is_looked_at_alone() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let host = Counting {
+        host: Host::default(),
+        asked: Arc::clone(&asked),
+    };
+    let store = Arc::new(Store::default());
+    let viewer = Viewer::new(ViewerConfig::default(), store, Arc::new(host));
+    for path in ["/", "/ui/logs", "/ui/component", "/ui/assets/main.js"] {
+        page(&viewer, path).await;
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 0);
+    let first = page(&viewer, "/ui/metrics").await;
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    // What was before is known as an average, and the page says so.
+    assert!(first.contains("while this page is open"));
+    assert!(
+        !first.contains("–<span class=\"muted\">/s"),
+        "it has a rate"
+    );
+}
+
+#[tokio::test]
+async fn each_instrument_of_the_component_is_shown_and_alone_with_its_buckets() {
+    let (viewer, _) = viewer_of(&[], Host::default());
+    let all = page(&viewer, "/ui/metrics").await;
+    for part in [
+        "orders.created",
+        "region=",
+        "orders.query.duration",
+        "95th percentile",
+        "99th percentile",
+        "Instances",
+        "Memory",
+    ] {
+        assert!(all.contains(part), "{part}");
+    }
+    assert!(all.contains("href=\"/ui/metrics?q=orders.query.duration\""));
+    let buckets = |html: &str| html.matches("<table class=\"histogram\"").count();
+    assert_eq!(buckets(&all), 1, "that of the requests");
+    let one = page(&viewer, "/ui/metrics?q=orders.query.duration").await;
+    assert_eq!(buckets(&one), 2);
+    assert!(!one.contains("orders.created"));
+}
+
+#[tokio::test]
+async fn each_bucket_of_the_latency_histogram_leads_to_the_traces_in_it() {
+    let (viewer, _) = viewer_of(
+        &[success(SUCCESS, START), failure(FAILURE, START)],
+        Host::default(),
+    );
+    let metrics = page(&viewer, "/ui/metrics").await;
+    // 23 ms and 1.24 s.
+    for (link, has, has_not) in [
+        ("/?sort=slowest&min=10ms&max=25ms", SUCCESS, FAILURE),
+        ("/?sort=slowest&min=1000ms&max=2500ms", FAILURE, SUCCESS),
+    ] {
+        assert!(metrics.contains(&link.replace('&', "&amp;")), "{link}");
+        let list = page(&viewer, link).await;
+        assert!(list.contains(&format!("t-{has:032x}")), "{link}");
+        assert!(!list.contains(&format!("t-{has_not:032x}")), "{link}");
+    }
+    assert!(metrics.contains("href=\"/?sort=slowest&amp;min=10000ms\""));
+}
+
+#[tokio::test]
+async fn all_of_ten_thousand_traces_are_on_the_pages_of_the_list() {
+    let store = Arc::new(Store::new(StoreConfig {
+        max_spans_per_second: u64::MAX,
+        ..StoreConfig::default()
+    }));
+    for some in support::traffic(10_000, support::now()).chunks(500) {
+        store.add_traces(&support::spans_request(some).encode_to_vec());
+    }
+    assert_eq!(store.counts().traces, 10_000);
+    let viewer = support::viewer(store, Host::default());
+    let mut seen = std::collections::HashSet::new();
+    let mut path = "/?limit=500&plot=off".to_owned();
+    loop {
+        let list = page(&viewer, &path).await;
+        assert!(!list.contains("svg class=\"scatter\""));
+        let rows = list.split(" id=\"t-").skip(1);
+        seen.extend(rows.map(|it| it[..32].to_owned()));
+        let Some((_, link)) = list.split_once("rel=\"next\" href=\"") else {
+            break;
+        };
+        let (link, _) = link.split_once('"').unwrap();
+        path = format!("{}&plot=off", link.replace("&amp;", "&"));
+    }
+    assert_eq!(seen.len(), 10_000);
+}
+
+#[tokio::test]
 async fn a_large_trace_is_shown_in_parts() {
     let (viewer, _) = viewer_of(&[thousand(7, START)], Host::default());
     let path = format!("/ui/trace/{:032x}", 7);
@@ -261,7 +438,9 @@ async fn files_are_sent_once_to_each_browser() {
         "style.css",
         "main.js",
         "live.js",
+        "enhance.js",
         "keys.js",
+        "more.js",
         "brush.js",
         "upload.js",
         "icon.svg",

@@ -2,7 +2,7 @@
 //!
 //! | part | modules |
 //! |---|---|
-//! | what is measured | `throughput`, `echo`, `pace`, `asleep`, `start`, `growth`, `collected` |
+//! | what is measured | `throughput`, `viewer`, `echo`, `pace`, `asleep`, `start`, `growth`, `collected` |
 //! | who is asked | `contestant`: the servers; `field`: several at once |
 //! | who asks | `generator`: wrk and oha |
 //! | where spans go | `sink`, `traces` |
@@ -28,6 +28,7 @@ mod start;
 mod steady;
 mod throughput;
 mod traces;
+mod viewer;
 
 use std::path::Path;
 use std::time::Duration;
@@ -56,6 +57,8 @@ const GROWTH_BAR: f64 = 1.5;
 pub enum Part {
     /// Requests a second and p99 of the shortest request
     Throughput,
+    /// Requests a second and memory with the viewer and without it
+    Viewer,
     /// 16 KiB of JSON sent back
     Echo,
     /// Cost and p99 at given rates
@@ -91,6 +94,8 @@ pub struct Plan {
     percents: &'static [u32],
     #[serde(rename = "pace_seconds", serialize_with = "seconds")]
     pace_duration: Duration,
+    /// Requests after which the memory of a full viewer is read.
+    viewed: u64,
     /// Requests that sleep at once.
     asleep: usize,
     /// Starts and swaps in each round.
@@ -112,6 +117,7 @@ impl Plan {
         duration: Duration::from_secs(4),
         percents: &[10, 20, 40, 50, 60, 80],
         pace_duration: Duration::from_secs(2),
+        viewed: 1_000_000,
         asleep: 5_000,
         starts: 7,
         swaps: 15,
@@ -126,6 +132,7 @@ impl Plan {
         duration: Duration::from_secs(2),
         percents: &[10, 50, 80],
         pace_duration: Duration::from_secs(1),
+        viewed: 200_000,
         asleep: 5_000,
         starts: 3,
         swaps: 7,
@@ -210,6 +217,7 @@ pub async fn run(
         eprintln!("{name}:");
         let outcome = match part {
             Part::Throughput => throughput::run(plan, programs).await,
+            Part::Viewer => viewer::run(plan, programs).await,
             Part::Echo => echo::run(plan, programs).await,
             Part::Pace => pace::run(plan, programs).await,
             Part::Asleep => asleep::run(plan, programs).await,

@@ -68,6 +68,17 @@ impl Server {
         self
     }
 
+    /// Makes its telemetry, and exports none of it.
+    pub(crate) fn exporting_nothing(mut self) -> Self {
+        let signals = [
+            "OTEL_TRACES_EXPORTER",
+            "OTEL_METRICS_EXPORTER",
+            "OTEL_LOGS_EXPORTER",
+        ];
+        self.env = signals.map(|it| (it, "none".to_owned())).to_vec();
+        self
+    }
+
     /// Hands its spans on so often.
     pub(crate) fn exporting_every(mut self, delay: Duration) -> Self {
         let milliseconds = delay.as_millis().to_string();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use fanlight_tests::client::Ask;
 use fanlight_tests::collector::Collector;
 use fanlight_tests::fixture::FAULTS;
 use fanlight_tests::program::{Program, ServingProgram};
@@ -65,6 +66,17 @@ async fn an_idle_server_that_exports_telemetry_hardly_wakes_and_exports_again() 
         .await;
         demand_idle(&program).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_whose_metrics_page_was_looked_at_hardly_wakes_when_it_is_closed() {
+    let program = serve(None).await;
+    let admin = program.admin.unwrap();
+    for _ in 0..3 {
+        let page = Ask::get(admin, "/ui/metrics").send().await;
+        assert_eq!(page.status, 200);
+    }
+    demand_idle(&program).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

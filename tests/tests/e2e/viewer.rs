@@ -122,7 +122,11 @@ async fn swaps_and_refusals_are_listed_and_told_to_open_pages() {
     let mut events = TcpStream::connect(host.admin).await.unwrap();
     let request = format!("GET /events HTTP/1.1\r\nhost: {}\r\n\r\n", host.admin);
     events.write_all(request.as_bytes()).await.unwrap();
+    assert_eq!(host.get("/").send().await.status, 200);
     assert_eq!(host.put(version(2)).await.status, 200);
+    let after = host.get("/").send().await;
+    spans(&host, &trace_of(&after).trace_id, 1).await;
+    assert!(page(&host, "/").await.contains(">Swapped to "));
     assert_eq!(host.put("no component").await.status, 422);
     let mut heard = String::new();
     while heard.matches("event: component").count() < 1 {
@@ -150,8 +154,15 @@ async fn the_metrics_page_counts_requests_and_has_the_components_instruments() {
     }
     eventually_async("the instruments", async || {
         let shown = page(&host, "/ui/metrics").await;
-        let has = |name: &str| shown.contains(name);
-        (has("http.server.request.duration") && has("http.server.active_requests")).then_some(())
+        let names = [
+            "http.server.request.duration",
+            "http.server.active_requests",
+            "app.requests.total",
+            "app.custom.gauge",
+            "app.request.duration",
+            "3 in all",
+        ];
+        names.iter().all(|it| shown.contains(it)).then_some(())
     })
     .await;
 }

@@ -5,9 +5,10 @@ use std::collections::{HashMap, HashSet};
 use maud::{Markup, html};
 
 use crate::jaeger;
-use crate::model::{SpanModel, Summary, TraceModel};
-use crate::pages::trace::Shown;
-use crate::pages::{Context, Page, View, format, layout, not_found, waterfall};
+use crate::model::{SpanModel, TraceModel};
+use crate::pages::layout::{Context, Page, View, layout, not_found};
+use crate::pages::shown::Shown;
+use crate::pages::{format, waterfall};
 use crate::params::Params;
 
 /// Lines of the page.
@@ -27,10 +28,10 @@ pub(crate) fn page(context: &Context<'_>) -> Page {
     };
     let (Some(a), Some(b)) = (find("a"), find("b")) else {
         let why = html! { p { "Both traces have to be in memory to be compared." } };
-        return not_found(View::Traces, "A trace is missing", why, context);
+        return not_found(View::Traces, "A trace is missing", why, "traces", context);
     };
     let models = [TraceModel::new(&a, &[]), TraceModel::new(&b, &[])];
-    let summaries = [Summary::of(&a), Summary::of(&b)];
+    let summaries = [a.summary(), b.summary()];
     let none = Params::default();
     let shown = models.each_ref().map(|model| Shown {
         model,

@@ -2,7 +2,8 @@
 
 use maud::{Markup, html};
 
-use crate::pages::{Context, Page, View, command, format, layout};
+use crate::pages::format;
+use crate::pages::layout::{Context, Page, View, command, layout};
 use crate::status::{Access, ComponentVersion, SwapOutcome, SwapRecord};
 
 /// Imports and records that are shown.

@@ -1,7 +1,7 @@
 //! The search that the parameters of the list of traces ask for.
 
 use crate::jaeger;
-use crate::pages::Context;
+use crate::pages::layout::Context;
 use crate::params::{self, Params};
 use crate::query::{Cursor, OPEN, Order, Search, SpanSearch, Status};
 

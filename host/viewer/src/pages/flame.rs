@@ -4,7 +4,7 @@
 use maud::{Markup, html};
 
 use crate::model::SpanModel;
-use crate::pages::trace::Shown;
+use crate::pages::shown::Shown;
 use crate::pages::waterfall::class;
 use crate::pages::{format, span};
 

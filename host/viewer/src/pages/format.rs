@@ -98,6 +98,13 @@ pub(crate) fn time(nanos: u64) -> Markup {
     html! { time datetime=(text) title=(text) { (clock) } }
 }
 
+/// A moment without its day and its fraction of a second.
+pub(crate) fn clock(at: SystemTime) -> Markup {
+    let text = humantime::format_rfc3339_seconds(at).to_string();
+    let clock = text.get(11..19).unwrap_or_default();
+    html! { time.clock datetime=(text) title=(text) { (clock) } }
+}
+
 /// A day and a moment.
 pub(crate) fn date_time(at: SystemTime) -> Markup {
     let text = humantime::format_rfc3339_millis(at).to_string();

@@ -2,12 +2,12 @@
 //! choose a part of the plot.
 
 use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
 use maud::{Markup, html};
 
-use crate::model::Summary;
-use crate::pages::format;
-use crate::params::Params;
+use crate::pages::layout::Context;
+use crate::pages::{format, marks};
 use crate::store::traces::Trace;
 
 /// Circles of a plot.
@@ -17,8 +17,11 @@ const HEIGHT: f64 = 116.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 10.0;
 
+/// The least distance of the names of two marks, as a share of the width.
+const NAMES: f64 = 0.1;
+
 /// The plot of these traces.
-pub(crate) fn plot(traces: &[Arc<Trace>], params: &Params) -> Markup {
+pub(crate) fn plot(traces: &[Arc<Trace>], context: &Context<'_>) -> Markup {
     let durations = || traces.iter().map(|it| it.duration().max(1));
     let (Some(shortest), Some(longest)) = (durations().min(), durations().max()) else {
         return html! {};
@@ -29,9 +32,12 @@ pub(crate) fn plot(traces: &[Arc<Trace>], params: &Params) -> Markup {
         .map(|it| it.start)
         .max()
         .unwrap_or(0)
-        .max(from + 1);
+        .max(from.saturating_add(1));
     let axis = Axis::new(shortest, longest);
-    let link = params
+    let at = |nanos| UNIX_EPOCH + Duration::from_nanos(nanos);
+    let marks = marks::between(context, at(from), at(to));
+    let link = context
+        .params
         .with(&[
             ("from", ""),
             ("to", ""),
@@ -56,6 +62,7 @@ pub(crate) fn plot(traces: &[Arc<Trace>], params: &Params) -> Markup {
                     @let y = axis.y(decade);
                     line.grid x1="0" x2="100%" y1=(y) y2=(y) {}
                 }
+                (marks::draw(&marks, HEIGHT, NAMES, place))
                 rect.brush x="0" y="0" width="0" height="0" {}
                 @for trace in traces { (circle(trace, from, to, &axis)) }
             }
@@ -64,15 +71,20 @@ pub(crate) fn plot(traces: &[Arc<Trace>], params: &Params) -> Markup {
     }
 }
 
+/// The place of a share of the time: the first circle and the last are whole.
+fn place(share: f64) -> f64 {
+    0.01 + 0.98 * share
+}
+
 fn circle(trace: &Trace, from: u64, to: u64, axis: &Axis) -> Markup {
-    let summary = Summary::of(trace);
+    let summary = trace.summary();
     let label = format!(
         "{} {}, {}",
         summary.method,
         summary.target(),
         format::duration(trace.duration()),
     );
-    let x = 0.01 + 0.98 * format::share(trace.start - from, to - from);
+    let x = place(format::share(trace.start - from, to - from));
     html! {
         a href=(format!("/ui/trace/{:032x}", trace.id)) tabindex="-1" aria-label=(label) {
             circle .failed[trace.is_failed] r="3.5" cx=(format::percent(x))

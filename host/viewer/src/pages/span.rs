@@ -6,7 +6,7 @@ use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
 
 use crate::jaeger::kind_name;
 use crate::model::{SpanModel, sorted};
-use crate::pages::trace::Shown;
+use crate::pages::shown::Shown;
 use crate::pages::{format, logs};
 use crate::params::escaped;
 use crate::value;

@@ -3,9 +3,12 @@
 use maud::{Markup, html};
 
 use crate::jaeger;
-use crate::model::{SpanModel, Summary, TraceModel};
-use crate::pages::{Context, Page, View, flame, format, layout, logs, not_found, waterfall};
-use crate::params::Params;
+use crate::model::TraceModel;
+use crate::pages::layout::{Context, Page, View, layout, not_found};
+use crate::pages::shown::Shown;
+use crate::pages::{flame, format, logs, waterfall};
+use crate::store::Store;
+use crate::store::summary::Summary;
 use crate::store::traces::Trace;
 
 /// The ways to look at a trace.
@@ -16,62 +19,17 @@ enum Way {
     Logs,
 }
 
-/// A trace on a page, and what the reader has asked of it.
-pub(crate) struct Shown<'a> {
-    pub(crate) model: &'a TraceModel,
-    pub(crate) params: &'a Params,
-    /// The page's own path.
-    pub(crate) path: String,
-    /// What is searched for inside, in lower case.
-    pub(crate) text: String,
-    /// The span whose details are shown.
-    pub(crate) selected: Option<u64>,
-}
-
-impl Shown<'_> {
-    /// A link to this page with other parameters.
-    pub(crate) fn link(&self, changes: &[(&str, &str)]) -> String {
-        self.params.with(changes).link(&self.path)
-    }
-
-    /// A link that shows the details of a span, or hides them.
-    pub(crate) fn span_link(&self, span_id: u64) -> String {
-        let id = format!("{span_id:016x}");
-        match self.selected == Some(span_id) {
-            true => format!("{}#s-{id}", self.link(&[("span", "")])),
-            false => format!("{}#s-{id}", self.link(&[("span", &id)])),
-        }
-    }
-
-    /// Whether the span has the text that is searched for.
-    pub(crate) fn is_match(&self, span: &SpanModel) -> bool {
-        let has = |text: &str| crate::query::contains(text.as_bytes(), &self.text);
-        let in_attributes = |list: &[opentelemetry_proto::tonic::common::v1::KeyValue]| {
-            list.iter()
-                .any(|it| has(&it.key) || has(&crate::value::text(it.value.as_ref())))
-        };
-        !self.text.is_empty()
-            && (has(&span.span.name)
-                || in_attributes(&span.span.attributes)
-                || span
-                    .span
-                    .events
-                    .iter()
-                    .any(|it| has(&it.name) || in_attributes(&it.attributes))
-                || has(&format!("{:016x}", span.head.span_id)))
-    }
-}
-
 /// The page of the trace with this id. A `.json` behind it is not a page.
 pub(crate) fn page(id: &str, context: &Context<'_>) -> Page {
     let Some(trace) = jaeger::trace_id(id).and_then(|id| context.store.trace(id)) else {
         let why = html! {
-            p { "It has made room for newer ones, or was not among those that are stored." }
+            p { "It has made room for newer ones, was not among those that are stored, or is still to come." }
             @if let Some(link) = jaeger_link(context, id) {
                 p { a href=(link) { "Look for it in Jaeger" } }
             }
         };
-        return not_found(View::Traces, "This trace is not in memory", why, context);
+        let what = "This trace is not in memory";
+        return not_found(View::Traces, what, why, "traces", context);
     };
     let model = TraceModel::new(&trace, &context.store.logs_of(trace.id));
     let params = context.params;
@@ -88,24 +46,36 @@ pub(crate) fn page(id: &str, context: &Context<'_>) -> Page {
         "logs" => Way::Logs,
         _ => Way::Waterfall,
     };
-    let summary = Summary::of(&trace);
+    let summary = trace.summary();
     let main = html! {
-        (head(&trace, &summary, &shown, context))
+        p.back { a href="/" data-back { "← Traces" } }
+        div #trace-head data-live { (head(&trace, summary, &shown)) }
+        (actions(&trace, summary, context))
         (ways(way, &shown))
         @match way {
             Way::Waterfall => (waterfall::waterfall(&shown)),
-            Way::Flame => (flame::graph(&shown)),
-            Way::Logs => (logs::of_trace(&model)),
+            Way::Flame => div #flame data-live { (flame::graph(&shown)) },
+            Way::Logs => div #trace-logs data-live { (logs::of_trace(&model)) },
         }
     };
     let title = format!("{} {}", summary.method, summary.target());
-    layout(View::Traces, &title, "", context, main)
+    layout(View::Traces, &title, "traces logs", context, main)
 }
 
-fn head(trace: &Trace, summary: &Summary, shown: &Shown<'_>, context: &Context<'_>) -> Markup {
+/// A text that changes when spans or log records of the trace arrive; `None` where it is
+/// not in memory.
+pub(crate) fn version(id: &str, store: &Store) -> Option<String> {
+    let trace = jaeger::trace_id(id).and_then(|id| store.trace(id))?;
+    let (spans, logs) = (trace.spans.len(), store.logs_of(trace.id).len());
+    Some(format!(
+        "{}-{spans}-{}-{logs}",
+        trace.seq, trace.dropped_spans
+    ))
+}
+
+fn head(trace: &Trace, summary: &Summary, shown: &Shown<'_>) -> Markup {
     let id = format!("{:032x}", trace.id);
     html! {
-        p.back { a href="/" data-back { "← Traces" } }
         div.title {
             (crate::pages::traces::status(trace, summary))
             h1 { (summary.method) " " (summary.target()) }
@@ -129,6 +99,18 @@ fn head(trace: &Trace, summary: &Summary, shown: &Shown<'_>, context: &Context<'
                 dd { code.id { (id) } " " button.copy type="button" data-copy=(id) hidden { "Copy" } }
             }
         }
+        @if shown.model.dropped_spans > 0 {
+            p.warning {
+                (format::counted(shown.model.dropped_spans, "span"))
+                " of this trace had no room in memory."
+            }
+        }
+    }
+}
+
+fn actions(trace: &Trace, summary: &Summary, context: &Context<'_>) -> Markup {
+    let id = format!("{:032x}", trace.id);
+    html! {
         div.actions {
             a href=(format!("/ui/trace/{id}.json")) download=(format!("{id}.json")) { "OTLP JSON" }
             @if let Some(link) = jaeger_link(context, &id) {
@@ -145,12 +127,6 @@ fn head(trace: &Trace, summary: &Summary, shown: &Shown<'_>, context: &Context<'
                     }
                 }
                 button type="submit" { "Compare" }
-            }
-        }
-        @if shown.model.dropped_spans > 0 {
-            p.warning {
-                (format::counted(shown.model.dropped_spans, "span"))
-                " of this trace had no room in memory."
             }
         }
     }
@@ -171,7 +147,7 @@ fn others(trace: &Trace, summary: &Summary, context: &Context<'_>) -> Vec<(Strin
             let name = format!("{}, {}", it.spans.len(), format::duration(it.duration()));
             (
                 format!("{:032x}", it.id),
-                format!("{} {name}", Summary::of(it).target()),
+                format!("{} {name}", it.summary().target()),
             )
         })
         .collect()
@@ -188,7 +164,7 @@ fn ways(way: Way, shown: &Shown<'_>) -> Markup {
     };
     html! {
         div.toolbar {
-            div.choice role="group" aria-label="View of the trace" {
+            div #ways.choice data-live role="group" aria-label="View of the trace" {
                 (tab(Way::Waterfall, "Waterfall", "", None))
                 (tab(Way::Flame, "Flame graph", "flame", None))
                 (tab(Way::Logs, "Logs", "logs", Some(shown.model.logs.len())))
@@ -208,7 +184,7 @@ fn ways(way: Way, shown: &Shown<'_>) -> Markup {
                 }
                 @if !shown.text.is_empty() {
                     @let found = shown.model.spans.iter().filter(|it| shown.is_match(it)).count();
-                    span.muted role="status" { (found) " of " (shown.model.spans.len()) }
+                    span #matches.muted data-live role="status" { (found) " of " (shown.model.spans.len()) }
                 }
             }
         }

@@ -4,25 +4,19 @@ use std::sync::Arc;
 
 use maud::{Markup, html};
 
-use crate::model::Summary;
-use crate::pages::{Context, Page, View, command, filters, format, layout, scatter};
+use crate::pages::layout::{Context, Page, View, command, layout};
+use crate::pages::{filters, format, scatter};
 use crate::params::Params;
 use crate::query::{Found, Order, Search};
 use crate::store::StoreCounts;
+use crate::store::summary::Summary;
 use crate::store::traces::Trace;
 
 pub(crate) fn page(context: &Context<'_>) -> Page {
     let search = filters::search(context.params);
-    // The plot shows more of them than one page of the list.
-    let plotted = Search {
-        limit: scatter::MAX_POINTS,
-        after: None,
-        ..search.clone()
-    };
     let mut matching = context.store.traces();
     matching.retain(|trace| search.matches(trace));
-    let plotted = plotted.page(matching.clone());
-    let found = search.page(matching);
+    let found = search.page(matching.clone());
     let counts = context.store.counts();
     let is_empty = counts.traces == 0;
     // An older page is not live: what it shows does not change.
@@ -36,12 +30,25 @@ pub(crate) fn page(context: &Context<'_>) -> Page {
             (nothing_yet(context))
         } @else {
             (toolbar(context, &search, &found))
-            div #plot data-live { (scatter::plot(&plotted.traces, context.params)) }
+            // A script that asks for the next rows alone needs no plot.
+            @if context.params.text("plot") != "off" {
+                div #plot data-live { (scatter::plot(&plotted(&search, &matching).traces, context)) }
+            }
             (list(context, &found))
         }
         @if !is_empty { div #store-note.note data-live { (note(&counts)) } }
     };
     layout(View::Traces, "Traces", events, context, main)
+}
+
+/// The traces of the plot, which are more than those of one page of the list.
+fn plotted(search: &Search, matching: &[Arc<Trace>]) -> Found {
+    let search = Search {
+        limit: scatter::MAX_POINTS,
+        after: None,
+        ..search.clone()
+    };
+    search.page(matching.to_vec())
 }
 
 fn nothing_yet(context: &Context<'_>) -> Markup {
@@ -174,7 +181,7 @@ fn list(context: &Context<'_>, found: &Found) -> Markup {
                         }
                     }
                 }
-                tbody #rows data-live data-rows {
+                tbody #rows data-live data-rows data-paged {
                     @for trace in &found.traces { (row(trace)) }
                 }
             }
@@ -185,13 +192,13 @@ fn list(context: &Context<'_>, found: &Found) -> Markup {
                 p { a href="/" { "Show all traces" } }
             }
         }
-        nav #pages.pages data-live aria-label="Pages" {
+        nav #pages.pages data-live data-paged aria-label="Pages" {
             @if !params.text("after").is_empty() {
-                a href=(params.with(&[("after", "")]).link("/")) { "← Newest page" }
+                a href=(params.with(&[("after", ""), ("plot", "")]).link("/")) { "← Newest page" }
             }
             @if let Some(next) = &found.next {
-                a rel="next"
-                    href=(params.with(&[("after", &filters::cursor_text(next))]).link("/")) {
+                @let next = filters::cursor_text(next);
+                a rel="next" href=(params.with(&[("after", &next), ("plot", "")]).link("/")) {
                     "Next page →"
                 }
             }
@@ -200,7 +207,7 @@ fn list(context: &Context<'_>, found: &Found) -> Markup {
 }
 
 fn row(trace: &Arc<Trace>) -> Markup {
-    let summary = Summary::of(trace);
+    let summary = trace.summary();
     let link = format!("/ui/trace/{:032x}", trace.id);
     html! {
         tr id=(format!("t-{:032x}", trace.id)) data-row

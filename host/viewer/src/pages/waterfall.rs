@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use maud::{Markup, html};
 
 use crate::model::SpanModel;
-use crate::pages::trace::Shown;
+use crate::pages::shown::Shown;
 use crate::pages::{format, span};
 
 /// Lines of a page.
@@ -21,8 +21,8 @@ pub(crate) fn waterfall(shown: &Shown<'_>) -> Markup {
     let first = first_line(shown, &visible);
     let lines = visible.get(first..).unwrap_or_default();
     html! {
-        div.waterfall role="list" aria-label="Spans" {
-            div.axis aria-hidden="true" {
+        div #waterfall.waterfall data-live data-rows role="list" aria-label="Spans" {
+            div #axis.axis aria-hidden="true" {
                 span {}
                 svg.ticks width="100%" height="18" {
                     @for at in 0..=4_u32 {
@@ -39,20 +39,20 @@ pub(crate) fn waterfall(shown: &Shown<'_>) -> Markup {
                 (line(*at, shown, &closed))
             }
         }
-        @if visible.len() > LINES {
-        nav.pages aria-label="Spans" {
+        nav #pages.pages data-live aria-label="Parts of the trace" {
             @if first > 0 {
                 a href=(shown.link(&[("line", &first.saturating_sub(LINES).to_string()), ("span", "")])) {
                     "← Spans before"
                 }
             }
-            span.muted { (first + 1) "–" (first + lines.len().min(LINES)) " of " (visible.len()) }
+            @if visible.len() > LINES {
+                span.muted { (first + 1) "–" (first + lines.len().min(LINES)) " of " (visible.len()) }
+            }
             @if lines.len() > LINES {
                 a rel="next" href=(shown.link(&[("line", &(first + LINES).to_string()), ("span", "")])) {
                     "Next spans →"
                 }
             }
-        }
         }
         p.legend aria-hidden="true" {
             span.key.host {} "host" span.key.guest {} "component"
@@ -106,7 +106,7 @@ fn line(at: usize, shown: &Shown<'_>, closed: &HashSet<u64>) -> Markup {
     let is_dimmed = !shown.text.is_empty() && !is_match;
     let indent = span.depth.min(MAX_INDENT);
     html! {
-        div role="listitem" {
+        div id=(format!("i-{id}")) role="listitem" {
         div.line id=(format!("s-{id}")) data-row .selected[is_selected]
             .match[is_match] .dimmed[is_dimmed] {
             span class=(format!("name d{indent}")) {

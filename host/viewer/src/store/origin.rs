@@ -13,7 +13,7 @@ use crate::wire::{Fields, Value};
 const REMEMBERED: usize = 64;
 
 /// A resource and a scope of it.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Origin {
     pub(crate) resource: Arc<EncodedResource>,
     /// An encoded `InstrumentationScope`.
@@ -21,10 +21,12 @@ pub(crate) struct Origin {
 }
 
 /// An encoded `Resource`, and the name of its service.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct EncodedResource {
     bytes: Box<[u8]>,
     pub(crate) service: String,
+    /// The memory that each trace with it counts: nothing where all share it.
+    room: usize,
 }
 
 impl Origin {
@@ -40,14 +42,14 @@ impl Origin {
         &self.resource.service
     }
 
-    /// The memory that it takes beside its resource.
+    /// The memory that it takes.
     pub(crate) fn bytes(&self) -> usize {
-        size_of::<Self>() + 16 + self.scope.len()
+        size_of::<Self>() + 16 + self.scope.len() + self.resource.room
     }
 }
 
 impl EncodedResource {
-    fn new(bytes: &[u8]) -> Self {
+    fn new(bytes: &[u8], is_shared: bool) -> Self {
         let resource = Resource::decode(bytes).unwrap_or_default();
         let name = resource
             .attributes
@@ -58,6 +60,10 @@ impl EncodedResource {
             _ => String::new(),
         };
         Self {
+            room: match is_shared {
+                true => 0,
+                false => size_of::<Self>() + 16 + bytes.len() + service.len(),
+            },
             bytes: bytes.into(),
             service,
         }
@@ -67,6 +73,8 @@ impl EncodedResource {
 /// The origins that were seen last.
 #[derive(Debug, Default)]
 pub(crate) struct Origins {
+    /// The first resource is the host's, which all of its spans share.
+    shared: Option<Arc<EncodedResource>>,
     remembered: Vec<Arc<Origin>>,
     next: usize,
 }
@@ -78,14 +86,13 @@ impl Origins {
         if let Some(known) = self.remembered.iter().find(known) {
             return Arc::clone(known);
         }
-        let same_resource = self
-            .remembered
-            .iter()
-            .find(|it| *it.resource.bytes == *resource);
-        let resource = match same_resource {
-            Some(known) => Arc::clone(&known.resource),
-            None => Arc::new(EncodedResource::new(resource)),
+        let known = self.remembered.iter().map(|it| &it.resource);
+        let mut known = known.chain(&self.shared);
+        let resource = match known.find(|it| *it.bytes == *resource) {
+            Some(known) => Arc::clone(known),
+            None => Arc::new(EncodedResource::new(resource, self.shared.is_none())),
         };
+        self.shared.get_or_insert_with(|| Arc::clone(&resource));
         let origin = Arc::new(Origin {
             resource,
             scope: scope.into(),

@@ -7,11 +7,10 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, OnceLock};
 
-use crate::model::Summary;
 use crate::store::ids::IdHashers;
 use crate::store::logs::StoredLog;
-use crate::store::origin::Origin;
-use crate::wire::SpanHead;
+use crate::store::span::StoredSpan;
+use crate::store::summary::Summary;
 
 /// What a trace takes beside its spans: its entry, its places in a map and a queue, and
 /// the summary that is made when a page lists it.
@@ -39,16 +38,7 @@ pub(crate) struct Trace {
     pub(crate) logs: Vec<Arc<StoredLog>>,
     bytes: usize,
     /// Made when a page lists the trace.
-    pub(crate) summary: OnceLock<Arc<Summary>>,
-}
-
-/// A span, as it was encoded.
-#[derive(Clone, Debug)]
-pub(crate) struct StoredSpan {
-    pub(crate) head: SpanHead,
-    pub(crate) origin: Arc<Origin>,
-    /// An encoded `Span`.
-    pub(crate) bytes: Arc<[u8]>,
+    summary: OnceLock<Arc<Summary>>,
 }
 
 impl Trace {
@@ -71,6 +61,12 @@ impl Trace {
     /// Nanoseconds from the first start to the last end.
     pub(crate) fn duration(&self) -> u64 {
         self.end.saturating_sub(self.start)
+    }
+
+    /// The summary of the trace, made once for each state that the trace is in.
+    pub(crate) fn summary(&self) -> &Summary {
+        self.summary
+            .get_or_init(|| Arc::new(Summary::new(&self.spans)))
     }
 
     fn is_kept_longer(&self) -> bool {

@@ -1,6 +1,8 @@
-// The views in a real browser: `node views.mjs URL [DIRECTORY FOR SCREENSHOTS]`, over the
-// example `demo` in its mode `live`. Needs playwright-core and axe-core beside it or in a
-// folder above, and Chromium (CHROMIUM names it).
+// The views in a real browser: `node views.mjs URL FULL`, over two examples `demo`: one in
+// its mode `live`, and one that holds 10,000 traces. Needs playwright-core and axe-core
+// beside it or in a folder above, and Chromium (CHROMIUM names it). SCREENSHOTS names the
+// folder of the documentation's pictures, ALL_SCREENSHOTS one for a picture of each test
+// of a view.
 
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
@@ -11,10 +13,12 @@ const require = createRequire(join(process.env.NODE_MODULES ?? process.cwd(), "x
 const { chromium } = require("playwright-core");
 const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 
-const [base = "http://127.0.0.1:29000", screenshots] = process.argv.slice(2);
+const [base = "http://127.0.0.1:29000", full = "http://127.0.0.1:29001"] = process.argv.slice(2);
+const { SCREENSHOTS: pictures, ALL_SCREENSHOTS: screenshots } = process.env;
 const success = "5b8efff798038103d269b633813fc60c";
 const failure = "7c3e11a798038103d269b633813fc60d";
 const thousand = "8d4f22b898038103d269b633813fc60e";
+const growing = "af6b44da98038103d269b633813fc610";
 const hostile = "9e5a33c998038103d269b633813fc60f";
 const span = (number) => `${number.toString(16).padStart(8, "0")}abcd0123`;
 
@@ -49,8 +53,8 @@ async function test(name, options, body, expected = []) {
   page.on("console", (it) => ["error", "warning"].includes(it.type()) && problems.push(it.text()));
   page.on("pageerror", (it) => problems.push(it.message));
   page.on("dialog", (it) => problems.push(`a dialog: ${it.message()}`) && it.dismiss());
-  page.on("request", (it) => it.url().startsWith(base) || problems.push(`asks ${it.url()}`));
-  const visit = (path) => page.goto(base + path, { waitUntil: "load" });
+  page.on("request", (it) => it.url().startsWith(base) || it.url().startsWith(full) || problems.push(`asks ${it.url()}`));
+  const visit = (path, of = base) => page.goto(of + path, { waitUntil: "load" });
   try {
     await body(page, visit, context);
     const isExpected = (problem) => expected.some((it) => it.test(problem));
@@ -62,6 +66,32 @@ async function test(name, options, body, expected = []) {
   }
   await context.close();
 }
+
+// The metrics page has samples while it is open: it stays so for the pictures.
+const metrics = await (await browser.newContext()).newPage();
+await metrics.goto(`${base}/ui/metrics`);
+
+/** A picture for the documentation, where they are renewed. */
+async function picture(page, visit, name, path, { colorScheme = "light", width = 1280 } = {}) {
+  if (!pictures) return;
+  await page.setViewportSize({ width, height: 860 });
+  await page.emulateMedia({ colorScheme });
+  await visit(path);
+  await page.waitForFunction(() => document.querySelector(".live-text").textContent === "live");
+  const taken = await page.screenshot({ path: join(pictures, `${name}.png`) });
+  assert.ok(taken.length < 150_000, `${name}: ${taken.length} bytes`);
+}
+
+// First, while the plot of the newest traces reaches back to before the start.
+await test("a swap is marked in the plots, with its version", {}, async (page, visit) => {
+  await visit("/");
+  await page.waitForSelector("svg.scatter .mark text >> text=1.4.2");
+  await visit("/ui/metrics");
+  await page.waitForSelector(".spark .mark text >> text=1.4.3");
+  await picture(page, visit, "traces", views.traces);
+  await picture(page, visit, "traces-dark", views.traces, { colorScheme: "dark" });
+  await picture(page, visit, "traces-narrow", views.traces, { width: 400 });
+});
 
 for (const colorScheme of ["light", "dark"]) {
   for (const width of [1280, 400]) {
@@ -205,20 +235,100 @@ await test("markup of a component is text, under the pages' policy", {}, async (
   }
 });
 
-await test("a long list scrolls without a long task", {}, async (page, visit) => {
-  await visit("/?limit=500");
-  await page.evaluate(() => {
-    globalThis.tasks = [];
-    new PerformanceObserver((list) => globalThis.tasks.push(...list.getEntries().map((it) => it.duration)))
-      .observe({ entryTypes: ["longtask"] });
-  });
-  for (let at = 0; at < 30; at += 1) {
-    await page.mouse.wheel(0, 400);
-    await page.waitForTimeout(30);
+await test("an open trace follows the spans and log records that come late", {}, async (page, visit) => {
+  await visit(`/ui/trace/${growing}`);
+  await page.getByRole("link", { name: "subscribe", exact: true }).click();
+  await page.waitForSelector(".details >> text=subscribe");
+  const resource = page.locator("details.resource");
+  await resource.locator("summary").click();
+  const count = () => page.locator("#waterfall .line").count();
+  const before = await count();
+  await page.waitForFunction((least) => document.querySelectorAll("#waterfall .line").length > least + 1, before);
+  // What its reader has opened and marked stays so.
+  assert.equal(await page.locator(".details h2").textContent(), "subscribe");
+  assert.equal(await resource.getAttribute("open"), "");
+  assert.equal(await page.locator(".line.current").count(), 1);
+  const spans = Number(await page.locator("#trace-head dd").nth(1).textContent());
+  assert.ok(spans > before, `${spans} spans`);
+  for (const [view, rows] of [["flame", "#flame a"], ["logs", "#trace-logs .log"]]) {
+    await visit(`/ui/trace/${growing}?view=${view}`);
+    const shown = await page.locator(rows).count();
+    await page.waitForFunction(([rows, least]) => document.querySelectorAll(rows).length > least, [rows, shown]);
   }
-  const tasks = await page.evaluate(() => globalThis.tasks);
-  // A machine that is busy with other things makes some a little longer than 50 ms.
-  assert.deepEqual(tasks.filter((it) => it > 150), []);
+  // A trace that does not grow is not rendered again.
+  await visit(`/ui/trace/${success}`);
+  const answers = [];
+  page.on("response", (it) => it.url().includes(success) && answers.push(it.status()));
+  while (answers.length < 3) await page.waitForTimeout(200);
+  assert.deepEqual(answers.slice(0, 3), [200, 304, 304]);
+});
+
+await test("a trace that is still to come appears on the page that waits for it", {}, async (page, visit) => {
+  const id = "00000000000000000000000000000abc";
+  const real = await page.request.get(`${base}/ui/trace/${success}`);
+  await visit(`/ui/trace/${id}`);
+  await page.waitForSelector("#nothing");
+  await page.route(`**/ui/trace/${id}`, (route) => route.fulfill({ response: real }));
+  await page.waitForSelector("#waterfall .line");
+}, [/404/]);
+
+await test("a bucket of the latency histogram leads to its traces", {}, async (page, visit) => {
+  await visit("/ui/metrics");
+  await page.getByRole("link", { name: "≤ 25.0 ms" }).click();
+  await page.waitForURL(/min=10ms&max=25ms/);
+  const durations = await page.locator("#rows .duration").allTextContents();
+  assert.ok(durations.length > 0);
+  for (const it of durations) assert.match(it, /^(1\d\.\d|2[0-5]\.\d) ms$/);
+});
+
+await test("ten thousand traces scroll to the last one without a long task", {}, async (page, visit) => {
+  let longest = Infinity;
+  // The time that the page's thread computes: one that waits for a processor, because the
+  // machine is busy with other things, makes no task of the page's longer.
+  for (let pass = 0; pass < 3 && longest > 50; pass += 1) {
+    await visit("/", full);
+    assert.equal((await page.locator("#total").textContent()).replace(/\D/g, ""), "10000");
+    await browser.startTracing(page, { categories: ["toplevel"] });
+    const seen = await page.evaluate(async () => {
+      const seen = new Set();
+      const frame = () => new Promise((done) => requestAnimationFrame(done));
+      const began = performance.now();
+      let [still, most] = [0, 0];
+      while (still < 200 && performance.now() - began < 120_000) {
+        const before = scrollY;
+        scrollBy(0, 600);
+        await frame();
+        const rows = document.querySelectorAll("tr[data-row]");
+        most = Math.max(most, rows.length);
+        for (const row of rows) seen.add(row.id);
+        still = scrollY === before ? still + 1 : 0;
+      }
+      return { rows: seen.size, most };
+    });
+    const { traceEvents } = JSON.parse((await browser.stopTracing()).toString());
+    assert.equal(seen.rows, 10_000);
+    assert.ok(seen.most < 1000, `${seen.most} rows in the document at one time`);
+    const thread = (it) => `${it.pid} ${it.tid}`;
+    const names = traceEvents.filter((it) => it.name === "thread_name" && it.args.name === "CrRendererMain");
+    const threads = new Set(names.map(thread));
+    const tasks = traceEvents.filter((it) => it.name.endsWith("RunTask") && it.tdur && threads.has(thread(it)));
+    assert.ok(tasks.length > 100, `${tasks.length} tasks`);
+    longest = Math.min(longest, Math.max(...tasks.map((it) => it.tdur)) / 1000);
+  }
+  assert.ok(longest <= 50, `a task of ${longest} ms`);
+  assert.equal(await page.locator(".live-text").textContent(), "held");
+  await page.evaluate(() => scrollTo(0, 0));
+  await page.waitForFunction(() => document.querySelector(".live-text").textContent === "live");
+  assert.equal(await page.locator("#rows tr").count(), 100);
+  assert.equal(await page.locator("tbody.more").count(), 0);
+});
+
+await test("pictures of the other views", {}, async (page, visit) => {
+  await metrics.waitForFunction(() => document.querySelectorAll(".spark .mark text").length > 0);
+  for (const name of ["exception", "flame", "compare", "metrics", "logs", "component"]) {
+    await picture(page, visit, name, views[name]);
+  }
+  await picture(page, visit, "trace", views.span);
 });
 
 // Last, for it forgets what the other tests look at.

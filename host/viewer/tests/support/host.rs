@@ -9,6 +9,9 @@ use fanlight_viewer::{
 
 use super::HOSTILE;
 
+/// Seconds after the host's start, when the newest component was swapped in.
+const NEWEST: i64 = 20;
+
 /// A host that makes its status up.
 pub struct Host {
     /// Of the host: what it counts grows with the time since.
@@ -36,7 +39,15 @@ impl Host {
         }
     }
 
-    fn version(&self, version: &str, generation: u64, ago: u64) -> ComponentVersion {
+    fn after(&self, seconds: i64) -> SystemTime {
+        let distance = Duration::from_secs(seconds.unsigned_abs());
+        match seconds {
+            0.. => self.began + distance,
+            _ => self.began - distance,
+        }
+    }
+
+    fn version(&self, (version, generation, after): (&str, u64, i64)) -> ComponentVersion {
         let import = |name: &str, access| Import {
             name: self.name(name),
             access,
@@ -48,8 +59,8 @@ impl Host {
             generation,
             size: 1_482_113,
             source: self.name("target/wasm32-wasip2/release/orders.wasm"),
-            loaded_at: SystemTime::now() - Duration::from_secs(ago),
-            in_flight: 4 * u64::from(generation == 3),
+            loaded_at: self.after(after),
+            in_flight: 4 * u64::from(generation > 2),
             imports: vec![
                 import("fanlight:telemetry/tracing@0.1.0", Access::Granted),
                 import("fanlight:telemetry/metrics@0.1.0", Access::Granted),
@@ -68,31 +79,31 @@ impl HostStatus for Host {
         if self.is_empty {
             return ComponentStatus::default();
         }
-        let ago = |seconds| SystemTime::now() - Duration::from_secs(seconds);
-        let record = |seconds, outcome, generation, reason: Option<&str>| SwapRecord {
-            at: ago(seconds),
+        let record = |after, outcome, (version, generation), reason: Option<&str>| SwapRecord {
+            at: self.after(after),
             outcome,
-            version: self.name("1.4.2"),
+            version: self.name(version),
             generation,
             source: self.name("upload"),
             reason: reason.map(|it| self.name(it)),
             trace_id: Some("5b8efff798038103d269b633813fc60c".to_owned()),
         };
+        let missing = "the component imports wasi:nn/tensor@0.2.0, which this host does not offer";
+        let mut history = vec![
+            record(NEWEST, SwapOutcome::Swapped, ("1.4.3", Some(4)), None),
+            record(-20, SwapOutcome::Swapped, ("1.4.2", Some(3)), None),
+            record(-23, SwapOutcome::Refused, ("", None), Some(missing)),
+            record(-42, SwapOutcome::RolledBack, ("1.4.1", Some(2)), None),
+        ];
+        history.retain(|it| it.at <= SystemTime::now());
+        let [current, previous] = match history.len() {
+            4 => [("1.4.3", 4, NEWEST), ("1.4.2", 3, -20)],
+            _ => [("1.4.2", 3, -20), ("1.4.1", 2, -42)],
+        };
         ComponentStatus {
-            current: Some(self.version("1.4.2", 3, 240)),
-            previous: Some(self.version("1.4.1", 2, 640)),
-            history: vec![
-                record(240, SwapOutcome::Swapped, Some(3), None),
-                record(
-                    310,
-                    SwapOutcome::Refused,
-                    None,
-                    Some(
-                        "the component imports wasi:nn/tensor@0.2.0, which this host does not offer",
-                    ),
-                ),
-                record(640, SwapOutcome::RolledBack, Some(2), None),
-            ],
+            current: Some(self.version(current)),
+            previous: Some(self.version(previous)),
+            history,
             max_upload_bytes: 64 * 1024 * 1024,
         }
     }
@@ -102,7 +113,7 @@ impl HostStatus for Host {
             return MetricsStatus::default();
         }
         let elapsed = self.began.elapsed().unwrap_or_default().as_secs_f64();
-        let requests = (elapsed * 130.0 + 400.0 * (elapsed / 20.0).sin()) as u64 + 500;
+        let requests = (elapsed * 130.0 + 400.0 * (elapsed / 20.0).sin()) as u64;
         let parts = |share: f64| (requests as f64 * share) as u64;
         let shares = [
             0.11, 0.3, 0.22, 0.13, 0.09, 0.07, 0.04, 0.02, 0.012, 0.005, 0.002, 0.0005, 0.0, 0.0,

@@ -24,8 +24,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpListener;
 
 pub use host::Host;
-pub use samples::{failure, hostile, samples, success, thousand, traffic};
-pub use trace::{HOSTILE, MS, Trace, US, logs_request, now, spans_request};
+pub use samples::{Growing, failure, hostile, samples, success, thousand, traffic, traffic_after};
+pub use trace::{HOSTILE, MS, Trace, US, logs_request, now, spans_request, text};
 
 /// Serves a viewer as the host's admin port does.
 pub async fn serve(listener: TcpListener, viewer: Viewer) {

@@ -144,6 +144,37 @@ pub fn thousand(id: u128, start: u64) -> Trace {
     trace
 }
 
+/// A trace whose spans arrive one after the other.
+pub struct Growing {
+    trace: Trace,
+    from: u64,
+}
+
+impl Growing {
+    pub fn new(start: u64) -> Self {
+        let id = 0xaf6b_44da_9803_8103_d269_b633_813f_c610;
+        let mut trace = Trace::request(id, start, "GET", "/events", 200, 40 * MS);
+        trace.guest(1, "subscribe", MS, 30 * MS);
+        Self {
+            trace,
+            from: 40 * MS,
+        }
+    }
+
+    /// The trace with what has not been sent yet.
+    pub fn next(&mut self) -> &Trace {
+        if self.from > 40 * MS {
+            self.trace.sent();
+            let from = self.from;
+            let span = self.trace.guest(2, "send event", from, from + 8 * MS);
+            self.trace
+                .log(span, 9, from + MS, "an event was sent", Vec::new());
+        }
+        self.from += 20 * MS;
+        &self.trace
+    }
+}
+
 /// Markup wherever a component or a client can put text.
 pub fn hostile(id: u128, start: u64) -> Trace {
     let mut trace = Trace::request(id, start, "GET", HOSTILE, 200, 5 * MS);
@@ -174,6 +205,11 @@ pub fn hostile(id: u128, start: u64) -> Trace {
 
 /// Requests as a shop has them.
 pub fn traffic(count: u64, until: u64) -> Vec<Trace> {
+    traffic_after(0, count, until)
+}
+
+/// The same after as many others.
+pub fn traffic_after(others: u64, count: u64, until: u64) -> Vec<Trace> {
     const ROUTES: [(&str, &str, u64); 6] = [
         ("GET", "/", 900 * US),
         ("GET", "/orders/{id}", 6 * MS),
@@ -184,7 +220,8 @@ pub fn traffic(count: u64, until: u64) -> Vec<Trace> {
     ];
     (0..count)
         .map(|at| {
-            let noise = (at + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let number = others + at + 1;
+            let noise = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
             let (method, route, usual) =
                 ROUTES[usize::try_from(noise >> 61).unwrap_or_default() % ROUTES.len()];
             let factor = 40 + (noise >> 32) % 160 + if noise % 41 == 0 { 900 } else { 0 };
@@ -195,7 +232,7 @@ pub fn traffic(count: u64, until: u64) -> Vec<Trace> {
                 _ => 200,
             };
             let start = until - (count - at) * 370 * MS - noise % (300 * MS);
-            let id = u128::from(noise) << 64 | u128::from(at + 1);
+            let id = u128::from(noise) << 64 | u128::from(number);
             let mut trace = Trace::request(id, start, method, route, status, took);
             let handle = trace.guest(1, "handle", took / 50, took - took / 40);
             for step in 0..noise % 5 {

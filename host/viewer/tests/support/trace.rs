@@ -91,6 +91,15 @@ impl Trace {
         }
     }
 
+    /// Forgets what has been sent: the next span and the next log record come alone.
+    pub fn sent(&mut self) {
+        for (scope, span) in &mut self.spans {
+            // Numbers are those of places.
+            (*scope, *span) = ("", Span::default());
+        }
+        self.logs.clear();
+    }
+
     /// A span of a scope below the span with the number `parent`, or below none.
     /// Returns its number.
     pub fn span(
@@ -181,7 +190,8 @@ impl Trace {
 /// What the host exports of these traces.
 pub fn spans_request(traces: &[Trace]) -> ExportTraceServiceRequest {
     let mut scopes: Vec<ScopeSpans> = Vec::new();
-    for (name, span) in traces.iter().flat_map(|it| &it.spans) {
+    let spans = traces.iter().flat_map(|it| &it.spans);
+    for (name, span) in spans.filter(|it| !it.0.is_empty()) {
         let is_of = |it: &&mut ScopeSpans| it.scope.as_ref().is_some_and(|it| it.name == *name);
         match scopes.iter_mut().find(is_of) {
             Some(of_scope) => of_scope.spans.push(span.clone()),

@@ -25,6 +25,8 @@ pub(crate) enum Contestant {
     Instance,
     /// Fanlight with all its telemetry, exported.
     Fanlight,
+    /// The same without its viewer.
+    Unviewed,
     /// Fanlight with `OTEL_SDK_DISABLED=true`.
     Quiet,
     /// `wasmtime serve` as it comes.
@@ -50,6 +52,7 @@ impl Contestant {
             Self::Hyper => "bare hyper",
             Self::Instance => "bare instance",
             Self::Fanlight => "fanlight",
+            Self::Unviewed => "fanlight, viewer off",
             Self::Quiet => "fanlight, telemetry off",
             Self::Wasmtime => "wasmtime serve",
             Self::WasmtimeTuned => "wasmtime serve, tuned",
@@ -84,7 +87,7 @@ impl Programs {
     /// Those of these contestants that there is a program for.
     pub(crate) fn present(&self, contestants: &[Contestant]) -> Vec<Contestant> {
         let is_present = |contestant: &Contestant| match contestant {
-            Contestant::Fanlight | Contestant::Quiet => true,
+            Contestant::Fanlight | Contestant::Unviewed | Contestant::Quiet => true,
             Contestant::Hyper => self.bare_hyper.is_some(),
             Contestant::Instance => self.bare_instance.is_some(),
             Contestant::Wasmtime | Contestant::WasmtimeTuned => self.wasmtime.is_some(),
@@ -117,6 +120,11 @@ impl Serving {
         let command = match contestant {
             Contestant::Fanlight => {
                 let server = programs.fanlight.clone().exporting_as_usual(sink);
+                return Ok(Self::Fanlight(server.serve(&programs.usual).await?));
+            }
+            Contestant::Unviewed => {
+                let server = programs.fanlight.clone().exporting_as_usual(sink);
+                let server = server.flags(["--viewer", "off"]);
                 return Ok(Self::Fanlight(server.serve(&programs.usual).await?));
             }
             Contestant::Quiet => {

@@ -123,7 +123,7 @@ impl<'a> Field<'a> {
             None => generator::closed(&asked, self.folder()).await?,
             Some(rate) => generator::open(&self.programs.oha, &asked, rate).await?,
         };
-        if contestant == Contestant::Fanlight {
+        if matches!(contestant, Contestant::Fanlight | Contestant::Unviewed) {
             let expected = Expected {
                 requests: answered.requests,
                 cut: answered.cut,
