@@ -3,6 +3,7 @@
 pub(crate) mod auth;
 pub(crate) mod headers;
 pub(crate) mod limits;
+pub(crate) mod outbound;
 pub(crate) mod reload;
 pub(crate) mod tls;
 pub(crate) mod viewer;

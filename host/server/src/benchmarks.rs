@@ -57,7 +57,7 @@ impl Requests {
         let slot = Arc::new(ComponentSlot::load(component, &engine)?);
         let telemetry = telemetry().map_err(EngineError::from)?;
         Ok(Self {
-            handler: Handler::new(slot, &telemetry, limits, GuestLimits::default()),
+            handler: Handler::new(slot, &telemetry, limits, GuestLimits::default(), None),
             telemetry,
         })
     }

@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use crate::args::auth::TokenArgs;
 use crate::args::headers::HeaderArgs;
 use crate::args::limits::{GuestArgs, RequestArgs, ServerArgs, bytes};
+use crate::args::outbound::OutboundArgs;
 use crate::args::reload::{SwapArgs, Watched};
 use crate::args::tls::TlsArgs;
 use crate::args::viewer::{self, ViewerArgs};
@@ -93,6 +94,8 @@ pub(crate) struct ServeArgs {
     tls: TlsArgs,
     #[command(flatten)]
     headers: HeaderArgs,
+    #[command(flatten)]
+    outbound: OutboundArgs,
     #[command(flatten)]
     swaps: SwapArgs,
     #[command(flatten)]
@@ -199,13 +202,17 @@ impl ServeArgs {
         watch: Option<Watched>,
     ) -> anyhow::Result<()> {
         let guests = self.guests.limits();
-        let probe = self.swaps.probe(&requests, telemetry, guests);
+        let outbound = self.outbound.client(telemetry)?;
+        let probe = self
+            .swaps
+            .probe(&requests, telemetry, guests, outbound.clone());
         let server = Server::new(
             Arc::clone(&slot),
             telemetry,
             requests,
             self.server.limits(),
             guests,
+            outbound,
         )
         .with_tls(tls.clone());
         let listener = bind(self.listen)?;

@@ -1,9 +1,10 @@
 //! Starts server spans: what is the same for every request of a server.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use http::Request;
+use http::{Method, Request};
 use opentelemetry::InstrumentationScope;
 use opentelemetry::trace::SpanKind;
 
@@ -45,6 +46,16 @@ impl ServerTracer {
             known_methods: telemetry.known_methods().clone(),
             trusted: limits.trusted_proxies.clone(),
         }
+    }
+
+    /// What starts spans.
+    pub(crate) fn tracer(&self) -> &Tracer {
+        &self.tracer
+    }
+
+    /// The name of a method that is known.
+    pub(crate) fn known_method(&self, method: &Method) -> Option<Cow<'static, str>> {
+        self.known_methods.name(method)
     }
 
     pub(crate) fn metrics(&self) -> &ServerMetrics {
