@@ -29,6 +29,8 @@ pub const ECHO: Fixture = Fixture::new("example-echo");
 pub const PLAIN: Fixture = Fixture::new("example-plain");
 /// Does what a component should not.
 pub const FAULTS: Fixture = Fixture::new("example-faults");
+/// Calls other services.
+pub const CALLER: Fixture = Fixture::new("example-caller");
 /// Does all that the contract allows.
 pub const SHOWCASE: Fixture = Fixture::new("example-showcase");
 /// Speaks by the crate `tracing`, and by a library that does.
@@ -56,12 +58,13 @@ const NAMED_TEXT: &str = include_str!("fixture/named.wat");
 pub const USUAL: Fixture = Fixture::new("bench-usual");
 
 /// All that cargo builds.
-pub const ALL: [Fixture; 13] = [
+pub const ALL: [Fixture; 14] = [
     DEMO,
     HELLO,
     ECHO,
     PLAIN,
     FAULTS,
+    CALLER,
     SHOWCASE,
     TRACING,
     OPENTELEMETRY,

@@ -10,8 +10,9 @@ use bytes::Bytes;
 use fanlight_runner::client::Answer;
 use fanlight_server::{
     Access, Admin, AdminState, AdminToken, ComponentSlot, EngineConfig, GuestLimits, ImportPolicy,
-    Probe, Readiness, Reloader, Renewal, RequestLimits, Server, ServerLimits, Store, StoreObserver,
-    Tls, TlsFiles, ViewerConfig, ViewerState, Watch,
+    OutboundClient, OutboundLimits, OutboundPolicy, Probe, Readiness, Reloader, Renewal,
+    RequestLimits, Server, ServerLimits, Store, StoreObserver, Tls, TlsFiles, ViewerConfig,
+    ViewerState, Watch,
 };
 use fanlight_telemetry::{Telemetry, TelemetryConfig, TelemetryObserver};
 use http::Method;
@@ -48,6 +49,8 @@ pub struct TestHost {
     pub tls: Option<TlsFiles>,
     /// What the viewer shows, where the host has one.
     pub viewer: Option<Arc<Store>>,
+    /// What guests may call, within which bounds, and the certificates that are trusted.
+    pub outbound: Option<(OutboundPolicy, OutboundLimits, Option<PathBuf>)>,
 }
 
 impl TestHost {
@@ -71,7 +74,16 @@ impl TestHost {
             watch: None,
             tls: None,
             viewer: None,
+            outbound: None,
         }
+    }
+
+    /// Lets the guest call what these rules name.
+    #[must_use]
+    pub fn calling(mut self, rules: &[&str]) -> Self {
+        let rules = rules.iter().map(|it| it.parse().expect("a rule"));
+        self.outbound = Some((OutboundPolicy::new(rules), OutboundLimits::default(), None));
+        self
     }
 
     /// Has the viewer on the admin port.
@@ -140,6 +152,7 @@ impl TestHost {
             max_table_elements: self.requests.max_table_elements,
             max_component_bytes: self.max_component_bytes,
             direct_imports: true,
+            grants_calls: self.outbound.is_some(),
             cache_dir: Some(target_directory().join("compiled-for-tests")),
         };
         let slot = tokio::task::spawn_blocking(move || ComponentSlot::load(&path, &engine))
@@ -153,17 +166,34 @@ impl TestHost {
         let config = TelemetryConfig::from_vars(self.env, "under-test");
         let telemetry = Telemetry::init_observed(&config, observer).expect("telemetry starts");
         let slot = Arc::new(slot);
+        let outbound = self.outbound.map(|(policy, limits, ca_file)| {
+            let client = OutboundClient::new(policy, limits, ca_file.as_deref(), &telemetry);
+            Arc::new(client.expect("certificates"))
+        });
         let probe = self.probe.map(|path| {
             let path = path.parse().expect("a path");
-            Probe::new(path, &self.requests, &telemetry, self.guests)
+            Probe::new(
+                path,
+                &self.requests,
+                &telemetry,
+                self.guests,
+                outbound.clone(),
+            )
         });
         let reloader = Reloader::new(Arc::clone(&slot), &telemetry, probe, self.import_policy);
         let reloader = Arc::new(reloader);
         let tls = self
             .tls
             .map(|files| Arc::new(Tls::load(files).expect("a certificate")));
-        let server = Server::new(slot, &telemetry, self.requests, self.server, self.guests)
-            .with_tls(tls.clone());
+        let server = Server::new(
+            slot,
+            &telemetry,
+            self.requests,
+            self.server,
+            self.guests,
+            outbound,
+        )
+        .with_tls(tls.clone());
         let renewal = tls.map(Renewal::start);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");

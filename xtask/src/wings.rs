@@ -30,6 +30,7 @@ const SERVER: Crate = Crate {
         &["http"],
         &["component"],
         &["sandbox"],
+        &["outbound"],
         &["guest_api"],
         &["request"],
         &["config", "error"],

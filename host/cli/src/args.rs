@@ -5,6 +5,7 @@ pub(crate) mod component;
 pub(crate) mod headers;
 pub(crate) mod limits;
 pub(crate) mod log;
+pub(crate) mod outbound;
 pub(crate) mod reload;
 pub(crate) mod tls;
 pub(crate) mod values;

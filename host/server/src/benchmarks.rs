@@ -52,12 +52,13 @@ impl Requests {
             max_table_elements: limits.max_table_elements,
             max_component_bytes: 64 * 1024 * 1024,
             direct_imports: true,
+            grants_calls: false,
             cache_dir: None,
         };
         let slot = Arc::new(ComponentSlot::load(component, &engine)?);
         let telemetry = telemetry().map_err(EngineError::from)?;
         Ok(Self {
-            handler: Handler::new(slot, &telemetry, limits, GuestLimits::default()),
+            handler: Handler::new(slot, &telemetry, limits, GuestLimits::default(), None),
             telemetry,
         })
     }

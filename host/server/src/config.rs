@@ -1,6 +1,7 @@
 //! The server's configuration: every bound by name, with its default and reason.
 
 pub(crate) mod captured_headers;
+pub(crate) mod outbound;
 pub(crate) mod trusted_proxies;
 
 use std::num::NonZeroU32;

@@ -29,6 +29,9 @@ pub enum HandleError {
     /// CONNECT and protocol upgrades are not served.
     #[error("not supported: {0}")]
     Unsupported(&'static str),
+    /// The request has come from this host: a guest's call that leads to itself.
+    #[error("the request has passed this host before")]
+    LoopDetected,
     /// No instance became free within the queue timeout.
     #[error("no instance became free within the queue timeout")]
     Overloaded,
@@ -101,6 +104,7 @@ impl HandleError {
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Unsupported(_) => StatusCode::NOT_IMPLEMENTED,
+            Self::LoopDetected => StatusCode::LOOP_DETECTED,
             Self::Overloaded | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
             Self::ErrorCode(code) if code.is_upstream() => StatusCode::BAD_GATEWAY,
@@ -125,6 +129,7 @@ impl HandleError {
             Self::BodyTooLarge => "body_too_large",
             Self::HeadersTooLarge => "header_fields_too_large",
             Self::Unsupported(_) => "unsupported",
+            Self::LoopDetected => "loop_detected",
             Self::Overloaded => "overloaded",
             Self::Unavailable => "unavailable",
             Self::Timeout => "timeout",
@@ -147,6 +152,7 @@ impl HandleError {
             | Self::BodyTooLarge
             | Self::HeadersTooLarge
             | Self::Unsupported(_)
+            | Self::LoopDetected
             | Self::StreamIdle {
                 waits_for_client: true,
             }
@@ -169,6 +175,7 @@ impl HandleError {
             Self::BadRequest(why) | Self::Unsupported(why) => why,
             Self::BodyTooLarge => "The request's body is too large",
             Self::HeadersTooLarge => "The request's headers are too many or too large",
+            Self::LoopDetected => "The request has passed this server before",
             Self::Overloaded => "The server is at its limit of concurrent requests",
             Self::Unavailable => "The server is shutting down",
             Self::Timeout => "The component did not answer in time",
@@ -267,7 +274,7 @@ impl ErrorCodeError {
     }
 
     /// The case's name as the WIT of `wasi:http` 0.2 writes it.
-    fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         match &self.0 {
             ErrorCode::DnsTimeout => "DNS-timeout",
             ErrorCode::DnsError(_) => "DNS-error",

@@ -10,6 +10,7 @@
 //! | `http` | connections, requests, bodies, drain; the only one that knows hyper's server |
 //! | `component` | what is served, where it comes from, how it is replaced |
 //! | `sandbox` | engine, compiler, store, call; the only one that makes a `Store` |
+//! | `outbound` | the calls that guests make: policy, client, spans |
 //! | `guest_api` | what a guest calls for telemetry; knows no hyper and no component |
 //! | `request` | facts, server span, usage and metrics of one request |
 //! | `config`, `error` | bounds by name; what can end a request |
@@ -26,6 +27,7 @@ mod error;
 pub mod fuzzing;
 mod guest_api;
 mod http;
+mod outbound;
 mod request;
 mod sandbox;
 #[cfg(test)]
@@ -46,6 +48,7 @@ pub use component::source::{ComponentSource, read_file};
 pub use component::swap_error::SwapError;
 pub use component::watch::{Stamp, Watch};
 pub use config::captured_headers::{CapturedHeaders, TooManyHeaders};
+pub use config::outbound::{NotARule, OutboundLimits, OutboundPolicy, OutboundRule};
 pub use config::trusted_proxies::{NotANetwork, ProxyHeaders, ProxyNetwork, TrustedProxies};
 pub use config::{RequestLimits, ServerLimits};
 pub use error::{Blame, ErrorCodeError, GuestTrap, HandleError, InstantiateError};
@@ -53,6 +56,7 @@ pub use fanlight_viewer::{Store, StoreConfig, ViewerConfig};
 pub use guest_api::GuestLimits;
 pub use http::server::{Readiness, Server, listen};
 pub use http::tls::{Renewal, Tls, TlsError, TlsFiles};
+pub use outbound::{OutboundClient, RootsError};
 pub use request::observer::{EndedRequest, RequestObserver};
 pub use sandbox::engine::{EngineConfig, EngineError};
 pub use sandbox::inspection::changes::{Changes, FootprintChange, ToolchainChanges};

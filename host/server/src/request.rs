@@ -3,6 +3,7 @@
 //! Knows no component and no guest.
 
 pub(crate) mod authority;
+pub(crate) mod client_span;
 pub(crate) mod context;
 pub(crate) mod cookies;
 pub(crate) mod expect_continue;

@@ -56,6 +56,8 @@ mod names;
 mod nothing_lost;
 mod odd_responses;
 mod opentelemetry_api;
+mod outbound;
+mod outbound_bounds;
 mod outcomes;
 mod program;
 mod prometheus;

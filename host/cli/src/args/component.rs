@@ -65,6 +65,7 @@ impl ComponentArgs {
             max_table_elements: self.max_table_elements(),
             max_component_bytes: bytes(file.max_component),
             direct_imports,
+            grants_calls: false,
             cache_dir: None,
         }
     }

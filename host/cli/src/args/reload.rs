@@ -3,12 +3,14 @@
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use clap::Args;
 use http::Uri;
 
 use fanlight_server::GuestLimits;
 use fanlight_server::ImportPolicy;
+use fanlight_server::OutboundClient;
 use fanlight_server::Probe;
 use fanlight_server::RequestLimits;
 use fanlight_server::Stamp;
@@ -112,9 +114,10 @@ impl SwapArgs {
         requests: &RequestLimits,
         telemetry: &Telemetry,
         guests: GuestLimits,
+        outbound: Option<Arc<OutboundClient>>,
     ) -> Option<Probe> {
         let path = self.probe.clone()?;
-        Some(Probe::new(path, requests, telemetry, guests))
+        Some(Probe::new(path, requests, telemetry, guests, outbound))
     }
 }
 

@@ -17,6 +17,7 @@ use crate::args::auth::TokenArgs;
 use crate::args::headers::HeaderArgs;
 use crate::args::limits::{GuestArgs, RequestArgs, ServerArgs};
 use crate::args::log::LogArgs;
+use crate::args::outbound::OutboundArgs;
 use crate::args::reload::{SwapArgs, Watched};
 use crate::args::tls::TlsArgs;
 use crate::args::values::{self, reachable};
@@ -105,6 +106,8 @@ pub(crate) struct ServeArgs {
     tls: TlsArgs,
     #[command(flatten)]
     headers: HeaderArgs,
+    #[command(flatten)]
+    outbound: OutboundArgs,
     #[command(flatten)]
     swaps: SwapArgs,
     #[command(flatten)]
@@ -213,13 +216,17 @@ impl ServeArgs {
         watch: Option<Watched>,
     ) -> anyhow::Result<()> {
         let guests = self.guests.limits();
-        let probe = self.swaps.probe(&requests, telemetry, guests);
+        let outbound = self.outbound.client(telemetry)?;
+        let probe = self
+            .swaps
+            .probe(&requests, telemetry, guests, outbound.clone());
         let server = Server::new(
             Arc::clone(&slot),
             telemetry,
             requests,
             self.server.limits(),
             guests,
+            outbound,
         )
         .with_tls(tls.clone())
         .with_observer(self.request_log());
@@ -365,6 +372,7 @@ impl ServeArgs {
         let component = &self.requests.component;
         let engine = component.engine(&self.swaps.file, !self.no_direct_imports);
         EngineConfig {
+            grants_calls: self.outbound.grants_calls(),
             cache_dir: match &self.cache_dir {
                 Some(directory) if directory.as_os_str() == "off" => None,
                 // The engine's cache takes absolute paths alone.

@@ -19,6 +19,7 @@ use crate::component::slot::LoadedComponent;
 use crate::config::{MemoryBounds, RequestLimits};
 use crate::error::HandleError;
 use crate::guest_api::{GuestLimits, GuestSignals, GuestTelemetry};
+use crate::outbound::OutboundClient;
 use crate::request::context::RequestContext;
 use crate::request::metrics::ServerMetrics;
 use crate::request::peer::{Peer, Scheme};
@@ -34,6 +35,7 @@ pub struct Probe {
     path: Uri,
     timeout: Duration,
     bounds: MemoryBounds,
+    outbound: Option<Arc<OutboundClient>>,
     signals: Arc<GuestSignals>,
     tracer: Arc<ServerTracer>,
 }
@@ -46,6 +48,7 @@ impl Probe {
         limits: &RequestLimits,
         telemetry: &Telemetry,
         guests: GuestLimits,
+        outbound: Option<Arc<OutboundClient>>,
     ) -> Self {
         // What is recorded without a reader goes nowhere.
         let nowhere = SdkMeterProvider::builder().build();
@@ -54,6 +57,7 @@ impl Probe {
             path,
             timeout: limits.request_timeout,
             bounds: limits.memory_bounds(),
+            outbound,
             signals: Arc::new(GuestSignals::new(telemetry, guests)),
             tracer: Arc::new(ServerTracer::new(telemetry, limits, metrics)),
         }
@@ -103,7 +107,10 @@ impl Probe {
         let context = RequestContext::start_below(&self.tracer, parent, &request, peer);
         let telemetry = GuestTelemetry::new(Arc::clone(&self.signals), context.clone());
         let ticks = component.scheduler().run_handle().ticks();
-        let state = State::new(telemetry, ticks, self.bounds);
+        let mut state = State::new(telemetry, ticks, self.bounds);
+        if let Some(outbound) = &self.outbound {
+            state.allow_calls(outbound, request.headers());
+        }
         let (head, body) = request.into_parts();
         let mut call = GuestCall::new(component, state, head, body);
         // Dropped with this future where the time is over: the span has the reason. The

@@ -73,6 +73,7 @@ fn uploads() -> &'static Uploads {
             max_table_elements: 20_000,
             max_component_bytes: MAX_UPLOAD_BYTES,
             direct_imports: true,
+            grants_calls: false,
             cache_dir: None,
         };
         let made = TickingEngine::new(&config).and_then(|engine| {

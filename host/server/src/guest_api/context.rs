@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use http::HeaderMap;
+use http::{HeaderMap, Request};
+use opentelemetry::trace::SpanContext;
 use wasmtime::component::{HasData, ResourceTable};
 
 use crate::guest_api::budget::TelemetryBudget;
@@ -12,6 +13,7 @@ use crate::guest_api::signals::GuestSignals;
 use crate::guest_api::stdio::{GuestStdio, StdioShared, Stream};
 use crate::guest_api::wasi_otel::completed_spans::CompletedSpans;
 use crate::guest_api::wasi_otel::exported::Exported;
+use crate::request::client_span::ClientSpan;
 use crate::request::context::RequestContext;
 
 /// The telemetry of one request: what the guest's handles stand for.
@@ -84,17 +86,27 @@ impl Drop for GuestTelemetry {
     }
 }
 
-/// Writes a request's trace into the headers of requests that its guest sends.
+/// The telemetry of the calls that one request's guest makes.
 pub(crate) struct OutboundContext {
     request: RequestContext,
     current: Arc<CurrentSpan>,
 }
 
 impl OutboundContext {
-    /// Writes the headers of the trace: the guest's current span is the caller.
-    /// What the guest has set under their names is gone.
-    pub(crate) fn propagate(&self, headers: &mut HeaderMap) {
-        self.request.propagate(&self.current.context(), headers);
+    /// Starts the client span of a call, below the guest's current span.
+    pub(crate) fn start_call<B>(&self, call: &Request<B>, resends: u32) -> ClientSpan {
+        ClientSpan::start(&self.request, &self.current.context(), call, resends)
+    }
+
+    /// Writes the headers of the trace: the call's span is the caller. What the guest
+    /// has set under their names is gone.
+    pub(crate) fn propagate(&self, caller: &SpanContext, headers: &mut HeaderMap) {
+        self.request.propagate(caller, headers);
+    }
+
+    /// Counts a call without a span.
+    pub(crate) fn lose_span(&self) {
+        self.request.usage().drop_span();
     }
 }
 

@@ -23,6 +23,7 @@ use crate::http::body::request::RequestBody;
 use crate::http::body::response::ResponseBody;
 use crate::http::linger::LingerTasks;
 use crate::http::{response_rules, validate};
+use crate::outbound::OutboundClient;
 use crate::request::context::RequestContext;
 use crate::request::metrics::ServerMetrics;
 use crate::request::observer::RequestObserver;
@@ -36,6 +37,8 @@ use fanlight_telemetry::propagation::{self, TRACERESPONSE};
 /// Handles requests.
 pub(crate) struct Handler {
     slot: Arc<ComponentSlot>,
+    /// By which guests call other services; none: they may not.
+    outbound: Option<Arc<OutboundClient>>,
     signals: Arc<GuestSignals>,
     tracer: Arc<ServerTracer>,
     limits: RequestLimits,
@@ -51,11 +54,13 @@ impl Handler {
         telemetry: &Telemetry,
         limits: RequestLimits,
         guest_limits: GuestLimits,
+        outbound: Option<Arc<OutboundClient>>,
     ) -> Self {
         let metrics = ServerMetrics::new(&telemetry.meter(), limits.cpu_sample_period);
         let metrics = Arc::new(metrics.with_exemplars(telemetry));
         Self {
             slot,
+            outbound,
             signals: Arc::new(GuestSignals::new(telemetry, guest_limits)),
             tracer: Arc::new(ServerTracer::new(telemetry, &limits, metrics)),
             instances: AdmissionControl::new(&limits, &telemetry.meter()),
@@ -133,6 +138,11 @@ impl Handler {
         // Before any refusal: a body that no guest reads is read on.
         let body = RequestBody::new(body, &head.headers, max_body, context.clone());
         validate::check(&head, context.info(), &self.limits)?;
+        if let Some(outbound) = &self.outbound
+            && outbound.is_loop(&head.headers)
+        {
+            return Err(HandleError::LoopDetected);
+        }
         body.check_length()?;
         let (cut, expect_continue) = (body.watch(), body.expect_continue());
         let (component, permit) = self.component(received_at).await?;
@@ -141,6 +151,9 @@ impl Handler {
         let ticks = component.scheduler().run_handle().ticks();
         let mut state = State::new(telemetry, ticks, self.limits.memory_bounds());
         state.expect_continue = expect_continue.clone();
+        if let Some(outbound) = &self.outbound {
+            state.allow_calls(outbound, &head.headers);
+        }
         let mut call = GuestCall::new(component, state, head, body);
         let outcome = {
             let mut response = pin!(call.response());

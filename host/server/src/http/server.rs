@@ -19,6 +19,7 @@ use crate::guest_api::GuestLimits;
 use crate::http::connection::Connections;
 use crate::http::handler::Handler;
 use crate::http::tls::Tls;
+use crate::outbound::OutboundClient;
 use crate::request::observer::RequestObserver;
 use fanlight_telemetry::Telemetry;
 
@@ -78,8 +79,9 @@ impl Server {
         requests: RequestLimits,
         limits: ServerLimits,
         guests: GuestLimits,
+        outbound: Option<Arc<OutboundClient>>,
     ) -> Self {
-        let handler = Handler::new(slot, telemetry, requests.clone(), guests);
+        let handler = Handler::new(slot, telemetry, requests.clone(), guests, outbound);
         let handler = Arc::new(handler);
         Self {
             connections: Connections::new(Arc::clone(&handler), &requests, &limits),

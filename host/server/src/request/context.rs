@@ -134,6 +134,11 @@ impl RequestContext {
         propagators.inject(caller, &self.shared.propagated, headers);
     }
 
+    /// What starts this request's spans.
+    pub(crate) fn tracer(&self) -> &ServerTracer {
+        &self.shared.tracer
+    }
+
     /// How many attributes the guest may set on the server span.
     pub(crate) fn max_guest_attributes(&self) -> usize {
         self.shared.tracer.guest_attributes()

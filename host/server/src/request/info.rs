@@ -239,11 +239,11 @@ fn named(host: &HeaderValue) -> Option<Authority> {
 }
 
 /// Cuts a text at `limit` bytes, at a character's border.
-fn cut(text: &str, limit: usize) -> String {
+pub(crate) fn cut(text: &str, limit: usize) -> String {
     truncated(text, limit).to_owned()
 }
 
-fn protocol_version(version: Version) -> &'static str {
+pub(crate) fn protocol_version(version: Version) -> &'static str {
     match version {
         Version::HTTP_09 => "0.9",
         Version::HTTP_10 => "1.0",
@@ -254,7 +254,7 @@ fn protocol_version(version: Version) -> &'static str {
 }
 
 /// Replaces the values of secret parameters by `REDACTED`.
-fn redacted(query: &str) -> Cow<'_, str> {
+pub(crate) fn redacted(query: &str) -> Cow<'_, str> {
     let is_secret = |pair: &str| {
         let name = pair.split('=').next().unwrap_or_default();
         SECRET_PARAMETERS.contains(&name) && pair.contains('=')

@@ -17,12 +17,12 @@ use crate::request::usage::GuestMetrics;
 
 const DURATION: &str = "http.server.request.duration";
 /// The bounds of latency histograms, in seconds: the semantic conventions' own.
-static LATENCY_BOUNDS: [f64; 14] = [
+pub(crate) static LATENCY_BOUNDS: [f64; 14] = [
     0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
 ];
 /// The bounds of histograms of body sizes, in bytes, each four times the one
 /// before: the conventions name none, and the SDK's own end at 10 kB.
-const SIZE_BOUNDS: [f64; 12] = [
+pub(crate) const SIZE_BOUNDS: [f64; 12] = [
     0.0,
     256.0,
     1_024.0,

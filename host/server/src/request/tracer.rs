@@ -1,9 +1,10 @@
 //! Starts server spans: what is the same for every request of a server.
 
+use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
-use http::Request;
+use http::{Method, Request};
 use opentelemetry::InstrumentationScope;
 use opentelemetry::trace::SpanKind;
 
@@ -58,6 +59,16 @@ impl ServerTracer {
     /// What sees each request at its end.
     pub(crate) fn observer(&self) -> Option<&Arc<dyn RequestObserver>> {
         self.observer.get()
+    }
+
+    /// What starts spans.
+    pub(crate) fn tracer(&self) -> &Tracer {
+        &self.tracer
+    }
+
+    /// The name of a method that is known.
+    pub(crate) fn known_method(&self, method: &Method) -> Option<Cow<'static, str>> {
+        self.known_methods.name(method)
     }
 
     pub(crate) fn metrics(&self) -> &ServerMetrics {

@@ -53,6 +53,7 @@ struct Settings {
     max_bytes: usize,
     bounds: MemoryBounds,
     direct_imports: bool,
+    grants_calls: bool,
 }
 
 /// A compiled component, before it is linked.
@@ -110,6 +111,7 @@ impl Compiler {
                 max_bytes: config.max_component_bytes,
                 bounds,
                 direct_imports: config.direct_imports,
+                grants_calls: config.grants_calls,
             },
             cache,
             trial: Arc::new(trial),
@@ -242,7 +244,7 @@ impl Compiler {
         Ok(LinkedComponent {
             pre,
             identity: compiled.identity,
-            imports: imports(&compiled.component),
+            imports: imports(&compiled.component, self.settings.grants_calls),
             inspection: Arc::new(compiled.inspection),
             places,
             scheduler: Arc::clone(&self.scheduler),

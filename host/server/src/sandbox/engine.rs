@@ -50,6 +50,8 @@ pub struct EngineConfig {
     pub max_component_bytes: usize,
     /// Whether a component's imports are linked directly, where that can be.
     pub direct_imports: bool,
+    /// Whether components may call other services: what their imports are shown as.
+    pub grants_calls: bool,
     /// Where compiled code is kept between runs; none: nowhere.
     pub cache_dir: Option<PathBuf>,
 }

@@ -17,15 +17,16 @@ pub(crate) struct Import {
 /// The most imports that are listed: a component may name more, and each is text in memory.
 const MAX_LISTED: usize = 200;
 
-/// The interfaces that a component imports, by name.
-pub(crate) fn imports(component: &Component) -> Arc<[Import]> {
+/// The interfaces that a component imports, by name, where the host grants calls to
+/// other services or not.
+pub(crate) fn imports(component: &Component, grants_calls: bool) -> Arc<[Import]> {
     let ty = component.component_type();
     let names = ty.imports(component.engine()).map(|(name, _)| name);
     let mut imports: Vec<Import> = names
         .take(MAX_LISTED)
         .map(|name| Import {
             name: name.into(),
-            is_granted: is_granted(name),
+            is_granted: is_granted(name, grants_calls),
         })
         .collect();
     imports.sort_by(|one, other| one.name.cmp(&other.name));
@@ -33,12 +34,11 @@ pub(crate) fn imports(component: &Component) -> Arc<[Import]> {
 }
 
 /// Whether the host grants what an interface does.
-pub(crate) fn is_granted(name: &str) -> bool {
-    const DENIED: [&str; 3] = [
-        "wasi:filesystem/",
-        "wasi:sockets/",
-        "wasi:http/outgoing-handler",
-    ];
+pub(crate) fn is_granted(name: &str, grants_calls: bool) -> bool {
+    if name.starts_with("wasi:http/outgoing-handler") {
+        return grants_calls;
+    }
+    const DENIED: [&str; 2] = ["wasi:filesystem/", "wasi:sockets/"];
     !DENIED.iter().any(|denied| name.starts_with(denied))
 }
 
@@ -56,13 +56,15 @@ mod tests {
             (import "wasi:filesystem/types@0.2.3" (instance))
             (import "wasi:http/outgoing-handler@0.2.3" (instance)))"#;
         let component = Component::new(&engine, wat::parse_str(text).unwrap()).unwrap();
-        let imports = imports(&component);
-        let listed = imports.iter().map(|it| (&*it.name, it.is_granted));
-        let expected = [
-            ("wasi:filesystem/types@0.2.3", false),
-            ("wasi:http/outgoing-handler@0.2.3", false),
-            ("wasi:http/types@0.2.3", true),
-        ];
-        assert_eq!(listed.collect::<Vec<_>>(), expected);
+        for grants_calls in [false, true] {
+            let imports = imports(&component, grants_calls);
+            let listed = imports.iter().map(|it| (&*it.name, it.is_granted));
+            let expected = [
+                ("wasi:filesystem/types@0.2.3", false),
+                ("wasi:http/outgoing-handler@0.2.3", grants_calls),
+                ("wasi:http/types@0.2.3", true),
+            ];
+            assert_eq!(listed.collect::<Vec<_>>(), expected);
+        }
     }
 }

@@ -28,6 +28,7 @@ pub struct Inspector {
     engine: Engine,
     linker: Linker<State>,
     bounds: MemoryBounds,
+    grants_calls: bool,
     max_bytes: usize,
 }
 
@@ -96,6 +97,7 @@ impl Inspector {
             engine,
             linker,
             bounds: config.memory_bounds(),
+            grants_calls: config.grants_calls,
             max_bytes: config.max_component_bytes,
         })
     }
@@ -148,7 +150,7 @@ impl Inspector {
         let imports = inspection.imports.names().into_iter().map(|name| {
             let access = match () {
                 () if missing.interfaces.contains(&name) => ImportAccess::Missing,
-                () if is_granted(&name) => ImportAccess::Granted,
+                () if is_granted(&name, self.grants_calls) => ImportAccess::Granted,
                 () => ImportAccess::Denied,
             };
             InspectedImport { name, access }

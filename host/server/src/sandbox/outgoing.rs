@@ -1,47 +1,86 @@
-//! What a guest may call. For now: nothing.
+//! How a guest's calls reach the outbound client.
 
 use std::future::{Future, ready};
+use std::sync::Arc;
 
-use http::HeaderName;
-use http::header;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
 
+use crate::config::outbound::OutboundLimits;
 use crate::guest_api::OutboundContext;
+use crate::outbound::failure::Denied;
+use crate::outbound::repeats::Repeats;
+use crate::outbound::{self, CDN_LOOP, OutboundClient, Sent};
 
 /// The most that a guest writes to a body at once; two of them wait at most.
 /// Larger chunks are no faster, and each body that is not read holds them.
 pub(crate) const BODY_CHUNK: usize = 64 * 1024;
 
-/// Denies every outgoing request; the guest gets `HTTP-request-denied`.
+/// The calls of one request's guest. Without a client each is denied; the guest gets
+/// `HTTP-request-denied`.
 pub(crate) struct Outbound {
     trace: OutboundContext,
+    client: Option<Arc<OutboundClient>>,
+    /// What the request has passed on its way here, as `CDN-Loop` has it.
+    passed: Vec<HeaderValue>,
+    made: u32,
+    repeats: Option<Arc<Repeats>>,
 }
 
 impl Outbound {
     /// For the guest of one request, whose trace its own requests belong to.
     pub(crate) fn new(trace: OutboundContext) -> Self {
-        Self { trace }
+        Self {
+            trace,
+            client: None,
+            passed: Vec::new(),
+            made: 0,
+            repeats: None,
+        }
+    }
+
+    /// Lets the guest call by this client, on behalf of a request with these headers.
+    pub(crate) fn allow(&mut self, client: &Arc<OutboundClient>, headers: &HeaderMap) {
+        self.client = Some(Arc::clone(client));
+        self.passed = headers.get_all(CDN_LOOP).iter().cloned().collect();
+    }
+
+    /// Counts a call; tells how many the guest may make beside it.
+    fn take_call(&mut self) -> Option<u32> {
+        let most = match &self.client {
+            Some(client) => client.calls_per_request(),
+            None => OutboundLimits::default().calls_per_request,
+        };
+        let left = most.checked_sub(self.made);
+        self.made = self.made.saturating_add(1);
+        left
     }
 }
-
-type Sent = Result<
-    (
-        http::Response<WasiBody>,
-        Box<dyn Future<Output = Result<(), Error>> + Send>,
-    ),
-    Error,
->;
 
 impl WasiHttpHooks for Outbound {
     fn send_request(
         &mut self,
         mut request: http::Request<WasiBody>,
-        _options: Option<RequestOptions>,
+        options: Option<RequestOptions>,
         _transmitted: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Sent> + Send> {
-        // What is decided on, and would be sent, is in the request's own trace.
-        self.trace.propagate(request.headers_mut());
-        Box::new(ready(Err(Error::HttpRequestDenied)))
+        let Some(left) = self.take_call() else {
+            self.trace.lose_span();
+            return Box::new(ready(Err(Error::HttpRequestDenied)));
+        };
+        let repeats = Arc::clone(self.repeats.get_or_insert_default());
+        let resends = repeats.count(repeats.target(&request));
+        let span = self.trace.start_call(&request, resends);
+        let Some(client) = &self.client else {
+            return Box::new(ready(Err(outbound::deny(Denied::Origin, span))));
+        };
+        if left == 0 {
+            // The first beyond the bound says so; further ones are counted alone.
+            return Box::new(ready(Err(outbound::deny(Denied::Calls, span))));
+        }
+        self.trace.propagate(span.context(), request.headers_mut());
+        let (client, passed) = (Arc::clone(client), self.passed.clone());
+        Box::new(client.call(request, options, passed, span, repeats))
     }
 
     fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
@@ -57,7 +96,8 @@ impl WasiHttpHooks for Outbound {
     }
 
     fn set_host_header(&mut self) -> bool {
-        true
+        // The client sets it, where the protocol has it.
+        false
     }
 }
 
@@ -81,9 +121,8 @@ fn is_forbidden(name: &HeaderName) -> bool {
 #[cfg(test)]
 mod tests {
     use std::net::{Ipv4Addr, SocketAddr};
-    use std::sync::Arc;
 
-    use http::{HeaderMap, HeaderValue, Request};
+    use http::Request;
 
     use super::*;
     use crate::config::RequestLimits;
@@ -116,11 +155,12 @@ mod tests {
             scheme: Scheme::Http,
         };
         let request = RequestContext::start(&tracer, &request, peer);
-        let own = request.span().context().span_id().to_string();
         let signals = Arc::new(GuestSignals::new(&telemetry, GuestLimits::default()));
         let outbound = Outbound::new(GuestTelemetry::new(signals, request).onward());
         let mut headers = headers(guests);
-        outbound.trace.propagate(&mut headers);
+        let span = outbound.trace.start_call(&Request::new(()), 0);
+        let own = span.context().span_id().to_string();
+        outbound.trace.propagate(span.context(), &mut headers);
         let lines = headers.iter().map(|(name, value)| {
             let value = value.to_str().unwrap().replace(&own, "OWN");
             format!("{name}: {value}")

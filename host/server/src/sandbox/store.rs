@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use http::HeaderMap;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::cli::{WasiCliCtx, WasiCliCtxView};
 use wasmtime_wasi::clocks::{WasiClocksCtx, WasiClocksCtxView};
@@ -11,6 +12,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::config::MemoryBounds;
 use crate::guest_api::{GuestTelemetry, GuestTelemetryView};
+use crate::outbound::OutboundClient;
 use crate::request::expect_continue::ExpectContinue;
 use crate::sandbox::handle_memory;
 use crate::sandbox::memory_limit::MemoryLimit;
@@ -72,6 +74,12 @@ impl State {
     /// Where it is not: the guest traps.
     pub(crate) fn check_holdings(&mut self) -> wasmtime::Result<()> {
         handle_memory::check(&mut self.table)
+    }
+
+    /// Lets the guest call other services by `client`, on behalf of a request with
+    /// these headers.
+    pub(crate) fn allow_calls(&mut self, client: &Arc<OutboundClient>, headers: &HeaderMap) {
+        self.outbound.allow(client, headers);
     }
 
     /// What the guest's handles stand for.

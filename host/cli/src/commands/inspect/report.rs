@@ -12,11 +12,7 @@ const MAX_LINE: usize = 4 * 1024;
 const MAX_LISTED: usize = 200;
 
 /// What is denied, and how it is called.
-const DENIED: [(&str, &str); 3] = [
-    ("wasi:filesystem/", "files"),
-    ("wasi:sockets/", "sockets"),
-    ("wasi:http/outgoing-handler", "outgoing HTTP"),
-];
+const DENIED: [(&str, &str); 2] = [("wasi:filesystem/", "files"), ("wasi:sockets/", "sockets")];
 
 /// All that is known of one component.
 pub(crate) fn of_component(file: &str, component: &InspectedComponent) -> String {
@@ -133,6 +129,11 @@ fn notes(component: &InspectedComponent, text: &mut String) {
             text,
             "Denied: {}. The component starts, and every such call fails. No flag grants them.",
             changes::listed(&denied)
+        );
+    }
+    if has("wasi:http/outgoing-handler") {
+        text.push_str(
+            "Denied without --allow-outbound: outgoing HTTP. The flag names what it may call.\n",
         );
     }
     if has("wasi:cli/environment") {

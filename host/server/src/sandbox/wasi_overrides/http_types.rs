@@ -38,6 +38,7 @@ fn code_of(error: &IoError) -> Option<ErrorCode> {
         Error::HttpRequestBodySize(size) => ErrorCode::HttpRequestBodySize(*size),
         Error::ConnectionReadTimeout => ErrorCode::ConnectionReadTimeout,
         Error::ConnectionTerminated => ErrorCode::ConnectionTerminated,
+        Error::HttpResponseIncomplete => ErrorCode::HttpResponseIncomplete,
         // The client broke off, or the rules.
         _ => ErrorCode::HttpProtocolError,
     })
