@@ -90,7 +90,10 @@ async fn following_prints_what_comes_later_also_from_a_host_that_was_restarted()
         follower.said().contains("cannot reach").then_some(())
     })
     .await;
-    let again = host(SHOWCASE, &["--admin", &admin]).serve().await;
+    let again = host(SHOWCASE, &[])
+        .env("FANLIGHT_ADMIN", &admin)
+        .serve()
+        .await;
     demand(&again).await;
     demand(&again).await;
 }

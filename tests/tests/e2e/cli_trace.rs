@@ -14,8 +14,9 @@ pub(crate) const HOSTILE: &str = "evil\u{1b}[2J\u{1b}]0;title\u{7}\u{9b}31m\u{20
 
 /// A host with a viewer that is fed, and no other place for telemetry.
 pub(crate) fn host(fixture: Fixture, flags: &[&str]) -> Program {
-    let usual = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    let usual = ["serve", "--listen", "127.0.0.1:0"];
     Program::new(usual.iter().chain(flags))
+        .env("FANLIGHT_ADMIN", "127.0.0.1:0")
         .env("FANLIGHT_COMPONENT", fixture.path().to_str().unwrap())
         .env("FANLIGHT_MAX_INSTANCES", "16")
         .env("OTEL_SDK_DISABLED", "")

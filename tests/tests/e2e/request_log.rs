@@ -32,7 +32,13 @@ async fn each_request_has_one_line_with_what_it_took() {
     let answer = program.get("/route?secret=1").send().await;
     let trace_id = trace_of(&answer).trace_id;
     let line = line_of(&program, &trace_id).await;
-    for part in [" GET ", " /route/{id} ", " 200 ", "busy", " MiB ", " ms"] {
+    for part in [
+        " GET ",
+        " /route/{id} ",
+        " 200 ",
+        "s  busy ",
+        "s 128.0 KiB ",
+    ] {
         assert!(line.contains(part), "{part:?}: {line}");
     }
     assert!(!line.contains("secret"), "{line}");
