@@ -106,7 +106,7 @@ impl LoadedComponent {
         &self.linked.imports
     }
 
-    /// What it says of itself and asks for.
+    /// What it states about itself and asks for.
     pub fn inspection(&self) -> &Inspection {
         &self.linked.inspection
     }

@@ -33,13 +33,19 @@ pub(crate) fn imports(component: &Component) -> Arc<[Import]> {
 }
 
 /// Whether the host grants what an interface does.
-pub(crate) fn is_granted(name: &str) -> bool {
-    const DENIED: [&str; 3] = [
-        "wasi:filesystem/",
-        "wasi:sockets/",
-        "wasi:http/outgoing-handler",
+fn is_granted(name: &str) -> bool {
+    denied(name).is_none()
+}
+
+/// What a component does not get by an interface, if the host denies it.
+pub(crate) fn denied(name: &str) -> Option<&'static str> {
+    const DENIED: [(&str, &str); 3] = [
+        ("wasi:filesystem/", "files"),
+        ("wasi:sockets/", "sockets"),
+        ("wasi:http/outgoing-handler", "outgoing HTTP"),
     ];
-    !DENIED.iter().any(|denied| name.starts_with(denied))
+    let mut all = DENIED.into_iter();
+    all.find_map(|(prefix, what)| name.starts_with(prefix).then_some(what))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What is known of a component, as lines for people.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use crate::commands::inspect::changes;
@@ -10,13 +11,6 @@ use fanlight_telemetry::sanitize::one_line;
 const MAX_LINE: usize = 4 * 1024;
 /// The most imports, and the most exports, that are listed.
 const MAX_LISTED: usize = 200;
-
-/// What is denied, and how it is called.
-const DENIED: [(&str, &str); 3] = [
-    ("wasi:filesystem/", "files"),
-    ("wasi:sockets/", "sockets"),
-    ("wasi:http/outgoing-handler", "outgoing HTTP"),
-];
 
 /// All that is known of one component.
 pub(crate) fn of_component(file: &str, component: &InspectedComponent) -> String {
@@ -45,7 +39,7 @@ pub(crate) fn of_component(file: &str, component: &InspectedComponent) -> String
         let size = changes::bytes(native.bytes as u64);
         fact("native code", format!("{size}, by {}", native.compiled_by));
     }
-    let joined = |entries: &std::collections::BTreeSet<String>| {
+    let joined = |entries: &BTreeSet<String>| {
         let entries: Vec<_> = entries.iter().cloned().collect();
         changes::listed(&entries)
     };
@@ -69,7 +63,7 @@ pub(crate) fn of_component(file: &str, component: &InspectedComponent) -> String
         &mut text,
     );
     text.push('\n');
-    verdict("fanlight serve", component, &mut text);
+    verdict(component, &mut text);
     text
 }
 
@@ -86,7 +80,7 @@ pub(crate) fn of_changes(file: &str, new: &InspectedComponent, changes: &Changes
         false => "imports nothing that the old component does not",
     };
     let _ = writeln!(text, "{file} {more}.");
-    verdict("fanlight serve", new, &mut text);
+    verdict(new, &mut text);
     text
 }
 
@@ -95,7 +89,7 @@ fn list_imports(component: &InspectedComponent, text: &mut String) {
     let names = component.imports.iter().map(|import| {
         let access = match import.access {
             ImportAccess::Granted => "",
-            ImportAccess::Denied => " (denied)",
+            ImportAccess::Denied(_) => " (denied)",
             ImportAccess::Missing => " (missing)",
         };
         format!("{}{access}", import.name)
@@ -120,14 +114,14 @@ fn list(names: &[String], unlisted: usize, label: &str, text: &mut String) {
 
 /// What the host makes of imports that do less than they say.
 fn notes(component: &InspectedComponent, text: &mut String) {
-    let has = |prefix: &str| {
-        component
-            .imports
-            .iter()
-            .any(|it| it.name.starts_with(prefix))
-    };
-    let denied = DENIED.iter().filter(|(prefix, _)| has(prefix));
-    let denied: Vec<_> = denied.map(|(_, what)| (*what).to_owned()).collect();
+    let denied = component
+        .imports
+        .iter()
+        .filter_map(|import| match import.access {
+            ImportAccess::Denied(what) => Some(what.to_owned()),
+            _ => None,
+        });
+    let denied: Vec<_> = denied.collect::<BTreeSet<_>>().into_iter().collect();
     if !denied.is_empty() {
         let _ = writeln!(
             text,
@@ -135,7 +129,8 @@ fn notes(component: &InspectedComponent, text: &mut String) {
             changes::listed(&denied)
         );
     }
-    if has("wasi:cli/environment") {
+    let is_environment = |name: &str| name.starts_with("wasi:cli/environment");
+    if component.imports.iter().any(|it| is_environment(&it.name)) {
         text.push_str(
             "wasi:cli/environment holds no variable and no argument. No flag sets any.\n",
         );
@@ -143,15 +138,15 @@ fn notes(component: &InspectedComponent, text: &mut String) {
 }
 
 /// Whether a server would take it.
-fn verdict(server: &str, component: &InspectedComponent, text: &mut String) {
+fn verdict(component: &InspectedComponent, text: &mut String) {
     let _ = match &component.refusal {
         None => writeln!(
             text,
-            "{server} would accept it, as far as can be seen without compiling it."
+            "fanlight serve would accept it, as far as can be seen without compiling it."
         ),
         Some(refusal) => writeln!(
             text,
-            "{server} would refuse it ({}): {}",
+            "fanlight serve would refuse it ({}): {}",
             refusal.error_type(),
             one_line(refusal.reason(), MAX_LINE)
         ),
