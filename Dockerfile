@@ -32,7 +32,7 @@ COPY --from=manifests /fanlight .
 FROM workspace AS host
 COPY wit wit
 COPY host host
-RUN --mount=type=cache,target=/usr/local/cargo/registry \
+RUN --mount=type=cache,target=/usr/local/cargo/registry,id=fanlight-host-registry \
     --mount=type=cache,target=/fanlight/target,id=fanlight-host \
     find host wit -type f -exec touch {} + \
     && cargo build --locked --profile dist --package fanlight \
@@ -41,7 +41,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
 FROM workspace AS guest
 COPY wit wit
 COPY guest guest
-RUN --mount=type=cache,target=/usr/local/cargo/registry \
+RUN --mount=type=cache,target=/usr/local/cargo/registry,id=fanlight-guest-registry \
     --mount=type=cache,target=/fanlight/target,id=fanlight-guest \
     find guest wit -type f -exec touch {} + \
     && cargo build --locked --profile dist --target wasm32-wasip2 --package fanlight-demo \
@@ -49,7 +49,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
 
 FROM workspace AS tests
 COPY tests/runner tests/runner
-RUN --mount=type=cache,target=/usr/local/cargo/registry \
+RUN --mount=type=cache,target=/usr/local/cargo/registry,id=fanlight-runner-registry \
     --mount=type=cache,target=/fanlight/target,id=fanlight-runner \
     find tests -type f -exec touch {} + \
     && cargo build --locked --release --package fanlight-runner \

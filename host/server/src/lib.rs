@@ -59,6 +59,7 @@ pub use http::tls::{Renewal, Tls, TlsError, TlsFiles};
 pub use outbound::{OutboundClient, RootsError};
 pub use request::observer::{EndedRequest, RequestObserver};
 pub use sandbox::engine::{EngineConfig, EngineError};
+pub use sandbox::imports::Denial;
 pub use sandbox::inspection::changes::{Changes, FootprintChange, ToolchainChanges};
 pub use sandbox::inspection::footprint::{Footprint, Memory, Table};
 pub use sandbox::inspection::interfaces::{InterfaceChanges, Interfaces, VersionChange};

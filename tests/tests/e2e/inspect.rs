@@ -106,7 +106,8 @@ async fn denied_imports_are_named_with_what_grants_them() {
         assert!(said.contains(part), "{part}: {said}");
     }
     let (_, json) = json_of(&[&path]).await;
-    let denied = json!({ "name": "wasi:sockets/network@0.2.3", "access": "denied" });
+    let denied =
+        json!({ "name": "wasi:sockets/network@0.2.3", "access": "denied", "denied": "sockets" });
     assert!(
         json["imports"].as_array().unwrap().contains(&denied),
         "{json}"

@@ -113,7 +113,7 @@ impl LoadedComponent {
         imports.map(|import| (&*import.name, import.is_granted))
     }
 
-    /// What it says of itself and asks for.
+    /// What it states about itself and asks for.
     pub fn inspection(&self) -> &Inspection {
         &self.linked.inspection
     }

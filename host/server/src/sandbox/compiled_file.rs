@@ -81,7 +81,7 @@ impl Header {
 }
 
 /// The processor and the system of this process.
-pub(crate) fn this_target() -> String {
+fn this_target() -> String {
     format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS)
 }
 
@@ -140,6 +140,28 @@ impl<'a> CompiledFile<'a> {
             component,
             code,
         })
+    }
+}
+
+impl CompiledFile<'_> {
+    /// Refuses code for another processor or system, in words that are clearer than the
+    /// engine's.
+    ///
+    /// # Errors
+    /// Where it is for another one.
+    pub(crate) fn check_target(&self) -> Result<(), LoadError> {
+        match self.header.target == this_target() {
+            true => Ok(()),
+            false => Err(self.elsewhere(format!("this is {}", this_target()))),
+        }
+    }
+
+    /// The refusal of code that does not run here.
+    pub(crate) fn elsewhere(&self, why: String) -> LoadError {
+        LoadError::CompiledElsewhere {
+            compiled_by: self.header.compiled_by(),
+            why,
+        }
     }
 }
 

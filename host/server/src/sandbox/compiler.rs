@@ -290,20 +290,17 @@ impl Job {
     fn load(&self, file: &CompiledFile<'_>) -> Result<Compiled, LoadError> {
         check_kind(file.component, self.settings.max_bytes)?;
         check_limits(file.component, self.settings.bounds)?;
-        let elsewhere = |why| LoadError::CompiledElsewhere {
-            compiled_by: file.header.compiled_by(),
-            why,
-        };
+        file.check_target()?;
         let has_settings = file.header.direct_imports == self.settings.direct_imports;
         if !has_settings {
             let why = match self.settings.direct_imports {
                 true => "it has --no-direct-imports, and this server has not",
                 false => "this server has --no-direct-imports, and it has not",
             };
-            return Err(elsewhere(why.to_owned()));
+            return Err(file.elsewhere(why.to_owned()));
         }
         let component = native_code::load(&self.engine, file);
-        let component = component.map_err(|error| elsewhere(text(&error)))?;
+        let component = component.map_err(|error| file.elsewhere(text(&error)))?;
         tracing::debug!(by = file.header.compiled_by(), "loaded compiled code");
         Ok(Compiled::new(component, file.component))
     }

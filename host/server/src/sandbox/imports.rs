@@ -14,6 +14,15 @@ pub(crate) struct Import {
     pub(crate) is_granted: bool,
 }
 
+/// What the host denies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Denial {
+    /// In a word, such as `sockets`.
+    pub what: &'static str,
+    /// The flag that grants it; none: no flag does.
+    pub flag: Option<&'static str>,
+}
+
 /// The most imports that are listed: a component may name more, and each is text in memory.
 const MAX_LISTED: usize = 200;
 
@@ -34,12 +43,31 @@ pub(crate) fn imports(component: &Component, grants_calls: bool) -> Arc<[Import]
 }
 
 /// Whether the host grants what an interface does.
-pub(crate) fn is_granted(name: &str, grants_calls: bool) -> bool {
-    if name.starts_with("wasi:http/outgoing-handler") {
-        return grants_calls;
+fn is_granted(name: &str, grants_calls: bool) -> bool {
+    denied(name, grants_calls).is_none()
+}
+
+/// What a component does not get by an interface, if the host denies it.
+pub(crate) fn denied(name: &str, grants_calls: bool) -> Option<Denial> {
+    const CALLS: Denial = Denial {
+        what: "outgoing HTTP",
+        flag: Some("--allow-outbound"),
+    };
+    const FILES: Denial = Denial {
+        what: "files",
+        flag: None,
+    };
+    const SOCKETS: Denial = Denial {
+        what: "sockets",
+        flag: None,
+    };
+    let is_of = |prefix| name.starts_with(prefix);
+    match () {
+        () if is_of("wasi:filesystem/") => Some(FILES),
+        () if is_of("wasi:sockets/") => Some(SOCKETS),
+        () if is_of("wasi:http/outgoing-handler") && !grants_calls => Some(CALLS),
+        () => None,
     }
-    const DENIED: [&str; 2] = ["wasi:filesystem/", "wasi:sockets/"];
-    !DENIED.iter().any(|denied| name.starts_with(denied))
 }
 
 #[cfg(test)]

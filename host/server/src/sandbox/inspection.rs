@@ -1,4 +1,4 @@
-//! What a component says of itself and asks for, read from its bytes alone.
+//! What a component states about itself and asks for, read from its bytes alone.
 //!
 //! Nothing is compiled and nothing is validated: a file that is no component yields what
 //! could be read before the fault. Each list and text is bounded and escaped here, since
@@ -29,7 +29,7 @@ const TEXTS: [&str; 6] = [
 /// The longest of these texts, in bytes.
 const MAX_TEXT: usize = 512;
 
-/// What a component says of itself and asks for.
+/// What a component states about itself and asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Inspection {
     /// What it imports.

@@ -1,16 +1,18 @@
-//! Says of a file whether it could be served, without compiling its code.
+//! Says whether a file could be served, without compiling its code.
 //!
 //! All that is compiled are a component's imports: the sections before them hold types.
 //! So the linker can compare them with what the host has, in milliseconds.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use wasmparser::{Parser, Payload};
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
 use crate::config::MemoryBounds;
-use crate::sandbox::compiled_file::{CompiledFile, is_compiled, this_target};
+use crate::sandbox::compiled_file::{CompiledFile, is_compiled};
 use crate::sandbox::engine::{EngineConfig, EngineError, compile_engine};
-use crate::sandbox::imports::is_granted;
+use crate::sandbox::imports::{Denial, denied};
 use crate::sandbox::inspection::Inspection;
 use crate::sandbox::linker;
 use crate::sandbox::load_checks::{check_kind, check_limits, invalid};
@@ -45,7 +47,7 @@ pub struct InspectedComponent {
     pub bytes: usize,
     /// The size of its stack as LLVM lays one out; 0 where there is none.
     pub stack_bytes: u32,
-    /// What it says of itself and asks for.
+    /// What it states about itself and asks for.
     pub inspection: Inspection,
     /// What the host makes of each import.
     pub imports: Vec<InspectedImport>,
@@ -78,8 +80,9 @@ pub struct InspectedImport {
 pub enum ImportAccess {
     /// Its functions do what they say.
     Granted,
-    /// It is linked, and its functions fail.
-    Denied,
+    /// It is linked, and its functions fail: the component does not get this, such as
+    /// `sockets`.
+    Denied(Denial),
     /// The host has no such interface.
     Missing,
 }
@@ -112,15 +115,9 @@ impl Inspector {
         }
         let file = CompiledFile::read(bytes)?;
         let mut inspected = self.inspect_component(file.component)?;
-        let compiled_by = file.header.compiled_by();
-        if file.header.target != this_target() {
-            inspected.refusal = Some(LoadError::CompiledElsewhere {
-                compiled_by: compiled_by.clone(),
-                why: format!("this is {}", this_target()),
-            });
-        }
+        inspected.refusal = inspected.refusal.or(file.check_target().err());
         inspected.compiled = Some(NativePart {
-            compiled_by,
+            compiled_by: file.header.compiled_by(),
             bytes: file.code.len(),
         });
         Ok(inspected)
@@ -148,10 +145,10 @@ impl Inspector {
             .or(unlinked)
             .or_else(|| check_exports(&inspection).err());
         let imports = inspection.imports.names().into_iter().map(|name| {
-            let access = match () {
-                () if missing.interfaces.contains(&name) => ImportAccess::Missing,
-                () if is_granted(&name, self.grants_calls) => ImportAccess::Granted,
-                () => ImportAccess::Denied,
+            let access = match denied(&name, self.grants_calls) {
+                _ if missing.interfaces.contains(&name) => ImportAccess::Missing,
+                Some(denial) => ImportAccess::Denied(denial),
+                None => ImportAccess::Granted,
             };
             InspectedImport { name, access }
         });
@@ -170,10 +167,15 @@ impl Inspector {
 
     /// Compares the imports with what the host has.
     fn link_imports(&self, bytes: &[u8]) -> (MissingImports, Option<LoadError>) {
-        let component = match Component::from_binary(&self.engine, up_to_imports(bytes)) {
+        // A panic of the compiler must not end the program.
+        let compiled = catch_unwind(AssertUnwindSafe(|| {
+            Component::from_binary(&self.engine, up_to_imports(bytes))
+                .map_err(|error| load_error::text(format_args!("{error:#}")))
+        }));
+        let compiled = compiled.unwrap_or_else(|_| Err("the compiler panicked on it".to_owned()));
+        let component = match compiled {
             Ok(component) => component,
-            Err(error) => {
-                let reason = load_error::text(format_args!("{error:#}"));
+            Err(reason) => {
                 return (MissingImports::default(), Some(LoadError::Compile(reason)));
             }
         };

@@ -21,7 +21,7 @@ pub(crate) struct LinkedComponent {
     pub(crate) identity: Identity,
     /// The interfaces that it imports.
     pub(crate) imports: Arc<[Import]>,
-    /// What it says of itself and asks for, to be compared with another component.
+    /// What it states about itself and asks for, to be compared with another component.
     pub(crate) inspection: Arc<Inspection>,
     /// The places that an instance takes.
     pub(crate) places: u32,

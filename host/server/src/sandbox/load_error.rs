@@ -17,11 +17,6 @@ pub(crate) fn text(error: impl fmt::Display) -> String {
     one_line(error, MAX_TEXT)
 }
 
-/// A name that a component has chosen, of at most `max_bytes`.
-pub(crate) fn name(name: impl fmt::Display, max_bytes: usize) -> String {
-    one_line(name, max_bytes)
-}
-
 /// Why a file is not served.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {

@@ -8,6 +8,7 @@ use wasmtime::component::{Component, Linker, ResourceType};
 
 use crate::sandbox::load_error::{self, LoadError};
 use crate::sandbox::store::State;
+use fanlight_telemetry::sanitize::one_line;
 
 /// The versions in which the host has its interfaces, as `linker.rs` and `wit/` have
 /// them. One that is no release is taken in that version alone.
@@ -52,7 +53,7 @@ impl MissingImports {
                         }
                         _ => absent.into_iter().for_each(|part| {
                             let shown = format_args!("{name} (\"{part}\")");
-                            missing.add(load_error::name(shown, MAX_NAME));
+                            missing.add(one_line(shown, MAX_NAME));
                         }),
                     }
                 }
@@ -66,8 +67,8 @@ impl MissingImports {
         missing
     }
 
-    /// Names them all. Where the host has them by name, some type differs, and the
-    /// linker says of which.
+    /// Names them all. Where the host has them by name, some type differs, which the
+    /// linker's `error` names.
     pub(crate) fn refusal(&self, error: &wasmtime::Error) -> LoadError {
         LoadError::Imports(match self.listed.is_empty() {
             true => load_error::text(format_args!("{error:#}")),
@@ -76,8 +77,8 @@ impl MissingImports {
     }
 
     fn add_interface(&mut self, name: &str) {
-        self.interfaces.insert(load_error::name(name, MAX_COMPARED));
-        self.add(load_error::name(name, MAX_NAME));
+        self.interfaces.insert(one_line(name, MAX_COMPARED));
+        self.add(one_line(name, MAX_NAME));
     }
 
     fn add(&mut self, name: String) {

@@ -30,12 +30,12 @@ fn line(value: &Value) -> anyhow::Result<String> {
 fn object(file: &str, component: &InspectedComponent) -> anyhow::Result<Value> {
     let read = &component.inspection;
     let imports = component.imports.iter().map(|import| {
-        let access = match import.access {
-            ImportAccess::Granted => "granted",
-            ImportAccess::Denied => "denied",
-            ImportAccess::Missing => "missing",
+        let (access, denied) = match import.access {
+            ImportAccess::Granted => ("granted", None),
+            ImportAccess::Denied(denial) => ("denied", Some(denial)),
+            ImportAccess::Missing => ("missing", None),
         };
-        json!({ "name": import.name, "access": access })
+        json!({ "name": import.name, "access": access, "denied": denied })
     });
     let refusal = component
         .refusal

@@ -1,5 +1,6 @@
 //! What is known of a component, as lines for people.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use crate::commands::inspect::changes;
@@ -10,9 +11,6 @@ use fanlight_telemetry::sanitize::one_line;
 const MAX_LINE: usize = 4 * 1024;
 /// The most imports, and the most exports, that are listed.
 const MAX_LISTED: usize = 200;
-
-/// What is denied, and how it is called.
-const DENIED: [(&str, &str); 2] = [("wasi:filesystem/", "files"), ("wasi:sockets/", "sockets")];
 
 /// All that is known of one component.
 pub(crate) fn of_component(file: &str, component: &InspectedComponent) -> String {
@@ -41,7 +39,7 @@ pub(crate) fn of_component(file: &str, component: &InspectedComponent) -> String
         let size = changes::bytes(native.bytes as u64);
         fact("native code", format!("{size}, by {}", native.compiled_by));
     }
-    let joined = |entries: &std::collections::BTreeSet<String>| {
+    let joined = |entries: &BTreeSet<String>| {
         let entries: Vec<_> = entries.iter().cloned().collect();
         changes::listed(&entries)
     };
@@ -65,7 +63,7 @@ pub(crate) fn of_component(file: &str, component: &InspectedComponent) -> String
         &mut text,
     );
     text.push('\n');
-    verdict("fanlight serve", component, &mut text);
+    verdict(component, &mut text);
     text
 }
 
@@ -82,7 +80,7 @@ pub(crate) fn of_changes(file: &str, new: &InspectedComponent, changes: &Changes
         false => "imports nothing that the old component does not",
     };
     let _ = writeln!(text, "{file} {more}.");
-    verdict("fanlight serve", new, &mut text);
+    verdict(new, &mut text);
     text
 }
 
@@ -91,7 +89,7 @@ fn list_imports(component: &InspectedComponent, text: &mut String) {
     let names = component.imports.iter().map(|import| {
         let access = match import.access {
             ImportAccess::Granted => "",
-            ImportAccess::Denied => " (denied)",
+            ImportAccess::Denied(_) => " (denied)",
             ImportAccess::Missing => " (missing)",
         };
         format!("{}{access}", import.name)
@@ -116,14 +114,25 @@ fn list(names: &[String], unlisted: usize, label: &str, text: &mut String) {
 
 /// What the host makes of imports that do less than they say.
 fn notes(component: &InspectedComponent, text: &mut String) {
-    let has = |prefix: &str| {
-        component
-            .imports
-            .iter()
-            .any(|it| it.name.starts_with(prefix))
-    };
-    let denied = DENIED.iter().filter(|(prefix, _)| has(prefix));
-    let denied: Vec<_> = denied.map(|(_, what)| (*what).to_owned()).collect();
+    let denials: BTreeSet<_> = component
+        .imports
+        .iter()
+        .filter_map(|import| match import.access {
+            ImportAccess::Denied(denial) => Some(denial),
+            _ => None,
+        })
+        .collect();
+    for (flag, what) in denials
+        .iter()
+        .filter_map(|denial| Some((denial.flag?, denial.what)))
+    {
+        let _ = writeln!(
+            text,
+            "Denied without {flag}: {what}. The component starts, and every such call fails."
+        );
+    }
+    let denied = denials.iter().filter(|denial| denial.flag.is_none());
+    let denied: Vec<_> = denied.map(|denial| denial.what.to_owned()).collect();
     if !denied.is_empty() {
         let _ = writeln!(
             text,
@@ -131,12 +140,8 @@ fn notes(component: &InspectedComponent, text: &mut String) {
             changes::listed(&denied)
         );
     }
-    if has("wasi:http/outgoing-handler") {
-        text.push_str(
-            "Denied without --allow-outbound: outgoing HTTP. The flag names what it may call.\n",
-        );
-    }
-    if has("wasi:cli/environment") {
+    let is_environment = |name: &str| name.starts_with("wasi:cli/environment");
+    if component.imports.iter().any(|it| is_environment(&it.name)) {
         text.push_str(
             "wasi:cli/environment holds no variable and no argument. No flag sets any.\n",
         );
@@ -144,15 +149,15 @@ fn notes(component: &InspectedComponent, text: &mut String) {
 }
 
 /// Whether a server would take it.
-fn verdict(server: &str, component: &InspectedComponent, text: &mut String) {
+fn verdict(component: &InspectedComponent, text: &mut String) {
     let _ = match &component.refusal {
         None => writeln!(
             text,
-            "{server} would accept it, as far as can be seen without compiling it."
+            "fanlight serve would accept it, as far as can be seen without compiling it."
         ),
         Some(refusal) => writeln!(
             text,
-            "{server} would refuse it ({}): {}",
+            "fanlight serve would refuse it ({}): {}",
             refusal.error_type(),
             one_line(refusal.reason(), MAX_LINE)
         ),
