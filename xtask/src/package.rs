@@ -27,6 +27,10 @@ const PACKAGES: [(&str, &str); 5] = [
 /// What each package has to hold beside its code.
 const REQUIRED: [&str; 3] = ["README.md", "LICENSE-MIT", "LICENSE-APACHE"];
 
+/// The features that .ci/run runs the lints with: with them, and all targets, every
+/// dependency is compiled already.
+const LINTED_FEATURES: &str = "fanlight-server/benchmarks,fanlight-instructions/benchmarks";
+
 /// How packages are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Check {
@@ -71,7 +75,8 @@ pub(crate) fn run(check: Check) -> anyhow::Result<()> {
     patch(&copy.join("Cargo.toml"))?;
     let mut check = cargo::cargo();
     check
-        .args(["check", "--workspace", "--offline"])
+        .args(["check", "--workspace", "--all-targets", "--offline"])
+        .args(["--features", LINTED_FEATURES])
         .current_dir(&copy)
         .env("CARGO_TARGET_DIR", &target_directory);
     cargo::run(&mut check)?;

@@ -92,10 +92,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         fs::copy(cargo::workspace().join(document), folder.join(document))?;
     }
     generated(&program, &folder)?;
+    let work = tempfile::tempdir_in(&releases).context("cannot make a directory to work in")?;
     let licenses = folder.join("THIRD-PARTY-LICENSES.txt");
-    third_party_licenses(&target, &releases, &licenses)?;
+    third_party_licenses(&target, work.path(), &licenses)?;
     let sbom = folder.join("fanlight.cdx.json");
-    bill_of_materials(&target, seconds, &releases, &sbom)?;
+    bill_of_materials(&target, seconds, work.path(), &sbom)?;
 
     let archive = releases.join(format!("{name}.tar.gz"));
     archive::pack(&folder, &archive, seconds)?;
@@ -161,9 +162,11 @@ fn about_config(denied: &str, target: &str) -> anyhow::Result<String> {
         _ => None,
     });
     let allowed: String = allowed.collect();
+    // Licences stand at the top of a crate; to compare its code with theirs takes long.
     Ok(format!(
-        "accepted = [\n{allowed}]\ntargets = [{target:?}]\nignore-build-dependencies = true\n\
-         ignore-dev-dependencies = true\n\n[private]\nignore = true\n"
+        "accepted = [\n{allowed}]\ntargets = [{target:?}]\nmax-depth = 1\n\
+         ignore-build-dependencies = true\nignore-dev-dependencies = true\n\n\
+         [private]\nignore = true\n"
     ))
 }
 
@@ -187,7 +190,6 @@ fn bill_of_materials(target: &str, seconds: u64, work: &Path, to: &Path) -> anyh
     let list = fs::read_to_string(copy.join(SBOM)).context("cargo-cyclonedx wrote no list")?;
     let place = format!("path+file://{}", copy.display());
     fs::write(to, list.replace(&place, "path+file://"))?;
-    fs::remove_dir_all(&copy)?;
     Ok(())
 }
 

@@ -31,11 +31,16 @@ impl Tool {
             args,
         } = self;
         let program = cache::program(name)?;
-        let said = Command::new(&program).arg("--version").output();
-        let is_current = said.is_ok_and(|output| {
-            let said = String::from_utf8_lossy(&output.stdout);
-            // Some add when they were built.
-            said.split_whitespace().nth(1) == Some(version)
+        // Some commands of cargo take their own name first, as cargo gives it to them.
+        let as_command = name.strip_prefix("cargo-");
+        let is_current = [None, as_command].iter().any(|first| {
+            let mut asked = Command::new(&program);
+            let said = asked.args(*first).arg("--version").output();
+            said.is_ok_and(|output| {
+                let said = String::from_utf8_lossy(&output.stdout);
+                // Some add when they were built.
+                said.split_whitespace().nth(1) == Some(version)
+            })
         });
         if !is_current {
             eprintln!("xtask: installing {package} {version}: once");

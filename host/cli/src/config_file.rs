@@ -213,7 +213,7 @@ fn entry(
     })
 }
 
-/// What to say of a key that there is not.
+/// The message about a key that is not known.
 fn unknown(key: &str, value: &DeValue<'_>, command: &Command) -> String {
     if key == "admin-token" {
         return "the token itself is no key: name a file that holds it by `admin-token-file`"

@@ -65,7 +65,33 @@ impl ManArgs {
 /// Writes a page for the program, and one for each command.
 fn pages(folder: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(folder)?;
-    clap_mangen::generate_to(Cli::command().disable_help_subcommand(true), folder)
+    let command = Cli::command().disable_help_subcommand(true);
+    let name = command.get_name().to_owned();
+    let names = command
+        .get_subcommands()
+        .map(|it| format!("{name}-{}.1", it.get_name()));
+    let names: Vec<_> = names.chain([format!("{name}.1")]).collect();
+    clap_mangen::generate_to(command, folder)?;
+    for name in names {
+        let path = folder.join(name);
+        let page = std::fs::read_to_string(&path)?;
+        std::fs::write(&path, with_tables(&page))?;
+    }
+    Ok(())
+}
+
+/// Keeps the lines of the text below the flags as they are: there are tables in it.
+fn with_tables(page: &str) -> String {
+    const EXTRA: &str = "\n.SH EXTRA\n";
+    let Some((before, text)) = page.split_once(EXTRA) else {
+        return page.to_owned();
+    };
+    let end = text.find("\n.SH ").map_or(text.len(), |at| at + 1);
+    let (text, after) = text.split_at(end);
+    format!(
+        "{before}\n.SH NOTES\n.nf\n{}\n.fi\n{after}",
+        text.trim_end()
+    )
 }
 
 fn done(written: anyhow::Result<()>) -> ExitCode {
@@ -136,6 +162,7 @@ mod tests {
             assert_eq!(outcome, (true, String::new()), "{file}");
         }
         let serve = std::fs::read_to_string(folder.join("fanlight-serve.1")).unwrap();
+        assert!(serve.contains("\n.SH NOTES\n.nf\n"), "{serve}");
         for words in ["Exit codes", "FANLIGHT_MAX_INSTANCES", "fanlight.toml"] {
             assert!(serve.contains(words), "{words}");
         }
