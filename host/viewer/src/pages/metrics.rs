@@ -108,7 +108,8 @@ fn cards(metrics: &MetricsStatus, intervals: &[Interval], context: &Context<'_>)
         last.map_or("–".to_owned(), |it| format!("{:.1}", value(it)))
     };
     html! {
-        (card("Requests", &rate(|it| it.requests), "/s", &format!("{} in all", format::count(metrics.requests)),
+        (card("Requests", &rate(|it| it.requests), "/s",
+            &format!("{} in all, {} now", format::count(metrics.requests), format::count(metrics.active)),
             line("Requests", |it| Some(it.requests))))
         (card("Errors", &rate(|it| it.errors), "/s", &format!("{} in all", format::count(metrics.errors)),
             line("Errors", |it| Some(it.errors))))
@@ -119,8 +120,7 @@ fn cards(metrics: &MetricsStatus, intervals: &[Interval], context: &Context<'_>)
         (card("99th percentile", &duration(recent.and_then(|it| it.p99)), "", "of the durations",
             line("99th percentile", |it| it.p99)))
         (card("Instances", &format::count(metrics.instances), "",
-            &format!("of {}; {} in flight, {} waiting", format::count(metrics.max_instances),
-                format::count(metrics.active), format::count(metrics.waiting)),
+            &format!("of {}, {} waiting", format::count(metrics.max_instances), format::count(metrics.waiting)),
             line("Instances", |it| it.instances)))
         @if metrics.resident_bytes > 0 {
             (card("Memory", &format::bytes(metrics.resident_bytes), "", "of the host's process",

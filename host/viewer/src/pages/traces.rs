@@ -212,7 +212,7 @@ fn row(trace: &Arc<Trace>) -> Markup {
     html! {
         tr id=(format!("t-{:032x}", trace.id)) data-row
             .failed[trace.is_failed] .slow[trace.is_slow] {
-            td.status { (status(trace, &summary)) }
+            td.status { (status(trace, summary)) }
             td.method { (summary.method) }
             td.route {
                 a href=(link) { (summary.target()) }
