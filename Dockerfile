@@ -31,6 +31,7 @@ COPY --from=manifests /fanlight .
 # The server is built as `cargo xtask dist --without-profile` does.
 FROM workspace AS host
 COPY wit wit
+COPY guest/sdk guest/sdk
 COPY host host
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/fanlight/target,id=fanlight-host \

@@ -1,6 +1,6 @@
 //! The project's own commands: `cargo xtask run | test | bench | pieces |
 //! instructions | dist | profile | soak | fuzz | wings | deny | guests |
-//! jaeger | otelcol | reference | prose`.
+//! jaeger | otelcol | package | reference | prose`.
 //!
 //! Each is what plain cargo does, in the right order; nothing here is needed to
 //! build Fanlight.
@@ -17,6 +17,7 @@ mod go;
 mod instructions;
 mod jaeger;
 mod otelcol;
+mod package;
 mod pieces;
 mod prose;
 mod reference;
@@ -142,6 +143,8 @@ enum Command {
     /// Builds the OpenTelemetry Collector once, outside the checkout, and prints
     /// where
     Otelcol,
+    /// Packages what can be published, and builds each package by itself
+    Package,
     /// Writes docs/reference/cli.md from the help texts of the command line
     Reference,
     /// Finds words in documentation that plain technical English does without
@@ -182,6 +185,7 @@ fn main() -> ExitCode {
         Command::Otelcol => OTELCOL.require().map(|path| {
             println!("{}", path.display());
         }),
+        Command::Package => package::run(),
         Command::Reference => reference::run(),
         Command::Prose => prose::run(),
     };
