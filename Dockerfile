@@ -35,7 +35,7 @@ COPY guest/sdk guest/sdk
 COPY host host
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/fanlight/target,id=fanlight-host \
-    find host wit -type f -exec touch {} + \
+    find guest host wit -type f -exec touch {} + \
     && cargo build --locked --profile dist --package fanlight \
     && cp target/dist/fanlight /usr/local/bin/
 

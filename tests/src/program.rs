@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::io::PipeReader;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -77,6 +77,13 @@ impl Program {
         self
     }
 
+    /// Has it run in this folder.
+    #[must_use]
+    pub fn folder(mut self, folder: &Path) -> Self {
+        self.command.current_dir(folder);
+        self
+    }
+
     /// Has it run with so many open files at most, which it cannot raise.
     #[must_use]
     pub fn open_files(self, limit: u32) -> Self {
@@ -120,7 +127,12 @@ impl Program {
     }
 
     /// Starts it, and waits until it says where it serves.
-    pub async fn serve(mut self) -> ServingProgram {
+    pub async fn serve(self) -> ServingProgram {
+        self.start().served().await
+    }
+
+    /// Starts it; [`ServingProgram::served`] waits until it serves.
+    pub fn start(mut self) -> ServingProgram {
         let mut child = self.command.spawn().expect("it starts");
         let is_heard = Arc::new(AtomicBool::new(true));
         let stderr = child.stderr.take().expect("it is piped");
@@ -137,7 +149,7 @@ impl Program {
             }
             None => Arc::default(),
         };
-        let mut program = ServingProgram {
+        ServingProgram {
             child,
             said,
             written,
@@ -145,20 +157,9 @@ impl Program {
             _unread: self.unread,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             admin: None,
-        };
-        program.address = eventually("the line that says where it serves", || {
-            program
-                .address_after("serving at http://")
-                .or_else(|| program.address_after("serving at https://"))
-        })
-        .await;
-        eventually("the lines about telemetry", || {
-            program.said().contains("logs: ").then_some(())
-        })
-        .await;
-        program.admin = program.address_after("admin: http://");
-        is_heard.store(!self.is_unheard, Ordering::Relaxed);
-        program
+            is_heard,
+            is_unheard: self.is_unheard,
+        }
     }
 }
 
@@ -174,9 +175,28 @@ pub struct ServingProgram {
     pub address: SocketAddr,
     /// Where its admin port is.
     pub admin: Option<SocketAddr>,
+    /// Whether its standard error is read.
+    is_heard: Arc<AtomicBool>,
+    is_unheard: bool,
 }
 
 impl ServingProgram {
+    /// Waits until it says where it serves.
+    pub async fn served(mut self) -> Self {
+        self.address = eventually("the line that says where it serves", || {
+            self.address_after("serving at http://")
+                .or_else(|| self.address_after("serving at https://"))
+        })
+        .await;
+        eventually("the lines about telemetry", || {
+            self.said().contains("logs: ").then_some(())
+        })
+        .await;
+        self.admin = self.address_after("admin: http://");
+        self.is_heard.store(!self.is_unheard, Ordering::Relaxed);
+        self
+    }
+
     /// A GET of `target`.
     pub fn get(&self, target: &str) -> Ask {
         Ask::get(self.address, target)

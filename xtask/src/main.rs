@@ -1,6 +1,6 @@
 //! The project's own commands: `cargo xtask run | test | bench | pieces |
 //! instructions | dist | profile | soak | fuzz | wings | deny | guests |
-//! jaeger | otelcol | package | reference | prose`.
+//! jaeger | otelcol | package | templates | reference | prose`.
 //!
 //! Each is what plain cargo does, in the right order; nothing here is needed to
 //! build Fanlight.
@@ -22,6 +22,7 @@ mod pieces;
 mod prose;
 mod reference;
 mod run;
+mod templates;
 mod test;
 mod tool;
 mod wasm;
@@ -145,6 +146,11 @@ enum Command {
     Otelcol,
     /// Packages what can be published, and builds each package by itself
     Package,
+    /// Tries what `fanlight new` makes in languages other than Rust, with their own tools
+    ///
+    /// What they install is kept in ~/.cache/fanlight/templates. A language whose tools are
+    /// missing is skipped, and demanded where the variable CI is set.
+    Templates,
     /// Writes docs/reference/cli.md from the help texts of the command line
     Reference,
     /// Finds words in documentation that plain technical English does without
@@ -186,6 +192,7 @@ fn main() -> ExitCode {
             println!("{}", path.display());
         }),
         Command::Package => package::run(),
+        Command::Templates => templates::run(),
         Command::Reference => reference::run(),
         Command::Prose => prose::run(),
     };

@@ -8,6 +8,9 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::commands::client::{ClientArgs, SwapArgs};
+use crate::commands::componentize::ComponentizeArgs;
+use crate::commands::dev::DevArgs;
+use crate::commands::new::NewArgs;
 use crate::commands::serve::ServeArgs;
 use crate::variables;
 
@@ -34,6 +37,12 @@ enum Command {
     Rollback(ClientArgs),
     /// Asks a running server whether it is ready; exit code 0 says yes
     Health(ClientArgs),
+    /// Makes a project: a component that builds, with a test
+    New(NewArgs),
+    /// Builds a project and serves it, and swaps in what each save builds
+    Dev(Box<DevArgs>),
+    /// Makes a component of a module that a compiler built for wasip1, such as Go's
+    Componentize(ComponentizeArgs),
 }
 
 impl Cli {
@@ -85,6 +94,9 @@ impl Cli {
             Command::Swap(args) => runtime.block_on(args.run()),
             Command::Rollback(args) => runtime.block_on(args.roll_back()),
             Command::Health(args) => runtime.block_on(args.health()),
+            Command::New(args) => args.run(),
+            Command::Componentize(args) => args.run(),
+            Command::Dev(args) => runtime.block_on(args.run(&log)),
         };
         // All that has to end has ended; a thread that reads a file, say from a
         // share that hangs, is not waited for.

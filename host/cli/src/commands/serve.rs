@@ -1,7 +1,7 @@
 //! `fanlight serve`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,6 +19,7 @@ use crate::args::viewer::{self, ViewerArgs};
 use crate::cli::boolean;
 use crate::cli::failed;
 use crate::cli::{BAD_USE, FAILED};
+use crate::commands::dev::Builder;
 use crate::help;
 use crate::signals::{Hangups, Signals, ignore_others};
 use crate::stderr;
@@ -101,6 +102,9 @@ pub(crate) struct ServeArgs {
     server: ServerArgs,
     #[command(flatten)]
     guests: GuestArgs,
+    /// What builds the component anew while it is served.
+    #[arg(skip)]
+    builder: Option<Builder>,
 }
 
 /// What the admin port is made of.
@@ -112,7 +116,19 @@ struct AdminPort {
 }
 
 impl ServeArgs {
-    pub(crate) async fn run(self, log: &HostLog) -> ExitCode {
+    /// The operand.
+    pub(crate) fn component(&self) -> &Path {
+        &self.component
+    }
+
+    /// Serves `component` and what `builder` makes of it.
+    pub(crate) fn develop(&mut self, component: PathBuf, builder: Builder) {
+        self.component = component;
+        self.swaps.watch_component();
+        self.builder = Some(builder);
+    }
+
+    pub(crate) async fn run(mut self, log: &HostLog) -> ExitCode {
         if let Err(error) = ignore_others() {
             return failed(&error.into(), FAILED);
         }
@@ -190,7 +206,7 @@ impl ServeArgs {
     }
 
     async fn serve(
-        &self,
+        &mut self,
         slot: Arc<ComponentSlot>,
         telemetry: &Telemetry,
         requests: RequestLimits,
@@ -268,8 +284,10 @@ impl ServeArgs {
         };
         let watch = watch.map(|Watched { path, served }| {
             tracing::info!("watching {}", path.display());
-            Watch::start(path, served, reloader)
+            Watch::start(path, served, Arc::clone(&reloader))
         });
+        let builder = self.builder.take();
+        let building = builder.map(|it| it.start(&self.component, reloader));
         server
             .serve(listener, async move {
                 let name = signals.next().await;
@@ -277,6 +295,9 @@ impl ServeArgs {
                 tracing::info!("{name}: draining; a second signal ends at once");
                 // A component that is swapped in from now on would serve no request.
                 drop(watch);
+                if let Some(building) = building {
+                    building.stop().await;
+                }
                 tokio::spawn(async move {
                     signals.insists(first).await;
                     tracing::warn!("a second signal: ended without draining");

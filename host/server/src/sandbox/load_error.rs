@@ -123,6 +123,14 @@ pub enum LoadError {
         /// What came instead.
         why: String,
     },
+    /// There is no new component, since its build failed.
+    #[error("{failure}")]
+    Build {
+        /// What failed, in one line.
+        failure: String,
+        /// The last lines that the build printed.
+        output: String,
+    },
 }
 
 impl LoadError {
@@ -146,13 +154,15 @@ impl LoadError {
             Self::TooManyParts { .. } => "too_many_parts",
             Self::Instantiate(_) => "instantiate",
             Self::Probe { .. } => "probe",
+            Self::Build { .. } => "build",
         }
     }
 
-    /// The reason with its sources, in one line.
+    /// The reason with its sources, in one line; that of a build has its output below.
     pub fn reason(&self) -> String {
         match self {
             Self::Read { source, .. } => format!("{self}: {source}"),
+            Self::Build { output, .. } => format!("{self}\n{output}"),
             _ => self.to_string(),
         }
     }
