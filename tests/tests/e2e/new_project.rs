@@ -170,12 +170,16 @@ async fn a_save_is_built_and_swapped_in_and_a_broken_one_leaves_the_old_componen
     let admin = program.admin.unwrap();
     eventually_async("the error in the viewer", async || {
         let page = Ask::get(admin, "/ui/component").send().await.body;
+        let page = String::from_utf8_lossy(&page);
         page.contains("cannot find value `nobody`").then_some(())
     })
     .await;
-    let said = program.said();
-    assert!(said.contains("cannot find value `nobody`"), "{said}");
-    assert!(said.contains("not swapped: `cargo build"), "{said}");
+    eventually("the error in the terminal", || {
+        let said = program.said();
+        let has = |text: &str| said.contains(text);
+        (has("cannot find value `nobody`") && has("not swapped: `cargo build")).then_some(())
+    })
+    .await;
     greets(&program, "good day, Ada\n").await;
 
     project.edit("\"good day, {nobody}\"", "\"welcome, {name}\"");
@@ -231,4 +235,28 @@ async fn a_folder_without_a_project_is_refused_with_what_to_write() {
         said.contains("[dev]") && said.contains("fanlight new"),
         "{said}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_module_that_is_not_what_its_world_says_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let module = folder.path().join("module.wasm");
+    fs::write(&module, wat::parse_str("(module)").unwrap()).unwrap();
+    let wit = workspace().join("wit");
+    let arguments = [
+        "componentize",
+        "module.wasm",
+        "--output",
+        "made.wasm",
+        "--wit",
+    ];
+    let arguments = arguments.map(Path::new).into_iter().chain([&*wit]);
+    let program = Program::new(arguments).folder(folder.path());
+    let (code, said) = program.output().await;
+    assert_eq!(code, Some(2), "{said}");
+    assert!(
+        said.contains("cannot become a component of the world service"),
+        "{said}"
+    );
+    assert!(!folder.path().join("made.wasm").exists());
 }

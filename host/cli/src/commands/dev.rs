@@ -58,6 +58,7 @@ impl DevArgs {
             component = first_component(&project, &mut sources) => component,
             _ = signals.next() => return ExitCode::SUCCESS,
         };
+        tracing::info!("built {}: loading it", component.display());
         // The server has no handlers of its own yet while it loads the component.
         let early = tokio::spawn(async move {
             signals.next().await;
