@@ -31,10 +31,11 @@ COPY --from=manifests /fanlight .
 # The server is built as `cargo xtask dist --without-profile` does.
 FROM workspace AS host
 COPY wit wit
+COPY guest/sdk guest/sdk
 COPY host host
 RUN --mount=type=cache,target=/usr/local/cargo/registry,id=fanlight-host-registry \
     --mount=type=cache,target=/fanlight/target,id=fanlight-host \
-    find host wit -type f -exec touch {} + \
+    find guest host wit -type f -exec touch {} + \
     && cargo build --locked --profile dist --package fanlight \
     && cp target/dist/fanlight /usr/local/bin/
 

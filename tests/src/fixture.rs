@@ -259,7 +259,7 @@ pub(crate) fn cargo(arguments: &[&str]) {
 }
 
 /// Where cargo put this test: `<target>/<profile>/deps/<test>`.
-pub(crate) fn target_directory() -> PathBuf {
+pub fn target_directory() -> PathBuf {
     let test = std::env::current_exe().expect("this program has a path");
     test.ancestors()
         .nth(3)

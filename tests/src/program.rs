@@ -90,7 +90,7 @@ impl Program {
 
     /// Runs it in this folder.
     #[must_use]
-    pub fn in_folder(mut self, folder: &Path) -> Self {
+    pub fn folder(mut self, folder: &Path) -> Self {
         self.command.current_dir(folder);
         self
     }
@@ -153,29 +153,11 @@ impl Program {
 
     /// Starts it, and waits until it says where it serves.
     pub async fn serve(self) -> ServingProgram {
-        let is_unheard = self.is_unheard;
-        let (mut program, is_heard) = self.started();
-        program.address = eventually("the line that says where it serves", || {
-            program
-                .address_after("serving at http://")
-                .or_else(|| program.address_after("serving at https://"))
-        })
-        .await;
-        eventually("the lines about telemetry", || {
-            program.said().contains("logs: ").then_some(())
-        })
-        .await;
-        program.admin = program.address_after("admin: http://");
-        is_heard.store(!is_unheard, Ordering::Relaxed);
-        program
+        self.start().served().await
     }
 
-    /// Starts it, to be read while it runs.
-    pub fn start(self) -> ServingProgram {
-        self.started().0
-    }
-
-    fn started(mut self) -> (ServingProgram, Arc<AtomicBool>) {
+    /// Starts it; [`ServingProgram::served`] waits until it serves.
+    pub fn start(mut self) -> ServingProgram {
         let mut child = self.command.spawn().expect("it starts");
         let is_heard = Arc::new(AtomicBool::new(true));
         let (said, stderr) = match self.is_on_a_terminal {
@@ -200,7 +182,7 @@ impl Program {
             }
             None => Arc::default(),
         };
-        let program = ServingProgram {
+        ServingProgram {
             child,
             said,
             written,
@@ -208,8 +190,9 @@ impl Program {
             _unread: self.unread,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             admin: None,
-        };
-        (program, is_heard)
+            is_heard,
+            is_unheard: self.is_unheard,
+        }
     }
 }
 
@@ -225,9 +208,28 @@ pub struct ServingProgram {
     pub address: SocketAddr,
     /// Where its admin port is.
     pub admin: Option<SocketAddr>,
+    /// Whether its standard error is read.
+    is_heard: Arc<AtomicBool>,
+    is_unheard: bool,
 }
 
 impl ServingProgram {
+    /// Waits until it says where it serves.
+    pub async fn served(mut self) -> Self {
+        self.address = eventually("the line that says where it serves", || {
+            self.address_after("serving at http://")
+                .or_else(|| self.address_after("serving at https://"))
+        })
+        .await;
+        eventually("the lines about telemetry", || {
+            self.said().contains("logs: ").then_some(())
+        })
+        .await;
+        self.admin = self.address_after("admin: http://");
+        self.is_heard.store(!self.is_unheard, Ordering::Relaxed);
+        self
+    }
+
     /// A GET of `target`.
     pub fn get(&self, target: &str) -> Ask {
         Ask::get(self.address, target)

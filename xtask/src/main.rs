@@ -1,6 +1,6 @@
 //! The project's own commands: `cargo xtask run | test | bench | pieces |
 //! instructions | dist | package | release | profile | soak | fuzz | wings | deny | guests |
-//! jaeger | otelcol | reference | prose`.
+//! jaeger | otelcol | templates | reference | prose`.
 //!
 //! Each is what plain cargo does, in the right order; nothing here is needed to
 //! build Fanlight.
@@ -23,6 +23,7 @@ mod prose;
 mod reference;
 mod release;
 mod run;
+mod templates;
 mod test;
 mod tool;
 mod wasm;
@@ -155,6 +156,11 @@ enum Command {
     /// Builds the OpenTelemetry Collector once, outside the checkout, and prints
     /// where
     Otelcol,
+    /// Tries what `fanlight new` makes in languages other than Rust, with their own tools
+    ///
+    /// What they install is kept in ~/.cache/fanlight/templates. A language whose tools are
+    /// missing is skipped, and demanded where the variable CI is set.
+    Templates,
     /// Writes docs/reference/cli.md from the help texts of the command line
     Reference,
     /// Finds words in documentation that plain technical English does without
@@ -200,6 +206,7 @@ fn main() -> ExitCode {
         Command::Otelcol => OTELCOL.require().map(|path| {
             println!("{}", path.display());
         }),
+        Command::Templates => templates::run(),
         Command::Reference => reference::run(),
         Command::Prose => prose::run(),
     };

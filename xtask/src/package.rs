@@ -5,6 +5,8 @@
 //! are the workspace's own and what they depend on is compiled already. `cargo package`
 //! by itself builds each from nothing, which takes half an hour.
 
+mod sdk;
+
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -45,6 +47,7 @@ pub(crate) enum Check {
 /// # Errors
 /// When a package cannot be made, lacks a file, or does not compile.
 pub(crate) fn run(check: Check) -> anyhow::Result<()> {
+    sdk::run()?;
     let mut package = cargo::cargo();
     package.args(["package", "--locked", "--allow-dirty"]);
     if check == Check::Quick {

@@ -93,12 +93,16 @@ fn read(path: &Path) -> anyhow::Result<String> {
     fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// Adds the file, or the files below the folder, that hold prose.
+/// Adds the file, or the files below the folder, that hold prose. A link's text is checked
+/// where it lies.
 fn collect(path: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
     let cannot = || format!("cannot read {}", path.display());
     if path.is_dir() {
         for entry in fs::read_dir(path).with_context(cannot)? {
-            collect(&entry.with_context(cannot)?.path(), files)?;
+            let entry = entry.with_context(cannot)?;
+            if !entry.file_type().with_context(cannot)?.is_symlink() {
+                collect(&entry.path(), files)?;
+            }
         }
     } else if ["md", "wit", "rs"].iter().any(|it| has_extension(path, it)) {
         files.push(path.to_owned());

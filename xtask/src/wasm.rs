@@ -7,7 +7,8 @@ use anyhow::{Context, bail};
 
 use crate::{cargo, dist};
 
-const TARGET: &str = "wasm32-wasip2";
+/// What components are built for.
+pub(crate) const TARGET: &str = "wasm32-wasip2";
 const DEMO: &str = "fanlight-demo";
 const FAULTS: &str = "example-faults";
 const EXAMPLES: &str = "example-*";
@@ -61,7 +62,10 @@ fn build(profile: &str, packages: &[&str]) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 /// Makes sure that the compiler can build for the target.
-fn add_target() -> anyhow::Result<()> {
+///
+/// # Errors
+/// When the target cannot be had.
+pub(crate) fn add_target() -> anyhow::Result<()> {
     let libraries = Command::new("rustc")
         .args(["--print", "target-libdir", "--target", TARGET])
         .current_dir(cargo::workspace())

@@ -15,7 +15,7 @@
 )]
 
 wit_bindgen::generate!({
-    path: "../../wit",
+    path: "wit",
     world: "fanlight:telemetry/service",
     ownership: Borrowing { duplicate_if_necessary: false },
     generate_all,

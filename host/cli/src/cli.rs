@@ -9,9 +9,12 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::commands::client::{ClientArgs, HealthArgs, SwapArgs};
 use crate::commands::compile::CompileArgs;
+use crate::commands::componentize::ComponentizeArgs;
+use crate::commands::dev::DevArgs;
 use crate::commands::generate::{CompletionsArgs, ManArgs};
 use crate::commands::inspect::InspectArgs;
 use crate::commands::logs::LogsArgs;
+use crate::commands::new::NewArgs;
 use crate::commands::serve::ServeArgs;
 use crate::commands::trace::TraceArgs;
 use crate::commands::traces::TracesArgs;
@@ -56,6 +59,12 @@ enum Command {
     Inspect(InspectArgs),
     /// Asks a running server whether it is ready; exit code 0 says yes
     Health(HealthArgs),
+    /// Makes a project: a component that builds, with a test
+    New(NewArgs),
+    /// Builds a project and serves it, and swaps in what each save builds
+    Dev(Box<DevArgs>),
+    /// Makes a component of a module that a compiler built for wasip1, such as Go's
+    Componentize(ComponentizeArgs),
     /// Prints a script that completes commands and flags in a shell
     Completions(CompletionsArgs),
     /// Writes manual pages
@@ -67,6 +76,7 @@ impl Command {
     fn log_format(&self) -> LogFormat {
         match self {
             Self::Serve(args) => args.log_format(),
+            Self::Dev(args) => args.log_format(),
             _ => LogFormat::default(),
         }
     }
@@ -137,6 +147,9 @@ impl Cli {
             Command::Compile(args) => args.run(),
             Command::Inspect(args) => args.run(),
             Command::Health(args) => runtime.block_on(args.run()),
+            Command::New(args) => args.run(),
+            Command::Dev(args) => runtime.block_on(args.run(&log)),
+            Command::Componentize(args) => args.run(),
             Command::Completions(args) => args.run(),
             Command::Man(args) => args.run(),
         };

@@ -2,9 +2,12 @@
 
 pub(crate) mod client;
 pub(crate) mod compile;
+pub(crate) mod componentize;
+pub(crate) mod dev;
 pub(crate) mod generate;
 pub(crate) mod inspect;
 pub(crate) mod logs;
+pub(crate) mod new;
 pub(crate) mod serve;
 pub(crate) mod trace;
 pub(crate) mod traces;

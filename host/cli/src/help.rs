@@ -150,3 +150,51 @@ Exit codes:
   0  done: OUT is written
   1  OUT cannot be written
   2  bad use: a flag, a FANLIGHT_ variable, a component that cannot be served";
+/// Below the flags of `fanlight new`.
+pub(crate) const NEW: &str = "\
+Examples:
+  fanlight new my-service
+  fanlight new my-service --lang js
+
+Exit codes:
+  0  the project is made
+  1  a file cannot be written
+  2  bad use: a flag, a name that is not allowed, a folder that exists already";
+
+/// Below the flags of `fanlight dev`.
+pub(crate) const DEV: &str = "\
+Examples:
+  fanlight dev
+  fanlight dev my-service --listen 127.0.0.1:8080
+
+The project:
+  A folder with Cargo.toml is built by cargo, one with package.json by `npm run build`.
+  Its fanlight.toml may say otherwise, and has to say where another tool than cargo puts
+  the component:
+
+    [dev]
+    build = \"npm run build\"
+    component = \"my-service.wasm\"
+
+  It is built again when a source changes: a file that .gitignore does not name. Never
+  sources are .git, .venv, __pycache__, dist, node_modules, target and *.wasm. A build
+  that fails is seen here and in the viewer, and the old component goes on.
+
+  All flags, variables and signals of `fanlight serve` apply; COMPONENT and --watch are
+  those that the build makes.
+
+Exit codes:
+  0  ended by SIGTERM or SIGINT
+  1  it failed while running, such as a port in use
+  2  bad use: a flag, a variable, a folder that does not say how it is built";
+
+/// Below the flags of `fanlight componentize`.
+pub(crate) const COMPONENTIZE: &str = "\
+Example:
+  GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -o module.wasm .
+  fanlight componentize module.wasm --output my-service.wasm
+
+Exit codes:
+  0  the component is made
+  1  the file cannot be written
+  2  bad use: a flag, a file that cannot be read, a module that is not what the world says";

@@ -30,17 +30,14 @@ async fn the_file_in_the_working_directory_is_read_and_its_dev_table_is_left_alo
         &folder.path().join("fanlight.toml"),
         "capture-request-header = ['x-one', 'x-two']\n[dev]\nbuild = 'make'",
     );
-    let program = Program::new(["serve"]).in_folder(folder.path());
+    let program = Program::new(["serve"]).folder(folder.path());
     let program = program.serve().await;
     assert_eq!(program.get("/hello").send().await.status, 200);
     let said = program.said();
     assert!(said.contains("configuration: fanlight.toml"), "{said}");
     // Without the file there is nothing to serve.
     let empty = tempfile::tempdir().unwrap();
-    let (code, said) = Program::new(["serve"])
-        .in_folder(empty.path())
-        .output()
-        .await;
+    let (code, said) = Program::new(["serve"]).folder(empty.path()).output().await;
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("<COMPONENT>"), "{said}");
 }
@@ -101,7 +98,7 @@ async fn a_wrong_file_is_refused_with_its_name_the_line_and_what_was_expected() 
         ("tls-cert = 'tls.crt'", ["--tls-cert needs --tls-key", ""]),
     ] {
         write(&folder.path().join("fanlight.toml"), lines);
-        let program = Program::new(["serve"]).in_folder(folder.path());
+        let program = Program::new(["serve"]).folder(folder.path());
         let (code, said) = program.output().await;
         assert_eq!(code, Some(2), "{lines}: {said}");
         assert!(said.starts_with("error: "), "{said}");
@@ -111,7 +108,7 @@ async fn a_wrong_file_is_refused_with_its_name_the_line_and_what_was_expected() 
         let is_of_file = said.contains("fanlight.toml") || said.contains("--tls-cert");
         assert!(is_of_file, "{said}");
     }
-    let program = Program::new(["serve", "--config", "absent.toml"]).in_folder(folder.path());
+    let program = Program::new(["serve", "--config", "absent.toml"]).folder(folder.path());
     let (code, said) = program.output().await;
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("cannot read absent.toml"), "{said}");

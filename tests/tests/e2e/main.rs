@@ -53,6 +53,7 @@ mod isolation_pressure;
 mod load_refusals;
 mod many_clients;
 mod names;
+mod new_project;
 mod nothing_lost;
 mod odd_responses;
 mod opentelemetry_api;

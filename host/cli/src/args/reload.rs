@@ -75,6 +75,11 @@ pub(crate) struct Watched {
 }
 
 impl SwapArgs {
+    /// Watches the component, whatever the flag says.
+    pub(crate) fn watch_component(&mut self) {
+        self.watch = Some(WatchTarget::Component);
+    }
+
     /// What is to be watched, as it is before the component is read.
     pub(crate) fn watched(&self, component: &Path) -> Option<Watched> {
         match self.watch.as_ref()? {

@@ -4,7 +4,7 @@ pub(crate) mod request_log;
 mod start_lines;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
@@ -25,6 +25,7 @@ use crate::args::viewer::{self, ViewerArgs};
 use crate::cli::boolean;
 use crate::cli::failed;
 use crate::cli::{BAD_USE, FAILED};
+use crate::commands::dev::Builder;
 use crate::commands::serve::request_log::RequestLog;
 use crate::help;
 use crate::log::LogFormat;
@@ -116,6 +117,9 @@ pub(crate) struct ServeArgs {
     server: ServerArgs,
     #[command(flatten)]
     guests: GuestArgs,
+    /// What builds the component anew while it is served.
+    #[arg(skip)]
+    builder: Option<Builder>,
 }
 
 /// What the admin port is made of.
@@ -127,6 +131,18 @@ struct AdminPort {
 }
 
 impl ServeArgs {
+    /// The operand.
+    pub(crate) fn component(&self) -> &Path {
+        &self.component
+    }
+
+    /// Serves `component` and what `builder` makes of it.
+    pub(crate) fn develop(&mut self, component: PathBuf, builder: Builder) {
+        self.component = component;
+        self.swaps.watch_component();
+        self.builder = Some(builder);
+    }
+
     pub(crate) async fn run(mut self, log: &HostLog) -> ExitCode {
         if let Err(error) = ignore_others() {
             return failed(&error.into(), FAILED);
@@ -207,7 +223,7 @@ impl ServeArgs {
     }
 
     async fn serve(
-        &self,
+        &mut self,
         slot: Arc<ComponentSlot>,
         telemetry: &Telemetry,
         requests: RequestLimits,
@@ -295,8 +311,10 @@ impl ServeArgs {
         };
         let watch = watch.map(|Watched { path, served }| {
             tracing::info!("watching {}", path.display());
-            Watch::start(path, served, reloader)
+            Watch::start(path, served, Arc::clone(&reloader))
         });
+        let builder = self.builder.take();
+        let building = builder.map(|it| it.start(&self.component, reloader));
         server
             .serve(listener, async move {
                 let name = signals.next().await;
@@ -304,6 +322,9 @@ impl ServeArgs {
                 tracing::info!("{name}: draining; a second signal ends at once");
                 // A component that is swapped in from now on would serve no request.
                 drop(watch);
+                if let Some(building) = building {
+                    building.stop().await;
+                }
                 tokio::spawn(async move {
                     signals.insists(first).await;
                     tracing::warn!("a second signal: ended without draining");

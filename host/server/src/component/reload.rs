@@ -5,6 +5,7 @@
 //! store, the last step.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -25,7 +26,7 @@ use crate::component::slot::{ComponentSlot, LoadedComponent, SlotView, Source};
 use crate::component::source::ComponentSource;
 use crate::component::swap_error::SwapError;
 use crate::sandbox::inspection::changes::Changes;
-use crate::sandbox::load_error::text;
+use crate::sandbox::load_error::{LoadError, text};
 use fanlight_telemetry::Telemetry;
 use fanlight_telemetry::trace::tracer::Tracer;
 
@@ -114,6 +115,17 @@ impl Reloader {
     /// loaded. A second time it undoes the first.
     pub(crate) fn roll_back(&self, asked_by: Option<SpanContext>) -> Concluded {
         self.shared.roll_back(asked_by)
+    }
+
+    /// Records that there is nothing new in a component's file, and why: the log, the
+    /// history and a trace have it as they have what was refused. What is served goes on.
+    pub fn refuse(&self, component: PathBuf, reason: LoadError) {
+        let source = Source::File(component);
+        let (name, text) = ("component.swap", source.to_string());
+        let trace = SwapTrace::start(&self.shared.tracer, name, text, None);
+        let refused = Err(SwapError::Refused(reason));
+        self.shared
+            .conclude(ReloadTrigger::Source(source), trace, refused);
     }
 
     pub(crate) fn view(&self) -> (SlotView, Option<Refusal>) {
@@ -359,7 +371,8 @@ impl Shared {
                     otel.span_id = %context.span_id(),
                     source = %asked,
                     serving = serving.version(),
-                    "not swapped: {reason}"
+                    "not swapped: {}",
+                    reason.lines().next().unwrap_or_default(),
                 );
                 trace.end(&Ending {
                     word: error.outcome(),

@@ -144,6 +144,14 @@ pub enum LoadError {
         /// What came instead.
         why: String,
     },
+    /// There is no new component, since its build failed.
+    #[error("{failure}")]
+    Build {
+        /// What failed, in one line.
+        failure: String,
+        /// The last lines that the build printed.
+        output: String,
+    },
 }
 
 impl LoadError {
@@ -170,13 +178,15 @@ impl LoadError {
             Self::CompiledElsewhere { .. } => "compiled_elsewhere",
             Self::CompiledUpload => "compiled_upload",
             Self::Probe { .. } => "probe",
+            Self::Build { .. } => "build",
         }
     }
 
-    /// The reason with its sources, in one line.
+    /// The reason with its sources, in one line; that of a build has its output below.
     pub fn reason(&self) -> String {
         match self {
             Self::Read { source, .. } => format!("{self}: {source}"),
+            Self::Build { output, .. } => format!("{self}\n{output}"),
             _ => self.to_string(),
         }
     }

@@ -35,7 +35,12 @@ fn object(file: &str, component: &InspectedComponent) -> anyhow::Result<Value> {
             ImportAccess::Denied(denial) => ("denied", Some(denial)),
             ImportAccess::Missing => ("missing", None),
         };
-        json!({ "name": import.name, "access": access, "denied": denied })
+        json!({
+            "name": import.name,
+            "access": access,
+            "denied": denied.map(|it| it.what),
+            "granted_by": denied.and_then(|it| it.flag),
+        })
     });
     let refusal = component
         .refusal
