@@ -52,9 +52,12 @@ pub(crate) async fn put(
     };
     let max_bytes = reloader.max_bytes();
     let asked_by = trace_context::extract(request.headers());
-    let policy = match policy(request.uri().query()) {
-        Ok(policy) => policy,
-        Err(refused) => return refused,
+    let Some(policy) = policy(request.uri().query()) else {
+        return responses::problem(
+            StatusCode::BAD_REQUEST,
+            "bad_request",
+            "The query may have deny-new-imports, with the value true or false, and nothing else",
+        );
     };
     if request.body().size_hint().lower() > max_bytes as u64 {
         return too_large(max_bytes);
@@ -87,25 +90,19 @@ pub(crate) async fn put(
     answer(reloader.offer(offer).await, reloader)
 }
 
-/// What the client lets the component import: `deny-new-imports` in the query. An
-/// unknown parameter is refused, since a misspelled one would let through what the
-/// client wants refused.
-fn policy(query: Option<&str>) -> Result<ImportPolicy, Response<Full<Bytes>>> {
+/// What the client lets the component import: `deny-new-imports` in the query. None for
+/// an unknown parameter: a misspelled one would let through what the client wants
+/// refused.
+fn policy(query: Option<&str>) -> Option<ImportPolicy> {
     let mut policy = ImportPolicy::Any;
     for parameter in query.unwrap_or_default().split('&') {
         match parameter {
             "" | "deny-new-imports=false" => {}
             "deny-new-imports" | "deny-new-imports=true" => policy = ImportPolicy::NoneNew,
-            _ => {
-                return Err(responses::problem(
-                    StatusCode::BAD_REQUEST,
-                    "bad_request",
-                    "The query may have deny-new-imports, with the value true or false, and nothing else",
-                ));
-            }
+            _ => return None,
         }
     }
-    Ok(policy)
+    Some(policy)
 }
 
 /// Reads a body into one piece: kept in the chunks that it comes in, it could

@@ -152,7 +152,6 @@ fn split(name: &str) -> (&str, Option<&str>) {
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
 fn is_zero(count: &usize) -> bool {
     *count == 0
 }
