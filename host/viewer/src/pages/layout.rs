@@ -91,7 +91,7 @@ pub(crate) fn layout(
                         }
                     }
                     @if let Some(current) = &component.current {
-                        a.served href="/ui/component" title="The component that is served" {
+                        a #served.served data-live href="/ui/component" title="The component that is served" {
                             span.served-name { (current.version) }
                             span.muted { "#" (current.generation) }
                         }

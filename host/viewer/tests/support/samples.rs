@@ -224,7 +224,7 @@ pub fn traffic_after(others: u64, count: u64, until: u64) -> Vec<Trace> {
             let noise = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
             let (method, route, usual) =
                 ROUTES[usize::try_from(noise >> 61).unwrap_or_default() % ROUTES.len()];
-            let factor = 40 + (noise >> 32) % 160 + if noise % 41 == 0 { 900 } else { 0 };
+            let factor = 40 + (noise >> 32) % 160 + if noise.is_multiple_of(41) { 900 } else { 0 };
             let took = usual * factor / 100;
             let status = match noise % 53 {
                 0 => 500,
@@ -239,7 +239,7 @@ pub fn traffic_after(others: u64, count: u64, until: u64) -> Vec<Trace> {
                 let from = took / 10 + step * took / 7;
                 trace.guest(handle, "step", from, from + took / 8);
             }
-            if noise % 3 == 0 {
+            if noise.is_multiple_of(3) {
                 let severity = if status == 500 { 17 } else { 9 };
                 trace.log(
                     handle,
