@@ -1,9 +1,9 @@
-//! The configuration file of `fanlight serve`. Its keys are the long flags, and its
+//! The configuration file of `fanlight serve` and `fanlight dev`. Its keys are the long flags, and its
 //! values become the flags' defaults: a flag or a variable overrides them, and clap's
 //! own parsers read them.
 
 use std::fmt::Display;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command, Error};
@@ -14,8 +14,12 @@ use crate::cli::without_variables;
 
 /// The file that is read where neither flag nor variable names one, if it exists.
 pub(crate) const DEFAULT_PATH: &str = "fanlight.toml";
-/// The command that reads the file.
+/// The command whose flags are the keys.
 const COMMAND: &str = "serve";
+/// The command that serves as well, in the folder of a project.
+const DEV: &str = "dev";
+/// The operand of both: the component of the one, the folder of the other.
+const OPERAND: &str = "component";
 /// The argument that names the file.
 const CONFIG: &str = "config";
 /// Tables that other commands read.
@@ -54,7 +58,7 @@ pub(crate) fn matches(
     let Some(named) = lenient.as_ref().ok().and_then(named) else {
         return strict(command.clone());
     };
-    match ConfigFile::find(named, command).map_err(Refusal::File)? {
+    match ConfigFile::find(&named, command).map_err(Refusal::File)? {
         Some(file) => {
             file.check(command)?;
             strict(with_values(command.clone(), &file.entries))
@@ -81,12 +85,26 @@ fn is_outside(arg: &Arg) -> bool {
     [CONFIG, "admin_token", "help", "version"].contains(&arg.get_id().as_str())
 }
 
-/// The file that the arguments or the variable name, in the matches of the command that
-/// reads one.
-fn named(matches: &ArgMatches) -> Option<Option<&Path>> {
+/// The file that a command reads.
+enum Named {
+    /// By the arguments or the variable: it has to be there.
+    File(PathBuf),
+    /// By nothing: it is read if it is there.
+    Default(PathBuf),
+}
+
+/// The file that is to be read, in the matches of a command that reads one.
+fn named(matches: &ArgMatches) -> Option<Named> {
     let (name, matches) = matches.subcommand()?;
-    let named = || matches.get_one::<PathBuf>(CONFIG).map(PathBuf::as_path);
-    (name == COMMAND).then(named)
+    if ![COMMAND, DEV].contains(&name) {
+        return None;
+    }
+    let path = |id| matches.get_one::<PathBuf>(id).cloned();
+    Some(match path(CONFIG) {
+        Some(file) => Named::File(file),
+        None if name == DEV => Named::Default(path(OPERAND).unwrap_or_default().join(DEFAULT_PATH)),
+        None => Named::Default(DEFAULT_PATH.into()),
+    })
 }
 
 struct ConfigFile {
@@ -106,10 +124,13 @@ struct Entry {
 
 impl ConfigFile {
     /// Reads the file that is named, or else the default one if it exists.
-    fn find(named: Option<&Path>, command: &Command) -> anyhow::Result<Option<Self>> {
-        let path = named.unwrap_or(Path::new(DEFAULT_PATH));
+    fn find(named: &Named, command: &Command) -> anyhow::Result<Option<Self>> {
+        let (path, may_lack) = match named {
+            Named::File(path) => (path, false),
+            Named::Default(path) => (path, true),
+        };
         let text = match std::fs::read_to_string(path) {
-            Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
+            Err(error) if may_lack && error.kind() == std::io::ErrorKind::NotFound => {
                 return Ok(None);
             }
             read => read.with_context(|| format!("cannot read {}", path.display()))?,
@@ -148,10 +169,15 @@ impl ConfigFile {
 /// Gives the command's arguments these values where neither the command line nor a
 /// variable has one.
 fn with_values(command: Command, entries: &[Entry]) -> Command {
-    command.mut_subcommand(COMMAND, |serve| {
-        serve.mut_args(|arg| {
-            let entry = entries.iter().find(|it| it.id == arg.get_id().as_str());
-            match entry {
+    command.mut_subcommands(|command| {
+        let is_dev = command.get_name() == DEV;
+        if !is_dev && command.get_name() != COMMAND {
+            return command;
+        }
+        command.mut_args(|arg| {
+            let id = arg.get_id().as_str();
+            let entry = entries.iter().find(|it| it.id == id);
+            match entry.filter(|_| !is_dev || id != OPERAND) {
                 Some(entry) => arg.required(false).default_values(&entry.values),
                 None => arg,
             }
@@ -287,6 +313,19 @@ mod tests {
         };
         let matches = matches.map_err(refused)?;
         Ok(matches.subcommand_matches(COMMAND).unwrap().clone())
+    }
+
+    #[test]
+    fn a_project_under_development_is_served_by_the_file_in_its_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "component = 'a.wasm'\nlisten = '127.0.0.1:1'\n[dev]\nbuild = 'make'\n";
+        std::fs::write(folder.path().join(DEFAULT_PATH), text).unwrap();
+        let all: Vec<OsString> = vec!["fanlight".into(), DEV.into(), folder.path().into()];
+        let matches = matches(&command(), &all).unwrap();
+        let dev = matches.subcommand_matches(DEV).unwrap();
+        assert_eq!(raw(dev, "listen"), ["127.0.0.1:1"]);
+        // The operand is the folder, not the file's component.
+        assert_eq!(raw(dev, OPERAND), [folder.path().to_str().unwrap()]);
     }
 
     fn raw(matches: &ArgMatches, id: &str) -> Vec<String> {
