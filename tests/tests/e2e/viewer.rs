@@ -122,10 +122,12 @@ async fn swaps_and_refusals_are_listed_and_told_to_open_pages() {
     let mut events = TcpStream::connect(host.admin).await.unwrap();
     let request = format!("GET /events HTTP/1.1\r\nhost: {}\r\n\r\n", host.admin);
     events.write_all(request.as_bytes()).await.unwrap();
-    assert_eq!(host.get("/").send().await.status, 200);
+    let before = host.get("/").send().await;
     assert_eq!(host.put(version(2)).await.status, 200);
     let after = host.get("/").send().await;
-    spans(&host, &trace_of(&after).trace_id, 1).await;
+    for answer in [before, after] {
+        spans(&host, &trace_of(&answer).trace_id, 1).await;
+    }
     assert!(page(&host, "/").await.contains(">Swapped to "));
     assert_eq!(host.put("no component").await.status, 422);
     let mut heard = String::new();
