@@ -284,7 +284,7 @@ impl FromStr for OutboundRule {
 fn split_port(text: &str) -> Result<(&str, PortRule), NotARule> {
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => match rest.split_once(']') {
-            Some((host, after)) if after.is_empty() => (host, None),
+            Some((host, "")) => (host, None),
             Some((host, after)) => (host, Some(after.strip_prefix(':').ok_or(NotARule::Host)?)),
             None => return Err(NotARule::Host),
         },

@@ -231,7 +231,7 @@ impl ConnectionMonitor {
         // Without such bytes a write that waits answers PINGs or SETTINGS, and these
         // keep no connection open.
         let held = self.held.load(Ordering::Relaxed) > 0;
-        if !is_open && !is_stuck && !(blocked && held) {
+        if !(is_open || is_stuck || blocked && held) {
             if self.is_closing_or_read() {
                 return Verdict::Well(limits.shortest() / LOOKS);
             }
