@@ -132,13 +132,18 @@ pub(crate) fn copy_workspace(to: &Path) -> anyhow::Result<()> {
     let listed = String::from_utf8(listed.stdout).context("a file's name is not UTF-8")?;
     for name in listed.split_terminator('\0') {
         let from = cargo::workspace().join(name);
-        // A folder is one that a link names; a file may have been removed.
-        if !from.is_file() {
+        // It may have been removed.
+        let Ok(kind) = fs::symlink_metadata(&from) else {
             continue;
-        }
+        };
         let to = to.join(name);
         let folder = to.parent().context("a file without a folder")?;
         fs::create_dir_all(folder)?;
+        if kind.is_symlink() {
+            // Relative, as all of them are: it names the copy.
+            std::os::unix::fs::symlink(fs::read_link(&from)?, &to)?;
+            continue;
+        }
         fs::copy(&from, &to).with_context(|| format!("cannot copy {}", from.display()))?;
     }
     Ok(())

@@ -14,7 +14,7 @@ use crate::args::values;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Calls of components")]
 pub(crate) struct OutboundArgs {
-    /// What the component may call over HTTP: an origin such as https://api.example.com,
+    /// What the component may call over HTTP: an origin such as `https://api.example.com`,
     /// a host such as *.example.com or redis.internal:8080, * for any public host, or a
     /// network such as 10.1.0.0/16:8080. Without a port it is 80 and 443; :* is any. A
     /// host leads to public addresses alone unless +loopback, +private or +link-local
