@@ -3,10 +3,17 @@
 //! A call is a future of its guest: it ends with the guest, wherever it stands.
 
 mod body;
+mod bounded_connect;
 mod connector;
 pub(crate) mod failure;
+pub(crate) mod guest_life;
 mod metrics;
 pub(crate) mod repeats;
+mod roots;
+mod running_call;
+
+pub use roots::RootsError;
+pub(crate) use running_call::deny;
 
 use std::fmt;
 use std::future::{Future, ready};
@@ -17,26 +24,27 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::{CaptureConnection, Connected, capture_connection};
+use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
-use crate::config::outbound::{OutboundLimits, OutboundPolicy};
-use crate::error::ErrorCodeError;
-use crate::outbound::body::{CountedBody, ResponseBody};
-use crate::outbound::connector::{ConnectTimes, Connector};
+use crate::config::outbound::{OutboundLimits, OutboundPolicy, host, port};
+use crate::outbound::body::{RequestBody, ResponseBody};
+use crate::outbound::bounded_connect::BoundedConnect;
+use crate::outbound::connector::Connector;
 use crate::outbound::failure::{CallFailure, Denied};
+use crate::outbound::guest_life::GuestLife;
 use crate::outbound::metrics::ClientMetrics;
 use crate::outbound::repeats::Repeats;
+use crate::outbound::running_call::RunningCall;
 use crate::request::authority;
 use crate::request::client_span::ClientSpan;
 use fanlight_telemetry::Telemetry;
@@ -46,6 +54,14 @@ pub(crate) const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
 
 /// How long a connection is kept without a call.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// What is held of a response that its guest does not read.
+const UNREAD_BYTES: u32 = 256 * 1024;
+/// The same of all responses on a connection of HTTP/2: of some hundred, so that those
+/// which are not read leave room to the others.
+const UNREAD_BYTES_IN_ALL: u32 = 64 * 1024 * 1024;
+/// How often a connection of HTTP/2 with calls is asked whether it is alive, and how long
+/// it has for the answer.
+const ALIVE_EVERY: Duration = Duration::from_secs(10);
 
 /// What the engine's call returns: the response, and what drives its connection.
 pub(crate) type Sent = Result<
@@ -60,25 +76,13 @@ pub(crate) type Sent = Result<
 pub struct OutboundClient {
     policy: OutboundPolicy,
     limits: OutboundLimits,
-    client: Client<HttpsConnector<Connector>, CountedBody>,
+    client: Client<BoundedConnect<HttpsConnector<Connector>>, RequestBody>,
+    /// For how many connections are open.
+    connector: Connector,
     places: Arc<Semaphore>,
     metrics: Arc<ClientMetrics>,
     /// This host in `CDN-Loop`.
     id: String,
-}
-
-/// Certificates that cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum RootsError {
-    /// The file cannot be read, or is no PEM.
-    #[error("cannot read certificates")]
-    Read(#[from] rustls::pki_types::pem::Error),
-    /// The file holds no certificate.
-    #[error("the file holds no certificate")]
-    None,
-    /// A certificate is not valid.
-    #[error("a certificate cannot be used")]
-    Invalid(#[from] rustls::Error),
 }
 
 impl OutboundClient {
@@ -92,30 +96,32 @@ impl OutboundClient {
         ca_file: Option<&Path>,
         telemetry: &Telemetry,
     ) -> Result<Self, RootsError> {
-        let connector = Connector::new(
-            policy.clone(),
-            limits.connect_timeout,
-            limits.idle_connections,
-        );
+        let connector = Connector::new(policy.clone(), limits);
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots(ca_file)?)
+            .with_root_certificates(roots::roots(ca_file)?)
             .with_no_client_auth();
-        let connector = HttpsConnectorBuilder::new()
+        let secure = HttpsConnectorBuilder::new()
             .with_tls_config(config)
             .https_or_http()
             .enable_all_versions()
-            .wrap_connector(connector);
+            .wrap_connector(connector.clone());
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
-            .build(connector);
+            .http1_max_buf_size(UNREAD_BYTES as usize)
+            .http2_initial_stream_window_size(UNREAD_BYTES)
+            .http2_initial_connection_window_size(UNREAD_BYTES_IN_ALL)
+            .http2_keep_alive_interval(ALIVE_EVERY)
+            .http2_keep_alive_timeout(ALIVE_EVERY)
+            .build(BoundedConnect::new(secure, limits.connect_timeout));
         Ok(Self {
             policy,
             limits,
             client,
+            connector,
             places: Arc::new(Semaphore::new(limits.calls)),
             metrics: Arc::new(ClientMetrics::new(&telemetry.meter())),
             // The system's random numbers are its keys.
@@ -157,21 +163,21 @@ impl OutboundClient {
         self: Arc<Self>,
         mut request: Request<WasiBody>,
         options: Option<RequestOptions>,
-        came: Vec<HeaderValue>,
-        mut span: ClientSpan,
-        repeats: Arc<Repeats>,
+        caller: Caller,
+        span: ClientSpan,
     ) -> Sent {
-        let begun = Instant::now();
+        let repeats = &caller.repeats;
         let target = repeats.target(&request);
-        self.mark(&came, request.headers_mut());
+        self.mark(&caller.passed, request.headers_mut());
         let sent = Arc::new(AtomicU64::new(0));
-        let request = request.map(|body| CountedBody::new(body, Arc::clone(&sent)));
         let options = self.bounded(options.unwrap_or_default());
-        match self.send(request, &options, &mut span).await {
+        let mut running = RunningCall::begin(span, Arc::clone(&self.metrics));
+        let made = self.send(request, &options, &caller.guest, &sent, &mut running);
+        match made.await {
             Ok((response, place)) => {
                 repeats.ended(target, response.status());
-                let labels = span.respond(response.status(), response.version());
-                let call = self.metrics.ended(labels, begun.elapsed(), sent);
+                let labels = running.respond(response.status(), response.version());
+                let call = self.metrics.ended(labels, running.elapsed(), sent);
                 let response = response.map(|incoming| {
                     ResponseBody::new(incoming, options.between_bytes, call, place).boxed_unsync()
                 });
@@ -179,28 +185,32 @@ impl OutboundClient {
             }
             Err(failure) => {
                 repeats.failed(target);
-                let error = end_with(failure, span, |labels| {
-                    self.metrics.failed(&labels, begun.elapsed());
-                });
-                Err(error)
+                Err(running.fail(failure))
             }
         }
     }
 
     async fn send(
         &self,
-        mut request: Request<CountedBody>,
+        mut request: Request<WasiBody>,
         options: &Timeouts,
-        span: &mut ClientSpan,
-    ) -> Result<(Response<Incoming>, OwnedSemaphorePermit), CallFailure> {
+        guest: &GuestLife,
+        sent: &Arc<AtomicU64>,
+        running: &mut RunningCall,
+    ) -> Result<(Response<Incoming>, Arc<OwnedSemaphorePermit>), CallFailure> {
         let authority = request.uri().authority();
         if !authority.is_some_and(authority::is_of_http) {
             return Err(CallFailure::InvalidUri);
+        }
+        if request.method() == Method::CONNECT {
+            return Err(CallFailure::Client(ErrorCode::HttpRequestMethodInvalid));
         }
         // Before a name is resolved, which tells its server of the call.
         if self.policy.grant(request.uri()).is_none() {
             return Err(CallFailure::Denied(Denied::Origin));
         }
+        // Each spelling would have connections of its own.
+        *request.uri_mut() = canonical(request.uri()).ok_or(CallFailure::InvalidUri)?;
         let connecting = tokio::time::sleep(options.connect);
         let mut connecting = pin!(connecting);
         let place = tokio::select! {
@@ -209,7 +219,10 @@ impl OutboundClient {
             () = &mut connecting => return Err(CallFailure::Crowded),
         };
         // The semaphore is never closed.
-        let place = place.map_err(|_| CallFailure::Crowded)?;
+        let place = Arc::new(place.map_err(|_| CallFailure::Crowded)?);
+        let mut request = request.map(|body| {
+            RequestBody::new(body, Arc::clone(sent), guest.clone(), Arc::clone(&place))
+        });
         let mut captured = capture_connection(&mut request);
         let mut response = pin!(self.client.request(request));
         let called_at = Instant::now();
@@ -220,7 +233,8 @@ impl OutboundClient {
             _ = async { captured.wait_for_connection_metadata().await.is_some() } => {}
             () = &mut connecting => return Err(CallFailure::ConnectTimeout),
         }
-        record_connection(&captured, called_at, span);
+        self.bound_idle(&captured);
+        running.record_connection(&captured, called_at);
         let answered = match answered {
             Some(answered) => answered,
             None => match tokio::time::timeout(options.first_byte, response).await {
@@ -229,8 +243,23 @@ impl OutboundClient {
             },
         };
         match answered {
+            Ok(response) if response.status().is_informational() => {
+                Err(CallFailure::Client(ErrorCode::HttpUpgradeFailed))
+            }
             Ok(response) => Ok((response, place)),
             Err(error) => Err(CallFailure::of(&error)),
+        }
+    }
+
+    /// Has a connection serve this call alone where more are open than may be kept. One
+    /// of HTTP/2 is shared, and is one for all calls of its origin.
+    fn bound_idle(&self, captured: &CaptureConnection) {
+        let calls = self.limits.calls - self.places.available_permits().min(self.limits.calls);
+        if self.connector.open() > self.limits.idle_connections + calls
+            && let Some(connected) = &*captured.connection_metadata()
+            && !connected.is_negotiated_h2()
+        {
+            connected.poison();
         }
     }
 
@@ -264,78 +293,30 @@ struct Timeouts {
     between_bytes: Duration,
 }
 
-/// A call that no client makes, since nothing is allowed or the request's guest has made
-/// its calls.
-pub(crate) fn deny(why: Denied, span: ClientSpan) -> Error {
-    end_with(CallFailure::Denied(why), span, drop)
+/// Who makes a call.
+pub(crate) struct Caller {
+    /// What the request has passed on its way here, as `CDN-Loop` has it.
+    pub(crate) passed: Vec<HeaderValue>,
+    pub(crate) guest: GuestLife,
+    pub(crate) repeats: Arc<Repeats>,
 }
 
-/// Ends the span of a call that failed; gives what the guest receives.
-fn end_with(
-    failure: CallFailure,
-    mut span: ClientSpan,
-    record: impl FnOnce(Vec<opentelemetry::KeyValue>),
-) -> Error {
-    let denied = failure.denied();
-    let code = ErrorCodeError(failure.into());
-    let why = match denied {
-        Some(denied) => {
-            span.denied_by(denied.rule());
-            denied.to_string()
-        }
-        None => code.to_string(),
+/// The URI with its host in one spelling, and without its scheme's own port.
+fn canonical(uri: &Uri) -> Option<Uri> {
+    let (host, port) = (host(uri)?, port(uri)?);
+    let host = match host.contains(':') {
+        true => format!("[{host}]"),
+        false => host,
     };
-    let labels = span.fail(code.name(), why);
-    // The host of a denied call is the guest's to choose, and would be a series each time.
-    if denied.is_none() {
-        record(labels);
-    }
-    code.0.into()
-}
-
-/// Records with whom the call's connection is, and its steps where the call waited for
-/// them: a connection may be older.
-fn record_connection(captured: &CaptureConnection, called_at: Instant, span: &mut ClientSpan) {
-    let metadata = captured.connection_metadata();
-    let Some(times) = metadata.as_ref().and_then(times_of) else {
-        return;
+    let is_default = matches!(
+        (uri.scheme_str(), port),
+        (Some("http"), 80) | (Some("https"), 443)
+    );
+    let authority = match is_default {
+        true => host,
+        false => format!("{host}:{port}"),
     };
-    if let Some(peer) = times.peer {
-        span.connected_to(peer);
-    }
-    if times.begun < called_at {
-        return;
-    }
-    if let Some(resolved) = times.resolved {
-        span.add_event("dns.resolved", resolved);
-    }
-    span.add_event("tcp.connected", times.connected);
-    // With TLS, after the handshake.
-    span.add_event("connection.ready", Instant::now());
-}
-
-fn times_of(connected: &Connected) -> Option<ConnectTimes> {
-    let mut extensions = http::Extensions::new();
-    connected.get_extras(&mut extensions);
-    extensions.remove()
-}
-
-fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, RootsError> {
-    let mut roots = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    for error in &found.errors {
-        tracing::debug!(%error, "a certificate of the platform cannot be read");
-    }
-    roots.add_parsable_certificates(found.certs);
-    if let Some(file) = ca_file {
-        let mut added = 0;
-        for certificate in CertificateDer::pem_file_iter(file)? {
-            roots.add(certificate?)?;
-            added += 1;
-        }
-        if added == 0 {
-            return Err(RootsError::None);
-        }
-    }
-    Ok(roots)
+    let mut parts = uri.clone().into_parts();
+    parts.authority = Some(authority.parse().ok()?);
+    Uri::from_parts(parts).ok()
 }

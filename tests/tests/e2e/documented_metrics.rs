@@ -92,6 +92,7 @@ impl Documented {
 /// A host that has done what each instrument counts.
 async fn busy_host(collector: &Collector) -> RunningHost {
     let host = TestHost::serving(FAULTS)
+        .calling(&["127.0.0.1:*"])
         .exporting_to(collector)
         .requests(|limits| {
             limits.max_instances = 1.try_into().unwrap();
@@ -103,6 +104,9 @@ async fn busy_host(collector: &Collector) -> RunningHost {
     assert_eq!(host.get("/counter").send().await.status, 200);
     assert_eq!(host.get("/trap").send().await.status, 500);
     assert_eq!(host.get("/exit?code=1").send().await.status, 500);
+    // It is refused, as it leads back to this host.
+    let own = format!("/outbound?url=http://{}/", host.address);
+    assert_eq!(host.get(&own).send().await.body, "508\n");
     assert_eq!(host.put(version(1)).await.status, 200);
     raw(host.address, b"no HTTP at all\r\n\r\n").await;
     // It keeps the only instance for a while.

@@ -92,6 +92,7 @@ async fn denied_imports_are_named_with_what_grants_them() {
                 "wasi:sockets/network",
                 "wasi:filesystem/preopens",
                 "wasi:cli/environment",
+                "wasi:http/outgoing-handler",
             ],
             3,
         ),
@@ -101,17 +102,31 @@ async fn denied_imports_are_named_with_what_grants_them() {
     for part in [
         "  wasi:sockets/network@0.2.3 (denied)\n",
         "Denied: files, sockets. The component starts, and every such call fails. No flag grants them.",
+        "Denied without --allow-outbound: outgoing HTTP. The component starts, and every such call fails.",
         "wasi:cli/environment holds no variable and no argument.",
     ] {
         assert!(said.contains(part), "{part}: {said}");
     }
     let (_, json) = json_of(&[&path]).await;
-    let denied =
-        json!({ "name": "wasi:sockets/network@0.2.3", "access": "denied", "denied": "sockets" });
-    assert!(
-        json["imports"].as_array().unwrap().contains(&denied),
-        "{json}"
-    );
+    for denied in [
+        json!({
+            "name": "wasi:sockets/network@0.2.3",
+            "access": "denied",
+            "denied": "sockets",
+            "granted_by": null,
+        }),
+        json!({
+            "name": "wasi:http/outgoing-handler@0.2.3",
+            "access": "denied",
+            "denied": "outgoing HTTP",
+            "granted_by": "--allow-outbound",
+        }),
+    ] {
+        assert!(
+            json["imports"].as_array().unwrap().contains(&denied),
+            "{json}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use fanlight_runner::span::Kind;
-use fanlight_tests::PATIENCE;
 use fanlight_tests::client::trace_of;
+use fanlight_tests::collected::CollectedPoint;
 use fanlight_tests::collector::Collector;
 use fanlight_tests::fixture::{CALLER, FAULTS};
 use fanlight_tests::host::TestHost;
+use fanlight_tests::{PATIENCE, eventually};
 use serde_json::json;
-use tokio::io::AsyncReadExt;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_makes_as_many_calls_as_it_may() {
@@ -107,13 +108,18 @@ async fn a_call_ends_when_its_guest_does() {
             ended == json!(error_type) || status == 200 && ended == json!("cancelled"),
             "{call:#?}"
         );
+        // A call that is cut off counts as well.
+        let counted = |points: &[CollectedPoint]| {
+            points.iter().any(|it| it.attributes["error.type"] == ended)
+        };
+        collector
+            .points("http.client.request.duration", counted)
+            .await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_stops_ends_after_the_time_between_bytes() {
-    use tokio::io::AsyncWriteExt as _;
-
     let stalling = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = stalling.local_addr().unwrap();
     let held = tokio::spawn(async move {
@@ -153,4 +159,138 @@ async fn a_call_that_leads_back_to_its_host_is_refused() {
         .find(|it| it.attribute("error.type") == json!("loop_detected"));
     assert_eq!(refused.map(|it| it.kind), Some(Kind::Server), "{spans:#?}");
     assert_eq!(refused.unwrap().attribute("error.blame"), json!("client"));
+}
+
+/// Reads a request's head.
+async fn head(stream: &mut TcpStream) -> Vec<u8> {
+    let mut head = Vec::new();
+    while !head.windows(4).any(|it| it == b"\r\n\r\n") {
+        let read = tokio::time::timeout(PATIENCE, stream.read_buf(&mut head)).await;
+        assert!(read.unwrap().unwrap() > 0, "{head:?}");
+    }
+    head
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_its_guest_does_not_finish_is_no_whole_request() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let host = TestHost::serving(CALLER)
+        .calling(&["127.0.0.1:*"])
+        .start()
+        .await;
+    let asked = tokio::spawn(host.get(&format!("/abandon?url={url}")).send());
+    let accepted = tokio::time::timeout(PATIENCE, listener.accept()).await;
+    let (mut called, _) = accepted.unwrap().unwrap();
+    let mut sent = head(&mut called).await;
+    // The answer comes while the request's body is under way.
+    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+    called.write_all(answer).await.unwrap();
+    assert_eq!(asked.await.unwrap().status, 500);
+    let read = tokio::time::timeout(PATIENCE, called.read_to_end(&mut sent)).await;
+    // A reset is an end as well.
+    let _ = read.expect("the connection ends");
+    let text = String::from_utf8_lossy(&sent);
+    assert!(text.contains("transfer-encoding: chunked"), "{text}");
+    assert!(!text.ends_with("0\r\n\r\n"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_does_not_read_does_not_keep_its_connection() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let host = TestHost::serving(CALLER)
+        .calling(&["127.0.0.1:*"])
+        .with(|host| {
+            let limits = &mut host.outbound.as_mut().unwrap().1;
+            limits.between_bytes_timeout = Duration::from_millis(500);
+        })
+        .start()
+        .await;
+    let answering = tokio::spawn(async move {
+        let (mut called, _) = listener.accept().await.unwrap();
+        head(&mut called).await;
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+        called.write_all(answer).await.unwrap();
+        called
+    });
+    let body = vec![b'x'; 32_000_000];
+    let asked = host
+        .get(&format!("/forward?url={url}"))
+        .method(http::Method::POST)
+        .body(body)
+        .try_send();
+    // The guest may see that its upload is not taken, or not.
+    let _ = asked.await;
+    let called = answering.await.unwrap();
+    eventually("the end of the connection", || {
+        let mut buffer = [0; 65_536];
+        // All that was on its way, and then the end, or a reset.
+        loop {
+            match called.try_read(&mut buffer) {
+                Ok(0) => return Some(()),
+                Ok(_) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return None,
+                Err(_) => return Some(()),
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_admin_port_answers_no_component() {
+    let host = TestHost::serving(CALLER)
+        .calling(&["127.0.0.1:*"])
+        .start()
+        .await;
+    for path in ["component", "metrics"] {
+        let target = format!("/fetch?url=http://{}/{path}", host.admin);
+        let answer = host.get(&target).send().await;
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        assert!(text.starts_with("403 "), "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_spelling_of_a_host_is_one_connection_and_one_series() {
+    let collector = Collector::start().await;
+    let called = TestHost::serving(FAULTS).start().await;
+    let port = called.address.port();
+    let host = TestHost::serving(CALLER)
+        .calling(&["localhost:*"])
+        .exporting_to(&collector)
+        .start()
+        .await;
+    for name in ["localhost", "LOCALHOST", "localhost.", "LocalHost"] {
+        let url = format!("http://{name}:{port}/status?code=200");
+        let answer = host.get(&format!("/fetch?url={url}")).send().await;
+        assert!(answer.body.starts_with(b"200"), "{:?}", answer.body);
+    }
+    let refused = host.get("/fetch?url=http://u@random.example/").send().await;
+    assert!(
+        refused
+            .body
+            .starts_with(b"ErrorCode::HttpRequestUriInvalid")
+    );
+    let points = collector
+        .points("http.client.request.duration", |points| {
+            points[0].count == 4
+        })
+        .await;
+    assert_eq!(points.len(), 1, "{points:?}");
+    assert_eq!(points[0].attributes["server.address"], json!("localhost"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connect_is_no_call() {
+    let called = TestHost::serving(FAULTS).start().await;
+    let host = TestHost::serving(CALLER)
+        .calling(&["127.0.0.1:*"])
+        .start()
+        .await;
+    let target = format!("/fetch?method=CONNECT&url=http://{}/", called.address);
+    let answer = host.get(&target).send().await;
+    let text = String::from_utf8_lossy(&answer.body).into_owned();
+    assert!(text.contains("HttpRequestMethodInvalid"), "{text}");
 }

@@ -2,7 +2,7 @@
 //!
 //! `GET /fetch` tells the status and body of `times` calls, within a span of its own;
 //! `/forward` passes the request and the response on as they come; `/leave` calls and
-//! does not read the response.
+//! does not read the response; `/abandon` panics in the midst of an upload.
 
 mod call;
 
@@ -24,6 +24,7 @@ async fn handle(request: Request) -> Response {
         "/together" => together(&request).await,
         "/forward" => forward(&request).await,
         "/leave" => leave(&request).await,
+        "/abandon" => abandon(&request).await,
         _ => Response::text("try /fetch?url=, /together?url=, /forward?url= or /leave?url=\n")
             .status(404),
     }
@@ -50,8 +51,12 @@ async fn together(request: &Request) -> Response {
 
 async fn one(request: &Request) -> Result<(u16, String), ErrorCode> {
     let url = request.query_param("url").unwrap_or_default();
+    let method = match request.query_param("method").as_deref() {
+        None => Method::Get,
+        Some(name) => Method::Other(name.to_owned()),
+    };
     let call = Call::new(
-        &Method::Get,
+        &method,
         &url,
         &[("x-caller", "fetch"), ("traceparent", "forged")],
     )?;
@@ -150,6 +155,20 @@ async fn leave(request: &Request) -> Response {
     )
     .await;
     Response::text("left\n")
+}
+
+/// Panics in the midst of an upload, after the response.
+async fn abandon(request: &Request) -> Response {
+    server_span().set_route("/abandon");
+    let url = request.query_param("url").unwrap_or_default();
+    let begun = Call::new(&Method::Post, &url, &[]).and_then(|mut call| Ok((call.body()?, call)));
+    let (mut writer, call) = match begun {
+        Ok(begun) => begun,
+        Err(code) => return Response::text(format!("{code:?}\n")),
+    };
+    let waiting = call.send(timeouts(request));
+    let (written, response) = join(writer.write("half"), waiting).await;
+    panic!("{written:?}, {:?}", response.map(|it| it.status()));
 }
 
 fn timeouts(request: &Request) -> Timeouts {

@@ -19,6 +19,7 @@ use subtle::ConstantTimeEq as _;
 
 use crate::admin::responses;
 use crate::admin::route::Route;
+use crate::outbound::CDN_LOOP;
 
 /// Who may ask for what.
 pub struct Access {
@@ -76,6 +77,7 @@ pub(crate) enum Refused {
     WrongToken,
     ForeignHost,
     ForeignOrigin,
+    Component,
 }
 
 impl Access {
@@ -114,6 +116,8 @@ impl Access {
             return Err(Refused::ForeignOrigin);
         }
         match &self.token {
+            // By `--allow-outbound` a component may reach this machine, but not this.
+            None if headers.contains_key(CDN_LOOP) => Err(Refused::Component),
             None if is_loopback_host(headers) => Ok(()),
             None => Err(Refused::ForeignHost),
             Some(token) => match shown_token(headers) {
@@ -193,6 +197,11 @@ impl Refused {
                 StatusCode::FORBIDDEN,
                 "foreign_host",
                 "Without a token the admin port answers to loopback host names alone",
+            ),
+            Self::Component => (
+                StatusCode::FORBIDDEN,
+                "component",
+                "Without a token the admin port answers to no component",
             ),
             Self::ForeignOrigin => (
                 StatusCode::FORBIDDEN,

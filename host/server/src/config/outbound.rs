@@ -15,6 +15,7 @@ use ipnet::IpNet;
 use thiserror::Error;
 
 use crate::config::outbound::address::{AddressClass, reached};
+use crate::config::trusted_proxies::canonical;
 
 /// Bounds on what guests call.
 #[derive(Clone, Copy, Debug)]
@@ -178,6 +179,7 @@ fn names(network: &IpNet, address: IpAddr, class: AddressClass) -> bool {
     match class {
         AddressClass::Public => true,
         AddressClass::Metadata => network.prefix_len() == network.max_prefix_len(),
+        AddressClass::Unusable => false,
         _ => {
             let ends = [network.network(), network.broadcast()].map(AddressClass::of);
             ends == [class; 2]
@@ -266,8 +268,12 @@ impl FromStr for OutboundRule {
         }
         let (host, port) = split_port(rest)?;
         let host = host_rule(host)?;
-        if matches!(&host, HostRule::Name(name) if name == "localhost" || name.ends_with(".localhost"))
-        {
+        let is_local = match &host {
+            HostRule::Name(name) => name == "localhost" || name.ends_with(".localhost"),
+            HostRule::Below(end) => end == ".localhost" || end.ends_with(".localhost"),
+            HostRule::Any | HostRule::Network(_) => false,
+        };
+        if is_local {
             // What the name is for (RFC 6761 §6.3).
             classes.loopback = true;
         }
@@ -312,7 +318,7 @@ fn host_rule(text: &str) -> Result<HostRule, NotARule> {
         return Ok(HostRule::Network(reached(address).into()));
     }
     if let Ok(network) = text.parse::<IpNet>() {
-        return Ok(HostRule::Network(network.trunc()));
+        return Ok(HostRule::Network(canonical(network).trunc()));
     }
     if text.contains('/') {
         return Err(NotARule::MoreThanOrigin);

@@ -88,7 +88,7 @@ impl FromStr for ProxyNetwork {
 }
 
 /// IPv4 within IPv6 is IPv4, as addresses of peers are here.
-fn canonical(network: IpNet) -> IpNet {
+pub(crate) fn canonical(network: IpNet) -> IpNet {
     let IpNet::V6(wide) = network else {
         return network;
     };

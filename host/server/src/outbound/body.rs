@@ -14,21 +14,35 @@ use tokio::time::{Instant, Sleep};
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use crate::outbound::failure;
+use crate::outbound::guest_life::GuestLife;
 use crate::outbound::metrics::EndedCall;
 
-/// The body of a request, whose bytes are counted as they are sent.
-pub(crate) struct CountedBody {
+/// The body of a request, whose bytes are counted as they are sent. It holds the call's
+/// place among those at once.
+pub(crate) struct RequestBody {
     body: WasiBody,
     sent: Arc<AtomicU64>,
+    guest: GuestLife,
+    _place: Arc<OwnedSemaphorePermit>,
 }
 
-impl CountedBody {
-    pub(crate) fn new(body: WasiBody, sent: Arc<AtomicU64>) -> Self {
-        Self { body, sent }
+impl RequestBody {
+    pub(crate) fn new(
+        body: WasiBody,
+        sent: Arc<AtomicU64>,
+        guest: GuestLife,
+        place: Arc<OwnedSemaphorePermit>,
+    ) -> Self {
+        Self {
+            body,
+            sent,
+            guest,
+            _place: place,
+        }
     }
 }
 
-impl Body for CountedBody {
+impl Body for RequestBody {
     type Data = Bytes;
     type Error = Error;
 
@@ -37,6 +51,10 @@ impl Body for CountedBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        // A guest that is gone has not finished it, which looks like its end here.
+        if frame.is_none() && self.guest.has_ended() {
+            return Poll::Ready(Some(Err(Error::ConnectionTerminated)));
+        }
         if let Some(Ok(frame)) = &frame {
             let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
             self.sent.fetch_add(bytes, Ordering::Relaxed);
@@ -62,7 +80,7 @@ pub(crate) struct ResponseBody {
     bytes: u64,
     /// Recorded with the body's size when the guest has read or dropped it.
     call: EndedCall,
-    _place: OwnedSemaphorePermit,
+    _place: Arc<OwnedSemaphorePermit>,
 }
 
 impl ResponseBody {
@@ -70,7 +88,7 @@ impl ResponseBody {
         incoming: Incoming,
         timeout: Duration,
         call: EndedCall,
-        place: OwnedSemaphorePermit,
+        place: Arc<OwnedSemaphorePermit>,
     ) -> Self {
         Self {
             incoming,

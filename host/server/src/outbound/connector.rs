@@ -2,13 +2,13 @@
 //! connected to, so that a name cannot resolve to another one in between.
 
 use std::error::Error;
-use std::future::{Future, ready};
+use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use http::Uri;
@@ -17,18 +17,23 @@ use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::time::Sleep;
 use tower_service::Service;
 
-use crate::config::outbound::{Grant, OutboundPolicy, host};
+use crate::config::outbound::{Grant, OutboundLimits, OutboundPolicy, host};
 use crate::outbound::failure::{Denied, Unresolved};
+
+/// Names that are resolved at once. The system's resolver holds a thread for each, which
+/// other work of the host waits for as well.
+const MAX_LOOKUPS: usize = 64;
 
 /// Makes connections over TCP.
 #[derive(Clone)]
 pub(crate) struct Connector {
     policy: OutboundPolicy,
-    timeout: Duration,
-    /// Connections that are kept for later calls.
-    max_idle: usize,
+    limits: OutboundLimits,
+    lookups: Arc<Semaphore>,
     open: Arc<AtomicUsize>,
 }
 
@@ -43,13 +48,18 @@ pub(crate) struct ConnectTimes {
 }
 
 impl Connector {
-    pub(crate) fn new(policy: OutboundPolicy, timeout: Duration, max_idle: usize) -> Self {
+    pub(crate) fn new(policy: OutboundPolicy, limits: OutboundLimits) -> Self {
         Self {
             policy,
-            timeout,
-            max_idle,
+            limits,
+            lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)),
             open: Arc::default(),
         }
+    }
+
+    /// How many connections are open.
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
     }
 
     async fn connect(self, uri: Uri) -> Result<CountedStream, Box<dyn Error + Send + Sync>> {
@@ -63,11 +73,12 @@ impl Connector {
         let resolved = Arc::new(OnceLock::new());
         let mut connector = HttpConnector::new_with_resolver(CheckedResolver {
             grant,
+            lookups: self.lookups,
             resolved: Arc::clone(&resolved),
         });
         connector.enforce_http(false);
         connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(self.timeout));
+        connector.set_connect_timeout(Some(self.limits.connect_timeout));
         let stream = connector.call(uri).await?;
         let times = ConnectTimes {
             begun,
@@ -79,7 +90,8 @@ impl Connector {
         Ok(CountedStream {
             stream,
             times,
-            max_idle: self.max_idle,
+            patience: self.limits.between_bytes_timeout,
+            waits: None,
             open: self.open,
         })
     }
@@ -103,6 +115,7 @@ impl Service<Uri> for Connector {
 #[derive(Clone)]
 struct CheckedResolver {
     grant: Grant,
+    lookups: Arc<Semaphore>,
     resolved: Arc<OnceLock<Instant>>,
 }
 
@@ -118,16 +131,21 @@ impl Service<Name> for CheckedResolver {
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
-        let Self { grant, resolved } = self.clone();
-        if name.as_str().is_empty() {
-            return Box::pin(ready(
-                Err(Unresolved(io::ErrorKind::NotFound.into()).into()),
-            ));
-        }
+        let Self {
+            grant,
+            lookups,
+            resolved,
+        } = self.clone();
         Box::pin(async move {
-            // The connector sets the port.
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await;
-            let found: Vec<_> = found.map_err(Unresolved)?.collect();
+            let permit = lookups.acquire_owned().await?;
+            let found = tokio::task::spawn_blocking(move || {
+                // Until the lookup ends, which no caller's departure ends.
+                let _permit = permit;
+                // The connector sets the port.
+                let found = (name.as_str(), 0).to_socket_addrs()?;
+                Ok(found.collect::<Vec<_>>())
+            });
+            let found = found.await?.map_err(Unresolved)?;
             let _ = resolved.set(Instant::now());
             let allowed: Vec<_> = found
                 .iter()
@@ -143,22 +161,40 @@ impl Service<Name> for CheckedResolver {
     }
 }
 
-/// A connection, counted while it is open.
+/// A connection, counted while it is open. A write that the other side does not take in
+/// time ends it: the pooled client itself would wait for ever, also after the call.
 pub(crate) struct CountedStream {
     stream: TokioIo<TcpStream>,
     times: ConnectTimes,
-    max_idle: usize,
+    patience: Duration,
+    /// Made when a write first has to wait.
+    waits: Option<Pin<Box<Sleep>>>,
     open: Arc<AtomicUsize>,
+}
+
+impl CountedStream {
+    /// Ends a write that waits for too long.
+    fn patiently<T>(
+        &mut self,
+        written: Poll<io::Result<T>>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.waits = None;
+            return written;
+        }
+        let patience = self.patience;
+        let waits = self
+            .waits
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        ready!(waits.as_mut().poll(context));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
 }
 
 impl Connection for CountedStream {
     fn connected(&self) -> Connected {
-        let connected = self.stream.connected().extra(self.times);
-        // Beyond the bound it serves one call and is closed.
-        if self.open.load(Ordering::Relaxed) > self.max_idle {
-            connected.poison();
-        }
-        connected
+        self.stream.connected().extra(self.times)
     }
 }
 
@@ -184,11 +220,13 @@ impl Write for CountedStream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.patiently(written, context)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        self.patiently(flushed, context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -204,6 +242,7 @@ impl Write for CountedStream {
         context: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, buffers)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, buffers);
+        self.patiently(written, context)
     }
 }

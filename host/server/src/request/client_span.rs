@@ -9,6 +9,7 @@ use http::{Request, StatusCode, Uri, Version};
 use opentelemetry::trace::{Event, SpanContext, SpanKind, Status};
 use opentelemetry::{InstrumentationScope, KeyValue, Value};
 
+use crate::config::outbound;
 use crate::request::context::RequestContext;
 use crate::request::info::{cut, protocol_version, redacted};
 use fanlight_telemetry::HOST_SCOPE;
@@ -44,15 +45,11 @@ impl ClientSpan {
             text("http.request.method", method.clone()),
             text("url.scheme", cut(uri.scheme_str().unwrap_or_default(), 16)),
         ];
-        if let Some(host) = uri.host() {
-            let host = host.trim_start_matches('[').trim_end_matches(']');
-            labels.push(text("server.address", cut(host, 255)));
+        // In one spelling, or one host would be many series.
+        if let Some(host) = outbound::host(uri) {
+            labels.push(text("server.address", cut(&host, 255)));
         }
-        let port = match (uri.port_u16(), uri.scheme_str()) {
-            (None, Some("https")) => Some(443),
-            (None, Some("http")) => Some(80),
-            (port, _) => port,
-        };
+        let port = outbound::port(uri);
         labels.extend(port.map(|it| KeyValue::new("server.port", i64::from(it))));
         let mut attributes = labels.clone();
         attributes.push(text("url.full", cut(&full(uri), MAX_TEXT_BYTES)));
@@ -119,6 +116,12 @@ impl ClientSpan {
     pub(crate) fn fail(mut self, error_type: &'static str, why: String) -> Vec<KeyValue> {
         let error = KeyValue::new("error.type", error_type);
         self.end([Some(error), None, None], Some(why))
+    }
+
+    /// Ends it as cut off with its guest; gives what metrics are labelled with.
+    pub(crate) fn cut_off(mut self) -> Vec<KeyValue> {
+        let error = KeyValue::new("error.type", self.request.span().why_cut_off());
+        self.end([Some(error), None, None], None)
     }
 
     /// Records that the host denied the call, with the rule that did.

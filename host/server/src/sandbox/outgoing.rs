@@ -9,8 +9,9 @@ use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody,
 use crate::config::outbound::OutboundLimits;
 use crate::guest_api::OutboundContext;
 use crate::outbound::failure::Denied;
+use crate::outbound::guest_life::GuestLife;
 use crate::outbound::repeats::Repeats;
-use crate::outbound::{self, CDN_LOOP, OutboundClient, Sent};
+use crate::outbound::{self, CDN_LOOP, Caller, OutboundClient, Sent};
 
 /// The most that a guest writes to a body at once; two of them wait at most.
 /// Larger chunks are no faster, and each body that is not read holds them.
@@ -25,6 +26,14 @@ pub(crate) struct Outbound {
     passed: Vec<HeaderValue>,
     made: u32,
     repeats: Option<Arc<Repeats>>,
+    guest: GuestLife,
+}
+
+impl Drop for Outbound {
+    fn drop(&mut self) {
+        // Before the bodies that the guest's handles hold.
+        self.guest.end();
+    }
 }
 
 impl Outbound {
@@ -36,6 +45,7 @@ impl Outbound {
             passed: Vec::new(),
             made: 0,
             repeats: None,
+            guest: GuestLife::default(),
         }
     }
 
@@ -79,8 +89,12 @@ impl WasiHttpHooks for Outbound {
             return Box::new(ready(Err(outbound::deny(Denied::Calls, span))));
         }
         self.trace.propagate(span.context(), request.headers_mut());
-        let (client, passed) = (Arc::clone(client), self.passed.clone());
-        Box::new(client.call(request, options, passed, span, repeats))
+        let caller = Caller {
+            passed: self.passed.clone(),
+            guest: self.guest.clone(),
+            repeats,
+        };
+        Box::new(Arc::clone(client).call(request, options, caller, span))
     }
 
     fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {

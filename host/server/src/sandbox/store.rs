@@ -36,6 +36,7 @@ pub(crate) struct State {
     /// Made when the guest first asks for the time.
     clocks: Option<WasiClocksCtx>,
     http: WasiHttpCtx,
+    /// Before `table`: it records that the guest is gone, and then its bodies go.
     outbound: Outbound,
     table: ResourceTable,
     pub(crate) telemetry: GuestTelemetry,

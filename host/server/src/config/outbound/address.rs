@@ -21,7 +21,7 @@ pub(crate) enum AddressClass {
 }
 
 /// Metadata services at addresses that look like others.
-const METADATA: [IpAddr; 7] = [
+const METADATA: [IpAddr; 10] = [
     // Amazon, Google, Azure and most others; then Amazon's for containers.
     IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
     IpAddr::V4(Ipv4Addr::new(169, 254, 170, 2)),
@@ -29,8 +29,11 @@ const METADATA: [IpAddr; 7] = [
     // Alibaba, and Azure's second one.
     IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
     IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
-    // Amazon's and Google's by IPv6.
+    // Amazon's, Google's, Oracle's and OpenStack's by IPv6.
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x0254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x0023)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0x00c1, 0, 0, 0, 0, 0xa9fe, 0xa9fe)),
+    IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0xa9fe, 0xa9fe)),
     IpAddr::V6(Ipv6Addr::new(0xfd20, 0x00ce, 0, 0, 0, 0, 0, 0x0254)),
 ];
 
@@ -43,7 +46,14 @@ impl AddressClass {
         }
         match reached {
             IpAddr::V4(address) => of_v4(address),
-            IpAddr::V6(address) => of_v6(address),
+            // A network's own NAT64 (RFC 8215) leads to what this machine's network has.
+            IpAddr::V6(address) => match address.segments() {
+                [0x64, 0xff9b, 1, _, _, _, high, low] => match Self::of(v4(high, low)) {
+                    Self::Metadata => Self::Metadata,
+                    _ => Self::Private,
+                },
+                _ => of_v6(address),
+            },
         }
     }
 }
@@ -54,19 +64,20 @@ pub(crate) fn reached(address: IpAddr) -> IpAddr {
         return address;
     };
     let [a, b, c, d, e, f, g, h] = wide.segments();
-    let narrow = |high: u16, low: u16| {
-        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
-        IpAddr::V4(Ipv4Addr::new(a, b, c, d))
-    };
     match [a, b, c, d, e, f] {
         // IPv4-mapped (RFC 4291 §2.5.5.2), and NAT64 (RFC 6052 §2.1).
-        [0, 0, 0, 0, 0, 0xffff] | [0x64, 0xff9b, 0, 0, 0, 0] => narrow(g, h),
+        [0, 0, 0, 0, 0, 0xffff] | [0x64, 0xff9b, 0, 0, 0, 0] => v4(g, h),
         // IPv4-compatible (RFC 4291 §2.5.5.1); `::` and `::1` are none.
-        [0, 0, 0, 0, 0, 0] if g != 0 || h > 1 => narrow(g, h),
+        [0, 0, 0, 0, 0, 0] if g != 0 || h > 1 => v4(g, h),
         // 6to4 (RFC 3056 §2).
-        [0x2002, high, low, ..] => narrow(high, low),
+        [0x2002, high, low, ..] => v4(high, low),
         _ => address,
     }
+}
+
+fn v4(high: u16, low: u16) -> IpAddr {
+    let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+    IpAddr::V4(Ipv4Addr::new(a, b, c, d))
 }
 
 fn of_v4(address: Ipv4Addr) -> AddressClass {
@@ -92,8 +103,6 @@ fn of_v6(address: Ipv6Addr) -> AddressClass {
     match address.segments() {
         [0, 0, 0, 0, 0, 0, 0, 1] => AddressClass::Loopback,
         [0xfc00..=0xfdff | 0xfec0..=0xfeff, ..] => AddressClass::Private,
-        // A network's own NAT64 (RFC 8215) leads to what this machine's network has.
-        [0x64, 0xff9b, 1, ..] => AddressClass::Private,
         [0xfe80..=0xfebf, ..] => AddressClass::LinkLocal,
         // Protocol assignments, Teredo among them, and documentation.
         [0x2001, 0..=0x1ff | 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => AddressClass::Unusable,
@@ -131,7 +140,7 @@ mod tests {
             (
                 Metadata,
                 "169.254.169.254 169.254.170.2 100.100.100.200 168.63.129.16 fd00:ec2::254 \
-                 ::ffff:169.254.169.254 64:ff9b::a9fe:a9fe 2002:a9fe:a9fe::",
+                 fd00:ec2::23 fd00:c1::a9fe:a9fe fe80::a9fe:a9fe 64:ff9b:1::a9fe:a9fe ::ffff:169.254.169.254 64:ff9b::a9fe:a9fe 2002:a9fe:a9fe::",
             ),
             (
                 Unusable,

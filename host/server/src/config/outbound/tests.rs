@@ -74,6 +74,7 @@ fn a_name_leads_to_public_addresses_and_to_the_classes_that_its_rule_names() {
         (&["*:*"], "http://127.0.0.1/", "127.0.0.1", false),
         (&["a.org+loopback"], "http://a.org/", "127.0.0.1", true),
         (&["a.org+loopback"], "http://a.org/", "10.0.0.1", false),
+        (&["*.localhost"], "http://a.localhost/", "127.0.0.1", true),
         (&["a.org+private"], "http://a.org/", "10.0.0.1", true),
         (&["a.org+private"], "http://b.org/", "10.0.0.1", false),
         (
@@ -148,6 +149,12 @@ fn a_network_names_its_addresses_whatever_the_host_is_called() {
         ("0.0.0.0/0", "http://a.org/", "8.8.8.8", true),
         ("0.0.0.0/0", "http://a.org/", "127.0.0.1", false),
         ("0.0.0.0/0", "http://a.org/", "10.0.0.1", false),
+        ("0.0.0.0/0", "http://a.org/", "0.0.0.0", false),
+        ("0.0.0.0/0", "http://a.org/", "224.0.0.1", false),
+        ("0.0.0.0/0", "http://a.org/", "192.0.2.1", false),
+        ("::/0", "http://[::]/", "::", false),
+        ("::/0", "http://[::ffff:0.0.0.0]/", "::ffff:0.0.0.0", false),
+        ("::ffff:10.0.0.0/104", "http://a.org/", "10.1.2.3", true),
         ("169.254.0.0/16", "http://a.org/", "169.254.7.7", true),
         ("169.254.0.0/16", "http://a.org/", "169.254.169.254", false),
         (
