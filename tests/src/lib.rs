@@ -28,11 +28,27 @@ pub mod prometheus;
 pub mod skipped;
 pub mod tls;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// How long a test waits for what must come: far more than it takes, so that a
 /// busy machine fails nothing.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// An address that is free, also after a server there has ended: the system gives its port
+/// to nothing that asks for any.
+///
+/// # Panics
+/// When none is free.
+pub fn lasting_address() -> SocketAddr {
+    // Below the ports of Linux's `ip_local_port_range`.
+    let first = 20_000 + u16::try_from(std::process::id() % 10_000).expect("it is below 10,000");
+    let free = (first..32_000).find_map(|port| {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", port)).ok()?;
+        listener.local_addr().ok()
+    });
+    free.expect("a free port")
+}
 
 /// Waits until `look` finds something, and gives it back.
 ///

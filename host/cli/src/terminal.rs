@@ -39,9 +39,13 @@ impl Styles {
         !self.error.is_plain()
     }
 
-    /// The choice heeds `NO_COLOR`, `CLICOLOR`, `CLICOLOR_FORCE` and `TERM=dumb`.
+    /// The choice heeds `NO_COLOR`, `CLICOLOR` and `CLICOLOR_FORCE`. It takes a machine
+    /// with `CI` for one that shows colours, whatever `TERM` says.
     fn chosen(choice: ColorChoice) -> Self {
+        let variable = |name, value| std::env::var_os(name).is_some_and(|it| it == value);
+        let is_dumb = variable("TERM", "dumb") && !variable("CLICOLOR_FORCE", "1");
         match choice {
+            _ if is_dumb => Self::default(),
             ColorChoice::Never => Self::default(),
             ColorChoice::Auto | ColorChoice::Always | ColorChoice::AlwaysAnsi => Self::coloured(),
         }

@@ -1,10 +1,9 @@
 //! `fanlight logs`, against the real program.
 
 use fanlight_tests::client::trace_of;
-use fanlight_tests::eventually;
-use fanlight_tests::eventually_async;
 use fanlight_tests::fixture::SHOWCASE;
 use fanlight_tests::program::{Program, ServingProgram};
+use fanlight_tests::{eventually, eventually_async, lasting_address};
 
 use crate::cli_trace::{admin_url, demand_harmless, host, objects, run};
 
@@ -63,8 +62,12 @@ async fn as_json_each_record_is_an_object() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn following_prints_what_comes_later_also_from_a_host_that_was_restarted() {
-    let mut host_program = host(SHOWCASE, &[]).serve().await;
-    let admin = host_program.admin.unwrap().to_string();
+    // Another test's host would answer there in the meantime.
+    let admin = lasting_address().to_string();
+    let mut host_program = host(SHOWCASE, &[])
+        .env("FANLIGHT_ADMIN", &admin)
+        .serve()
+        .await;
     let follow = ["logs", "--follow", "--json", "--text", "a line on stdout"];
     let follower = Program::new(follow)
         .env("FANLIGHT_ADMIN_URL", &admin_url(&host_program))
