@@ -30,6 +30,7 @@ COPY --from=manifests /fanlight .
 #
 # The server is built as `cargo xtask dist --without-profile` does.
 FROM workspace AS host
+COPY LICENSE-APACHE LICENSE-MIT ./
 COPY wit wit
 COPY guest/sdk guest/sdk
 COPY host host
