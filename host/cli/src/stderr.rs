@@ -65,7 +65,7 @@ impl Lines {
         let mut text = std::mem::take(&mut waiting.text);
         let left_out = std::mem::take(&mut waiting.left_out);
         if left_out > 0 {
-            let line = format!("{left_out} lines are left out: nobody read standard error");
+            let line = format!("{left_out} lines are left out: standard error was full");
             let line = crate::log::line(tracing::Level::WARN, &line);
             text.extend_from_slice(line.as_bytes());
             text.push(b'\n');
@@ -167,7 +167,7 @@ mod tests {
         lines.put(&line);
         lines.put(b"\n");
         let text = lines.take();
-        let told = b"2 lines are left out: nobody read standard error\n";
+        let told = b"2 lines are left out: standard error was full\n";
         assert_eq!(text.len(), MAX_BYTES + told.len());
         assert!(text.ends_with(told));
         lines.put(b"after\n");
